@@ -1,0 +1,89 @@
+"""Every error this package raises on purpose.
+
+    SelectLLMError
+    ├── OutcomeError (ValueError)          recorded outcomes are malformed, contradictory or missing
+    ├── AnswerError (ValueError)           an answer extractor is unknown or fails
+    ├── EncoderError (ValueError)          an encoder is unknown, or its model cannot be used
+    ├── NotFittedError (RuntimeError)      something learned is used before it was learned
+    ├── MemberMismatchError (ValueError)   classifier, registry and policy disagree about the members
+    ├── PolicyError (ValueError)           a policy or vote is unknown or cannot be applied to this pool
+    ├── ArtefactError (ValueError)         a saved folder cannot be trusted or read
+    │   ├── ArtefactMissingError           a file of it is not there
+    │   ├── ArtefactFormatError            it is not ours, or is newer than this release
+    │   └── ArtefactCorruptError           its content does not match its own checksums or shapes
+    ├── LeakageError (ValueError)          evaluation was asked to use training queries
+    ├── MissingDependencyError (ImportError)  an optional package is not installed
+    └── FanOutError (ExceptionGroup)       every selected member failed; each cause is in `.exceptions`
+"""
+
+from collections.abc import Sequence
+from typing import Self
+
+
+class SelectLLMError(Exception):
+    """Root of every error raised on purpose by this package."""
+
+
+class OutcomeError(SelectLLMError, ValueError):
+    """Recorded outcomes are malformed, contradictory or missing."""
+
+
+class AnswerError(SelectLLMError, ValueError):
+    """An answer extractor is unknown or fails."""
+
+
+class EncoderError(SelectLLMError, ValueError):
+    """An encoder is unknown, or its model cannot be used."""
+
+
+class NotFittedError(SelectLLMError, RuntimeError):
+    """Something learned is used before it was learned."""
+
+
+class MemberMismatchError(SelectLLMError, ValueError):
+    """Classifier, registry and policy disagree about the members."""
+
+
+class PolicyError(SelectLLMError, ValueError):
+    """A policy or vote is unknown or cannot be applied to this pool."""
+
+
+class ArtefactError(SelectLLMError, ValueError):
+    """A saved folder cannot be trusted or read."""
+
+
+class ArtefactMissingError(ArtefactError):
+    """A file of the saved folder is not there."""
+
+
+class ArtefactFormatError(ArtefactError):
+    """The folder is not one of ours, or was written by a newer release."""
+
+
+class ArtefactCorruptError(ArtefactError):
+    """The folder's content does not match its own checksums or shapes."""
+
+
+class LeakageError(SelectLLMError, ValueError):
+    """Evaluation was asked to use queries the classifier was trained on."""
+
+
+class MissingDependencyError(SelectLLMError, ImportError):
+    """An optional package is not installed; the message carries the pip line."""
+
+
+class FanOutError(SelectLLMError, ExceptionGroup[Exception]):
+    """Every selected member failed; `.exceptions` holds one cause a member, `.members` their names."""
+
+    members: tuple[str, ...]
+
+    def __new__(cls, message: str, exceptions: Sequence[Exception], members: Sequence[str] = ()) -> Self:
+        """Build the group and remember which member each cause came from."""
+        self = super().__new__(cls, message, exceptions)
+        self.members = tuple(members)
+        return self
+
+    def derive(self, excs: Sequence[Exception]) -> "FanOutError":
+        """Return a group of the same kind over `excs`, for `split` and `except*`."""
+        kept = [n for n, e in zip(self.members, self.exceptions, strict=False) if e in excs]
+        return FanOutError(self.message, excs, kept)

@@ -1,0 +1,98 @@
+"""Folders in the interchange format: `queries.jsonl[.gz]` and `responses/MEMBER.jsonl[.gz]`."""
+
+import gzip
+import json
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from langchain_selectllm.exceptions import OutcomeError
+from langchain_selectllm.outcomes.records import QueryRecord, ReplyRecord, parse_query, parse_reply
+
+
+def read_queries(folder: Path) -> list[QueryRecord]:
+    """The queries of one folder, in file order.
+
+    Raises:
+        OutcomeError: If the file is missing or malformed, or an id stands twice in it.
+    """
+    if not folder.is_dir():
+        raise OutcomeError(f"{folder} is not a folder. Give a folder with queries.jsonl[.gz] and responses/.")
+    files = [folder / name for name in ("queries.jsonl", "queries.jsonl.gz") if (folder / name).is_file()]
+    if len(files) != 1:
+        found = "both queries.jsonl and queries.jsonl.gz" if files else "neither queries.jsonl nor queries.jsonl.gz"
+        raise OutcomeError(f"{folder} has {found}. Exactly one of them is needed.")
+    queries: dict[str, QueryRecord] = {}
+    for where, fields in _read_lines(files[0]):
+        query = parse_query(fields, where)
+        if query.query_id in queries:
+            first = queries[query.query_id].where
+            raise OutcomeError(f"{where}: query_id {query.query_id!r} already stands at {first}. Keep one of them.")
+        queries[query.query_id] = query
+    return list(queries.values())
+
+
+def read_replies(folder: Path, members: Collection[str] | None = None) -> Iterator[ReplyRecord]:
+    """The replies of one folder, file by file in order of name; of `members` only, when given.
+
+    Raises:
+        OutcomeError: If there are no reply files, or a line is malformed.
+    """
+    files = sorted(p for p in (folder / "responses").glob("*.jsonl*") if p.name.endswith((".jsonl", ".jsonl.gz")))
+    if not files:
+        raise OutcomeError(f"{folder / 'responses'} has no .jsonl or .jsonl.gz file. One a member is needed.")
+    for file in files:
+        for where, fields in _read_lines(file):
+            if members is None or fields.get("model") in members or not isinstance(fields.get("model"), str):
+                yield parse_reply(fields, where)
+
+
+def write_folder(folder: Path, queries: Iterable[QueryRecord], replies: Iterable[ReplyRecord]) -> None:
+    """Write records as read, unknown fields included, one gzipped file a member.
+
+    Raises:
+        OutcomeError: If the folder already holds recorded outcomes.
+    """
+    if any(folder.glob("queries.jsonl*")) or (folder / "responses").exists():
+        raise OutcomeError(f"{folder} already holds recorded outcomes. Give a new folder; nothing was written.")
+    (folder / "responses").mkdir(parents=True)
+    _write_lines(folder / "queries.jsonl.gz", (query.fields for query in queries))
+    by_member: dict[str, list[Mapping[str, Any]]] = {}
+    for reply in replies:
+        by_member.setdefault(reply.member, []).append(reply.fields)
+    names: dict[str, str] = {}
+    for member, rows in sorted(by_member.items()):
+        stem = re.sub(r"[^\w.+-]", "_", member)
+        while stem in names:
+            stem += "_"
+        names[stem] = member
+        _write_lines(folder / "responses" / f"{stem}.jsonl.gz", rows)
+
+
+def _read_lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    opener = gzip.open if file.name.endswith(".gz") else open
+    try:
+        with opener(file, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield f"{file}:{number}", _parse_line(line, f"{file}:{number}")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise OutcomeError(f"{file} cannot be read: {error}. Is it complete, UTF-8, and gzip if it ends in .gz?") from error
+
+
+def _parse_line(line: str, where: str) -> Mapping[str, Any]:
+    try:
+        fields = json.loads(line)
+    except ValueError as error:
+        raise OutcomeError(f"{where}: not valid JSON ({error}). Each line is one JSON object.") from error
+    if not isinstance(fields, dict):
+        raise OutcomeError(f"{where}: a JSON {type(fields).__name__} instead of an object. Each line is one JSON object.")
+    return fields
+
+
+def _write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    # mtime=0 keeps equal content equal byte for byte.
+    with file.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed:
+        for row in rows:
+            packed.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
