@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsInt
 
 from langchain_selectllm.exceptions import OutcomeError
 
@@ -79,7 +79,7 @@ def parse_reply(fields: Mapping[str, Any], where: str) -> ReplyRecord:
     """
     sample = fields.get("sample")
     sample = 0 if _is_null(sample) else sample
-    if isinstance(sample, bool) or sample != int(sample) or sample < 0:
+    if isinstance(sample, (bool, str)) or not isinstance(sample, SupportsInt) or int(sample) != sample or sample < 0:
         raise OutcomeError(f"{where}: sample is {sample!r}. Use an integer from 0.")
     score = _number_or_none(fields, "score", where)
     if score is not None and not 0.0 <= score <= 1.0:

@@ -1,0 +1,18 @@
+"""Replies in, canonical answers out: a reply without a readable answer abstains."""
+
+from langchain_selectllm.answers.base import AnswerExtractor, is_correct
+from langchain_selectllm.answers.choice import ChoiceExtractor
+from langchain_selectllm.answers.function import CallableExtractor
+from langchain_selectllm.answers.lookup import get_extractor
+from langchain_selectllm.answers.number import NumberExtractor
+from langchain_selectllm.answers.text import TextExtractor
+
+__all__ = [
+    "AnswerExtractor",
+    "CallableExtractor",
+    "ChoiceExtractor",
+    "NumberExtractor",
+    "TextExtractor",
+    "get_extractor",
+    "is_correct",
+]

@@ -1,0 +1,256 @@
+"""The table of recorded outcomes: queries down, members across."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.answers import get_extractor
+from langchain_selectllm.exceptions import OutcomeError
+from langchain_selectllm.outcomes.folders import read_queries, read_replies
+from langchain_selectllm.outcomes.labels import grade
+from langchain_selectllm.outcomes.records import (
+    QueryRecord,
+    ReplyRecord,
+    merge_queries,
+    merge_replies,
+    parse_query,
+    parse_reply,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from langchain_selectllm.answers import AnswerExtractor
+
+Answer = str | Callable[[str], str | None]
+"""How replies are read: "choice", "number", "text", or a callable from reply to answer."""
+
+
+@dataclass(frozen=True, eq=False)
+class OutcomeTable:
+    """Recorded outcomes of K members on n queries.
+
+    Rows stand in order of query id and columns in order of `members`, so that the order in which files or records were
+    read changes nothing. An unobserved cell is NaN, never 0.
+    """
+
+    members: tuple[str, ...]
+    query_ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    references: tuple[str | None, ...]
+    answer_types: tuple[str | None, ...]
+    categories: tuple[str, ...]
+    scores: NDArray[np.float64]
+    """Success rate, (n, K) in [0, 1]; NaN when unobserved."""
+    labels: NDArray[np.float64]
+    """1 when the majority of the member's samples is right, else 0, (n, K); NaN when unobserved."""
+    replies: NDArray[np.object_]
+    """Replies of each cell, (n, K): a tuple of texts in sample order, empty when none was recorded."""
+    answers: NDArray[np.object_]
+    """Parsed answers of each cell, (n, K): a tuple as long as that of `replies`; None = abstain."""
+    costs: NDArray[np.float64]
+    """Mean `cost_usd` of one call, (n, K); NaN when not recorded."""
+    latencies: NDArray[np.float64]
+    """Mean `latency_s` of one call, (n, K); NaN when not recorded."""
+
+    def __len__(self) -> int:
+        return len(self.query_ids)
+
+    @classmethod
+    def from_folders(
+        cls, *folders: str | Path, members: Sequence[str] | None = None, answer: Answer | None = None
+    ) -> Self:
+        """The outcomes of one or more folders in the interchange format.
+
+        Args:
+            folders: Folders that hold `queries.jsonl[.gz]` and `responses/*.jsonl[.gz]`.
+            members: Members to keep, in this order; all of them, sorted by name, when None.
+            answer: How replies are read; each query's own `answer_type` when None ("text" where it has none).
+
+        Raises:
+            OutcomeError: If records are malformed, contradict each other, or a member is unknown; names file and line.
+        """
+        if not folders:
+            raise OutcomeError("No folder was given. Give at least one folder of recorded outcomes.")
+        paths = [Path(folder) for folder in folders]
+        queries = [query for path in paths for query in read_queries(path)]
+        wanted = None if members is None else set(members)
+        replies = [reply for path in paths for reply in read_replies(path, wanted)]
+        if wanted is not None and not wanted <= {reply.member for reply in replies}:
+            _member_names(members, sorted({reply.member for path in paths for reply in read_replies(path)}))
+        return cls._build(queries, replies, members, answer)
+
+    @classmethod
+    def from_records(
+        cls,
+        queries: "Iterable[Mapping[str, Any]] | pd.DataFrame",
+        replies: "Iterable[Mapping[str, Any]] | pd.DataFrame",
+        *,
+        members: Sequence[str] | None = None,
+        answer: Answer | None = None,
+    ) -> Self:
+        """The outcomes of query and reply records, with the fields of the interchange format.
+
+        Args:
+            queries: Mappings or a DataFrame: `query_id`, `query`, and where known `reference`, `answer_type`, `category`.
+            replies: Mappings or a DataFrame: `query_id`, `model`, `response`, and where known `sample`, `score`,
+                `cost_usd`, `latency_s`.
+            members: Members to keep, in this order; all of them, sorted by name, when None.
+            answer: How replies are read; each query's own `answer_type` when None ("text" where it has none).
+
+        Raises:
+            OutcomeError: If records are malformed, contradict each other, or a member is unknown.
+        """
+        parsed = [parse_query(fields, f"queries[{i}]") for i, fields in enumerate(_rows(queries))]
+        graded = [parse_reply(fields, f"replies[{i}]") for i, fields in enumerate(_rows(replies))]
+        _member_names(members, sorted({reply.member for reply in graded}))
+        wanted = {reply.member for reply in graded} if members is None else set(members)
+        return cls._build(parsed, [reply for reply in graded if reply.member in wanted], members, answer)
+
+    @classmethod
+    def _build(
+        cls,
+        queries: Sequence[QueryRecord],
+        replies: Sequence[ReplyRecord],
+        members: Sequence[str] | None,
+        answer: Answer | None,
+    ) -> Self:
+        by_id = merge_queries(queries)
+        merged = merge_replies(replies, by_id)
+        names = _member_names(members, sorted({reply.member for reply in merged}))
+        rows = {query_id: i for i, query_id in enumerate(by_id)}
+        columns = {name: k for k, name in enumerate(names)}
+        cells: dict[tuple[int, int], list[ReplyRecord]] = {}
+        for reply in merged:
+            cells.setdefault((rows[reply.query_id], columns[reply.member]), []).append(reply)
+        records = tuple(by_id.values())
+        table = cls(
+            members=names,
+            query_ids=tuple(by_id),
+            texts=tuple(query.text for query in records),
+            references=tuple(query.reference for query in records),
+            answer_types=tuple(query.answer_type for query in records),
+            categories=tuple(query.category for query in records),
+            scores=np.full((len(rows), len(names)), np.nan),
+            labels=np.full((len(rows), len(names)), np.nan),
+            replies=_empty_cells(len(rows), len(names)),
+            answers=_empty_cells(len(rows), len(names)),
+            costs=np.full((len(rows), len(names)), np.nan),
+            latencies=np.full((len(rows), len(names)), np.nan),
+        )
+        for (i, k), cell in cells.items():
+            table._fill(i, k, cell, get_extractor(answer or records[i].answer_type or "text"))
+        return table
+
+    def _fill(self, i: int, k: int, cell: Sequence[ReplyRecord], extractor: "AnswerExtractor") -> None:
+        replies = tuple(reply.text for reply in cell if reply.text is not None)
+        self.replies[i, k] = replies
+        self.answers[i, k] = tuple(extractor.extract(reply, self.texts[i]) for reply in replies)
+        self.costs[i, k] = _mean([reply.cost_usd for reply in cell])
+        self.latencies[i, k] = _mean([reply.latency_s for reply in cell])
+        recorded = [reply.score for reply in cell if reply.score is not None]
+        reference = self.references[i]
+        if recorded:
+            self.scores[i, k] = float(np.mean(recorded))
+            self.labels[i, k] = float(self.scores[i, k] >= 0.5)
+        elif reference is not None and replies:
+            self.labels[i, k], self.scores[i, k] = grade(self.answers[i, k], reference, extractor)
+
+    @property
+    def has_replies(self) -> bool:
+        """Whether any reply text was recorded, so that answers can be voted on."""
+        return any(self.replies.ravel().tolist())
+
+    @property
+    def observed(self) -> NDArray[np.bool_]:
+        """Which cells hold a score, (n, K)."""
+        return ~np.isnan(self.scores)
+
+    def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Self:
+        """The table of the given rows, in order of query id whatever the order of `rows`."""
+        index = np.unique(np.asarray(rows, dtype=np.intp))
+        return replace(
+            self,
+            **{name: tuple(getattr(self, name)[i] for i in index) for name in _QUERY_FIELDS},
+            **{name: getattr(self, name)[index] for name in _CELL_FIELDS},
+        )
+
+    def subset(self, members: Sequence[str]) -> Self:
+        """The table of the given members, in the given order.
+
+        Raises:
+            OutcomeError: If a member is unknown or named twice.
+        """
+        names = _member_names(members, self.members)
+        columns = [self.members.index(name) for name in names]
+        return replace(self, members=names, **{name: getattr(self, name)[:, columns] for name in _CELL_FIELDS})
+
+    def split(self, test: float, *, seed: int = 0) -> tuple[Self, Self]:
+        """Training and test tables with no query in both; depends on the queries' ids and the seed alone.
+
+        Args:
+            test: Share of the queries in the second table, in (0, 1).
+            seed: Another seed, another split.
+
+        Raises:
+            OutcomeError: If either side would be empty.
+        """
+        chosen = test_rows(self.query_ids, test, seed=seed)
+        return self.take(np.flatnonzero(~chosen)), self.take(np.flatnonzero(chosen))
+
+
+_QUERY_FIELDS = ("query_ids", "texts", "references", "answer_types", "categories")
+_CELL_FIELDS = ("scores", "labels", "replies", "answers", "costs", "latencies")
+
+
+def test_rows(query_ids: Sequence[str], test: float, *, seed: int) -> NDArray[np.bool_]:
+    """Which queries belong to the test side of a split, (n,).
+
+    The side of a query follows from a hash of seed and id, so that it does not depend on the order of the queries.
+
+    Raises:
+        OutcomeError: If either side would be empty.
+    """
+    n_test = round(test * len(query_ids)) if 0.0 < test < 1.0 else 0
+    if not 0 < n_test < len(query_ids):
+        raise OutcomeError(
+            f"A test share of {test!r} leaves one side of {len(query_ids)} queries empty. Use a share between 0 and 1 "
+            "that leaves at least one query on either side."
+        )
+    order = sorted(range(len(query_ids)), key=lambda i: hashlib.sha256(f"{seed}\0{query_ids[i]}".encode()).digest())
+    chosen = np.zeros(len(query_ids), dtype=np.bool_)
+    chosen[order[:n_test]] = True
+    return chosen
+
+
+def _member_names(members: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(known if members is None else members)
+    if not names:
+        raise OutcomeError("There is no member: no reply was recorded. At least one member with replies is needed.")
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise OutcomeError(f"No outcome of {', '.join(map(repr, missing))} was recorded. Known members: {', '.join(known)}.")
+    if len(set(names)) != len(names):
+        raise OutcomeError(f"The members {names} name one twice. Name each member once.")
+    return names
+
+
+def _rows(records: Any) -> Iterable[Mapping[str, Any]]:
+    rows: Iterable[Mapping[str, Any]] = records.to_dict("records") if hasattr(records, "to_dict") else records
+    return rows
+
+
+def _empty_cells(n: int, n_members: int) -> NDArray[np.object_]:
+    cells = np.empty((n, n_members), dtype=np.object_)
+    cells.fill(())
+    return cells
+
+
+def _mean(values: Sequence[float]) -> float:
+    observed = [value for value in values if value == value]  # noqa: PLR0124 - NaN is the one value unequal to itself
+    return float(np.mean(observed)) if observed else float("nan")

@@ -1,0 +1,241 @@
+"""Which members to call: from probabilities to a selection, pure and never empty."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
+from langchain_selectllm.voting import MajorityVote, VoteStrategy, WeightedVote
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What is known of the K members before any query is seen; all of it from training outcomes."""
+
+    members: tuple[str, ...]
+    base_rates: NDArray[np.float64]
+    """Training accuracy of each member, (K,)."""
+    fixed_sets: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Best fixed set of each size by training vote accuracy."""
+    costs: NDArray[np.float64] | None = None
+    """Mean `cost_usd` of one call, (K,); NaN when unknown."""
+    latencies: NDArray[np.float64] | None = None
+    """Mean `latency_s` of one call, (K,); NaN when unknown."""
+
+    @property
+    def single_best(self) -> int:
+        """Index of the member with the best training accuracy; the first in pool order on a tie."""
+        return int(np.argmax(self.base_rates))
+
+    def mask(self, members: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Which members are named, (K,).
+
+        Raises:
+            MemberMismatchError: If a name is not in the pool.
+        """
+        missing = [name for name in members if name not in self.members]
+        if missing:
+            raise MemberMismatchError(
+                f"{', '.join(map(repr, missing))} is not in the pool. Members of the pool: {', '.join(self.members)}."
+            )
+        return np.array([name in members for name in self.members])
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The members chosen for n queries."""
+
+    mask: NDArray[np.bool_]
+    """Chosen members, (n, K); at least one a row."""
+    probabilities: NDArray[np.float64]
+    """P(correct) that the vote and its tie rule use, (n, K): base rates where the policy ignores the query."""
+    reasons: tuple[str, ...]
+    """Why these, one sentence a query."""
+
+
+class Policy(Protocol):
+    """What a policy is: a pure function from probabilities to a selection, with the vote it was made for."""
+
+    @property
+    def vote(self) -> VoteStrategy:
+        """The vote to use when the user names none."""
+        ...
+
+    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+        """The members to call for each query.
+
+        Args:
+            probabilities: P(correct) of each member, (n, K), columns in pool order.
+            pool: What is known of the members.
+
+        Raises:
+            PolicyError: If the policy cannot be applied to this pool.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class MaxConf:
+    """The `size` most probable members, voting by majority."""
+
+    size: int = 3
+    vote: VoteStrategy = field(default_factory=MajorityVote)
+
+    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+        """Top-s of each row; equal probabilities in pool order."""
+        _check_size(self, self.size, pool)
+        reason = f"the {self.size} most probable members" if self.size > 1 else "the most probable member"
+        return Selection(top(probabilities, self.size), probabilities, (reason,) * len(probabilities))
+
+
+@dataclass(frozen=True)
+class WeightedMaxConf(MaxConf):
+    """The `size` most probable members, their ballots weighted by probability."""
+
+    vote: VoteStrategy = field(default_factory=WeightedVote)
+
+
+@dataclass(frozen=True)
+class LabelledMaxConf:
+    """Up to `size` most probable members among those predicted right; the most probable one when there is none."""
+
+    size: int = 3
+    threshold: float = 0.5
+    """A member is predicted right when its probability is greater than this."""
+    vote: VoteStrategy = field(default_factory=MajorityVote)
+
+    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+        """Top-s of the predicted labels of each row."""
+        _check_size(self, self.size, pool)
+        labelled = probabilities > self.threshold
+        none = ~labelled.any(axis=1)
+        mask = top(probabilities, self.size) & labelled
+        mask[none] = top(probabilities[none], 1)
+        passed = f"up to {self.size} most probable members above {self.threshold:g}"
+        fallback = f"no member above {self.threshold:g}: the most probable one"
+        return Selection(mask, probabilities, tuple(fallback if empty else passed for empty in none))
+
+
+@dataclass(frozen=True)
+class AllMembers:
+    """Every member, voting by majority: the reference system that asks everybody."""
+
+    vote: VoteStrategy = field(default_factory=MajorityVote)
+
+    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+        """Everybody, whatever the query."""
+        return _constant(np.ones(len(pool.members), dtype=np.bool_), probabilities, pool, "all members")
+
+
+@dataclass(frozen=True)
+class SingleBest:
+    """The member with the best training accuracy, always."""
+
+    vote: VoteStrategy = field(default_factory=MajorityVote)
+
+    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+        """One member, whatever the query."""
+        name = pool.members[pool.single_best]
+        return _constant(pool.mask((name,)), probabilities, pool, "the member with the best training accuracy")
+
+
+@dataclass(frozen=True)
+class PriorOnly:
+    """The `size` members with the best training accuracy, their ballots weighted by it: no look at the query."""
+
+    size: int = 3
+    vote: VoteStrategy = field(default_factory=WeightedVote)
+
+    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+        """The same members whatever the query."""
+        _check_size(self, self.size, pool)
+        mask = top(pool.base_rates[None, :], self.size)[0]
+        return _constant(mask, probabilities, pool, f"the {self.size} members with the best training accuracy")
+
+
+@dataclass(frozen=True)
+class FixedBest:
+    """The one set of `size` members with the best training vote accuracy, ballots weighted by training accuracy."""
+
+    size: int = 3
+    vote: VoteStrategy = field(default_factory=WeightedVote)
+
+    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+        """The same set whatever the query."""
+        _check_size(self, self.size, pool)
+        if self.size not in pool.fixed_sets:
+            raise PolicyError(
+                f"No fixed set of size {self.size} was learned. Sizes learned: "
+                f"{', '.join(map(str, sorted(pool.fixed_sets))) or 'none'}. Fit on outcomes with replies to vote on."
+            )
+        mask = pool.mask(pool.fixed_sets[self.size])
+        return _constant(mask, probabilities, pool, f"the best fixed set of size {self.size}")
+
+
+@dataclass(frozen=True)
+class RandomK:
+    """`size` members drawn uniformly, voting by majority: the control that any choice must beat."""
+
+    size: int = 3
+    seed: int = 0
+    vote: VoteStrategy = field(default_factory=MajorityVote)
+
+    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+        """A draw of its own for each row, the same again for the same seed."""
+        _check_size(self, self.size, pool)
+        noise = np.random.default_rng(self.seed).random(probabilities.shape)
+        rates = np.broadcast_to(pool.base_rates, probabilities.shape)
+        return Selection(top(noise, self.size), rates, (f"{self.size} members at random",) * len(probabilities))
+
+
+_SIZED: dict[str, type[MaxConf | LabelledMaxConf | PriorOnly | FixedBest | RandomK]] = {
+    "random": RandomK,
+    "fixed_best": FixedBest,
+    "prior_only": PriorOnly,
+    "max_conf": MaxConf,
+    "labelled_max_conf": LabelledMaxConf,
+    "weighted_max_conf": WeightedMaxConf,
+}
+_PLAIN: dict[str, type[AllMembers | SingleBest]] = {"single_best": SingleBest, "all_members": AllMembers}
+SIZED_POLICIES: tuple[str, ...] = tuple(_SIZED)
+
+
+def parse_policy(spec: str) -> Policy:
+    """The policy of a name such as "weighted_max_conf:3", "max_conf" (its default size) or "all_members".
+
+    Raises:
+        PolicyError: If the name is unknown or the size is not a whole number from 1.
+    """
+    name, colon, size = spec.partition(":")
+    if name in _PLAIN and not colon:
+        return _PLAIN[name]()
+    if name in _SIZED and not colon:
+        return _SIZED[name]()
+    if name in _SIZED and size.isdecimal() and int(size) > 0:
+        return _SIZED[name](size=int(size))
+    names = ", ".join([*_PLAIN, *(f"{known}:S" for known in _SIZED)])
+    raise PolicyError(f"Policy {spec!r} is unknown. Use one of {names}, with S a whole number from 1.")
+
+
+def top(values: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
+    """Mask of the `size` largest values of each row, (n, K); equal values in column order."""
+    order = np.argsort(-values, axis=1, kind="stable")[:, :size]
+    mask = np.zeros(values.shape, dtype=np.bool_)
+    np.put_along_axis(mask, order, values=True, axis=1)
+    return mask
+
+
+def _check_size(policy: Policy, size: int, pool: Pool) -> None:
+    if not 1 <= size <= len(pool.members):
+        raise PolicyError(
+            f"{type(policy).__name__}(size={size}) does not fit the pool ({len(pool.members)} members). "
+            f"Use a size between 1 and {len(pool.members)}."
+        )
+
+
+def _constant(mask: NDArray[np.bool_], probabilities: NDArray[np.float64], pool: Pool, reason: str) -> Selection:
+    n = len(probabilities)
+    return Selection(np.tile(mask, (n, 1)), np.tile(pool.base_rates, (n, 1)), (reason,) * n)

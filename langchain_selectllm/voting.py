@@ -1,0 +1,284 @@
+"""Ballots in, tally out: the one place where answers are voted on, in serving and in evaluation alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.exceptions import PolicyError
+
+ABSTAIN = -1
+NOT_CALLED = -2
+# Sums of the same weights in another order differ in their last bits; a tie must not be decided by them.
+_DECIMALS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Ballots:
+    """Ballots of n queries, as codes of candidate answers.
+
+    Slots stand in pool order, whatever the order of arrival. With one ballot a member, slot and member are the same.
+    """
+
+    codes: NDArray[np.int64]
+    """Candidate of each ballot, (n, n_slots): 0, 1, … in order of first appearance, `ABSTAIN` or `NOT_CALLED`."""
+    members: NDArray[np.intp]
+    """Pool index of each slot's member, (n_slots,), ascending."""
+    probabilities: NDArray[np.float64]
+    """P(correct) of each member, (n, K)."""
+    latencies: NDArray[np.float64]
+    """Recorded `latency_s` of each member, (K,); NaN when unknown."""
+
+    @cached_property
+    def one_hot(self) -> NDArray[np.bool_]:
+        """Which slot voted for which candidate, (n, n_slots, n_candidates)."""
+        n_candidates = max(int(self.codes.max(initial=ABSTAIN)) + 1, 1)
+        return self.codes[:, :, None] == np.arange(n_candidates)
+
+    @cached_property
+    def exists(self) -> NDArray[np.bool_]:
+        """Which candidates got a ballot, (n, n_candidates)."""
+        return self.one_hot.any(axis=1)
+
+    def summed(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sum of member weights (n, K) over the ballots of each candidate, (n, n_candidates)."""
+        by_slot = np.where(self.codes >= 0, weights[:, self.members], 0.0)
+        return np.einsum("ns,nsc->nc", by_slot, self.one_hot)
+
+    def masked(self, called: NDArray[np.bool_]) -> "Ballots":
+        """The same ballots with the members outside `called` (n, K) not called."""
+        codes = np.where(called[:, self.members], self.codes, NOT_CALLED)
+        return Ballots(codes, self.members, self.probabilities, self.latencies)
+
+
+class VoteStrategy(Protocol):
+    """What a vote is: a score for every candidate answer; the most wins."""
+
+    name: ClassVar[str]
+
+    def score(self, ballots: Ballots) -> NDArray[np.float64]:
+        """Score of every candidate, (n, n_candidates); entries without a ballot do not matter."""
+        ...
+
+
+class AdditiveVote(VoteStrategy, Protocol):
+    """A vote whose scores are sums of non-negative member weights, so that it can be decided early."""
+
+    def weights(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Weight of each member's ballot, (n, K), from P(correct), (n, K)."""
+        ...
+
+
+@dataclass(frozen=True)
+class MajorityVote:
+    """One ballot, one vote: score(a) = number of ballots for a (MaxConf and LabelledMaxConf in SelectLLM)."""
+
+    name: ClassVar[str] = "majority"
+
+    def weights(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Ones, (n, K)."""
+        return np.ones_like(probabilities)
+
+    def score(self, ballots: Ballots) -> NDArray[np.float64]:
+        """Number of ballots of every candidate, (n, n_candidates)."""
+        return ballots.summed(self.weights(ballots.probabilities))
+
+
+@dataclass(frozen=True)
+class WeightedVote:
+    """A ballot weighs its member's probability: score(a) = sum of c_m over the ballots for a (WeightedMaxConf)."""
+
+    name: ClassVar[str] = "weighted"
+
+    def weights(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The probabilities themselves, (n, K)."""
+        return probabilities
+
+    def score(self, ballots: Ballots) -> NDArray[np.float64]:
+        """Summed probability of every candidate, (n, n_candidates)."""
+        return ballots.summed(ballots.probabilities)
+
+
+@dataclass(frozen=True)
+class LogOddsVote:
+    """A ballot weighs log(c (A - 1) / (1 - c)), never less than 0.
+
+    The optimal weights of Nitzan and Paroush (1982) when members err independently and a wrong answer is one of A - 1
+    equally likely ones. A member no better than a guess counts nothing.
+    """
+
+    name: ClassVar[str] = "log_odds"
+    n_options: int = 10
+    """A, the number of answers a member could have given; more for open questions than for few-option ones."""
+
+    def weights(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log-odds of each member against a guess, (n, K)."""
+        p = np.clip(probabilities, 1e-4, 1 - 1e-4)
+        return np.maximum(np.log(p * (self.n_options - 1) / (1 - p)), 0.0)
+
+    def score(self, ballots: Ballots) -> NDArray[np.float64]:
+        """Summed log-odds of every candidate, (n, n_candidates)."""
+        return ballots.summed(self.weights(ballots.probabilities))
+
+
+_VOTES = {"majority": MajorityVote, "weighted": WeightedVote, "log_odds": LogOddsVote}
+
+
+def get_vote(vote: str | VoteStrategy) -> VoteStrategy:
+    """The vote of that name, or the vote itself.
+
+    Raises:
+        PolicyError: If the name is unknown.
+    """
+    if not isinstance(vote, str):
+        return vote
+    if vote not in _VOTES:
+        raise PolicyError(f"Vote {vote!r} is unknown. Use one of {', '.join(_VOTES)}, or a VoteStrategy.")
+    return _VOTES[vote]()
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Outcome of a vote over n queries."""
+
+    winners: NDArray[np.int64]
+    """Code of the winning candidate, (n,); `ABSTAIN` where every ballot abstains."""
+    scores: NDArray[np.float64]
+    """Score of every candidate, (n, n_candidates); -inf where it got no ballot."""
+    tied: NDArray[np.bool_]
+    """Whether the best score was shared, so that the tie rule decided, (n,)."""
+
+
+def decide(vote: VoteStrategy, ballots: Ballots) -> Verdict:
+    """The winner of each query.
+
+    Ties go to the candidate with the larger summed probability, then the lower recorded latency of its fastest member,
+    then the member that comes first in the pool: never to the order of arrival, never to chance.
+    """
+    exists = ballots.exists
+    scores = np.where(exists, np.round(vote.score(ballots), _DECIMALS), -np.inf)
+    best = exists & (scores == scores.max(axis=1, keepdims=True))
+    tied = best.sum(axis=1) > 1
+    if tied.any():
+        summed = np.round(ballots.summed(ballots.probabilities), _DECIMALS)
+        best = _keep_max(best, summed)
+        latency = np.nan_to_num(ballots.latencies[ballots.members], nan=np.inf)
+        fastest = np.where(ballots.one_hot, latency[None, :, None], np.inf).min(axis=1)
+        best = _keep_max(best, -fastest)
+        best = _keep_max(best, -np.argmax(ballots.one_hot, axis=1).astype(np.float64))
+    winners = np.where(exists.any(axis=1), np.argmax(best, axis=1), ABSTAIN)
+    return Verdict(winners, scores, tied)
+
+
+def _keep_max(best: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    kept = np.where(best, values, -np.inf)
+    return best & (kept == kept.max(axis=1, keepdims=True))
+
+
+def is_decided(vote: VoteStrategy, ballots: Ballots, outstanding: Sequence[int]) -> bool:
+    """Whether no reply of the outstanding members can change the winner of this one query.
+
+    Args:
+        vote: The vote; only votes with `weights` can be decided early.
+        ballots: Ballots of one query received so far.
+        outstanding: Pool indices of the members yet to reply, one entry for each ballot.
+    """
+    weights = getattr(vote, "weights", None)
+    if weights is None or not outstanding:
+        return not outstanding
+    swing = float(weights(ballots.probabilities)[0, list(outstanding)].sum())
+    scores = np.sort(decide(vote, ballots).scores[0])[::-1]
+    if not np.isfinite(scores[0]):
+        return False
+    # An answer nobody gave yet starts from 0; strict, because a tie would go to the tie rule.
+    runner_up = max(float(scores[1]) if scores.size > 1 else 0.0, 0.0)
+    return bool(scores[0] - runner_up > swing + 10.0**-_DECIMALS)
+
+
+def encode_answers(answers: Sequence[str | None]) -> tuple[NDArray[np.int64], list[str]]:
+    """Codes of answers and the candidates they stand for, in order of first appearance.
+
+    Args:
+        answers: Answers in slot order; None = abstain.
+    """
+    candidates: dict[str, int] = {}
+    codes = [ABSTAIN if a is None else candidates.setdefault(a, len(candidates)) for a in answers]
+    return np.array(codes, dtype=np.int64), list(candidates)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A decided vote over the replies to one prompt."""
+
+    answer: str | None
+    """The winning answer; None when every ballot abstains."""
+    winner: str | None
+    """The member whose reply stands for the answer: the most probable one among those that gave it."""
+    answers: dict[str, str | None]
+    """Each ballot's answer, by member (`member#2` for its second sample), in pool order; None = abstain."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """Score of each candidate answer."""
+    support: float = 0.0
+    """Share of the ballots cast (abstentions aside) that went to the answer, in [0, 1]."""
+    decided_by: str = "vote"
+    """"vote", "tie rule", or "no readable answer"."""
+    vote: str = "majority"
+
+    def __str__(self) -> str:
+        return self.answer or ""
+
+
+def tally(
+    vote: VoteStrategy,
+    *,
+    members: Sequence[str],
+    slots: Sequence[int],
+    answers: Sequence[str | None],
+    probabilities: NDArray[np.float64],
+    latencies: NDArray[np.float64] | None = None,
+) -> Tally:
+    """The decided vote over one query's ballots.
+
+    Args:
+        vote: How ballots are scored.
+        members: Names of the pool's K members.
+        slots: Pool index of each ballot's member; in any order.
+        answers: Answer of each ballot; None = abstain.
+        probabilities: P(correct) of each member, (K,).
+        latencies: Recorded `latency_s` of each member, (K,); unknown when None.
+    """
+    order = sorted(range(len(slots)), key=lambda i: slots[i])
+    slots, answers = [slots[i] for i in order], [answers[i] for i in order]
+    codes, candidates = encode_answers(answers)
+    known = np.full(len(members), np.nan) if latencies is None else latencies
+    ballots = Ballots(codes[None, :], np.array(slots, dtype=np.intp), probabilities[None, :].astype(np.float64), known)
+    named = _ballot_names([members[slot] for slot in slots], answers)
+    verdict = decide(vote, ballots)
+    code = int(verdict.winners[0])
+    if code == ABSTAIN:
+        return Tally(None, None, named, decided_by="no readable answer", vote=vote.name)
+    supporters = [slot for slot, c in zip(slots, codes, strict=True) if c == code]
+    best = max(supporters, key=lambda slot: (probabilities[slot], -slot))
+    return Tally(
+        answer=candidates[code],
+        winner=members[best],
+        answers=named,
+        scores={a: float(s) for a, s in zip(candidates, verdict.scores[0], strict=True)},
+        support=len(supporters) / int((codes >= 0).sum()),
+        decided_by="tie rule" if verdict.tied[0] else "vote",
+        vote=vote.name,
+    )
+
+
+def _ballot_names(names: Sequence[str], answers: Sequence[str | None]) -> dict[str, str | None]:
+    named: dict[str, str | None] = {}
+    for name, answer in zip(names, answers, strict=True):
+        key, sample = name, 1
+        while key in named:
+            sample += 1
+            key = f"{name}#{sample}"
+        named[key] = answer
+    return named
