@@ -1,47 +1,14 @@
 """Which members to call: from probabilities to a selection, pure and never empty."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
+from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.pool import Pool
 from langchain_selectllm.voting import MajorityVote, VoteStrategy, WeightedVote
-
-
-@dataclass(frozen=True, eq=False)
-class Pool:
-    """What is known of the K members before any query is seen; all of it from training outcomes."""
-
-    members: tuple[str, ...]
-    base_rates: NDArray[np.float64]
-    """Training accuracy of each member, (K,)."""
-    fixed_sets: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    """Best fixed set of each size by training vote accuracy."""
-    costs: NDArray[np.float64] | None = None
-    """Mean `cost_usd` of one call, (K,); NaN when unknown."""
-    latencies: NDArray[np.float64] | None = None
-    """Mean `latency_s` of one call, (K,); NaN when unknown."""
-
-    @property
-    def single_best(self) -> int:
-        """Index of the member with the best training accuracy; the first in pool order on a tie."""
-        return int(np.argmax(self.base_rates))
-
-    def mask(self, members: tuple[str, ...]) -> NDArray[np.bool_]:
-        """Which members are named, (K,).
-
-        Raises:
-            MemberMismatchError: If a name is not in the pool.
-        """
-        missing = [name for name in members if name not in self.members]
-        if missing:
-            raise MemberMismatchError(
-                f"{', '.join(map(repr, missing))} is not in the pool. Members of the pool: {', '.join(self.members)}."
-            )
-        return np.array([name in members for name in self.members])
 
 
 @dataclass(frozen=True, eq=False)

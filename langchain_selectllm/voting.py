@@ -33,20 +33,29 @@ class Ballots:
     """Recorded `latency_s` of each member, (K,); NaN when unknown."""
 
     @cached_property
-    def one_hot(self) -> NDArray[np.bool_]:
-        """Which slot voted for which candidate, (n, n_slots, n_candidates)."""
-        n_candidates = max(int(self.codes.max(initial=ABSTAIN)) + 1, 1)
-        return self.codes[:, :, None] == np.arange(n_candidates)
+    def n_candidates(self) -> int:
+        """Number of candidates of the query that has most, at least 1."""
+        return max(int(self.codes.max(initial=ABSTAIN)) + 1, 1)
 
     @cached_property
     def exists(self) -> NDArray[np.bool_]:
         """Which candidates got a ballot, (n, n_candidates)."""
-        return self.one_hot.any(axis=1)
+        return self._count(np.ones(self.codes.shape)) > 0
 
     def summed(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of member weights (n, K) over the ballots of each candidate, (n, n_candidates)."""
-        by_slot = np.where(self.codes >= 0, weights[:, self.members], 0.0)
-        return np.einsum("ns,nsc->nc", by_slot, self.one_hot)
+        return self._count(weights[:, self.members])
+
+    def one_hot(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which slot voted for which candidate in the chosen rows, (n_chosen, n_slots, n_candidates)."""
+        return self.codes[rows][:, :, None] == np.arange(self.n_candidates)
+
+    def _count(self, by_slot: NDArray[np.float64]) -> NDArray[np.float64]:
+        n = len(self.codes)
+        cast = self.codes >= 0
+        cells = (self.codes + np.arange(n)[:, None] * self.n_candidates)[cast]
+        counted = np.bincount(cells, weights=by_slot[cast], minlength=n * self.n_candidates)
+        return counted.reshape(n, self.n_candidates)
 
     def masked(self, called: NDArray[np.bool_]) -> "Ballots":
         """The same ballots with the members outside `called` (n, K) not called."""
@@ -163,14 +172,18 @@ def decide(vote: VoteStrategy, ballots: Ballots) -> Verdict:
     best = exists & (scores == scores.max(axis=1, keepdims=True))
     tied = best.sum(axis=1) > 1
     if tied.any():
-        summed = np.round(ballots.summed(ballots.probabilities), _DECIMALS)
-        best = _keep_max(best, summed)
-        latency = np.nan_to_num(ballots.latencies[ballots.members], nan=np.inf)
-        fastest = np.where(ballots.one_hot, latency[None, :, None], np.inf).min(axis=1)
-        best = _keep_max(best, -fastest)
-        best = _keep_max(best, -np.argmax(ballots.one_hot, axis=1).astype(np.float64))
+        best[tied] = _break_ties(best[tied], ballots, tied)
     winners = np.where(exists.any(axis=1), np.argmax(best, axis=1), ABSTAIN)
     return Verdict(winners, scores, tied)
+
+
+def _break_ties(best: NDArray[np.bool_], ballots: Ballots, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """One of the best candidates of each tied row, (n_tied, n_candidates)."""
+    one_hot = ballots.one_hot(rows)
+    best = _keep_max(best, np.round(ballots.summed(ballots.probabilities), _DECIMALS)[rows])
+    latency = np.nan_to_num(ballots.latencies[ballots.members], nan=np.inf)
+    best = _keep_max(best, -np.where(one_hot, latency[None, :, None], np.inf).min(axis=1))
+    return _keep_max(best, -np.argmax(one_hot, axis=1).astype(np.float64))
 
 
 def _keep_max(best: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.bool_]:

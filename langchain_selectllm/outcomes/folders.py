@@ -23,14 +23,13 @@ def read_queries(folder: Path) -> list[QueryRecord]:
     if len(files) != 1:
         found = "both queries.jsonl and queries.jsonl.gz" if files else "neither queries.jsonl nor queries.jsonl.gz"
         raise OutcomeError(f"{folder} has {found}. Exactly one of them is needed.")
-    queries: dict[str, QueryRecord] = {}
-    for where, fields in _read_lines(files[0]):
-        query = parse_query(fields, where)
-        if query.query_id in queries:
-            first = queries[query.query_id].where
-            raise OutcomeError(f"{where}: query_id {query.query_id!r} already stands at {first}. Keep one of them.")
-        queries[query.query_id] = query
-    return list(queries.values())
+    queries = [parse_query(fields, where) for where, fields in _read_lines(files[0])]
+    seen: dict[tuple[str, str], QueryRecord] = {}
+    for query in queries:
+        first = seen.setdefault((query.query_id, query.text), query)
+        if first is not query:
+            raise OutcomeError(f"{query.where}: query_id {query.query_id!r} already stands at {first.where}. Keep one of them.")
+    return queries
 
 
 def read_replies(folder: Path, members: Collection[str] | None = None) -> Iterator[ReplyRecord]:

@@ -108,9 +108,11 @@ def merge_queries(queries: Iterable[QueryRecord]) -> dict[str, QueryRecord]:
     merged: dict[str, QueryRecord] = {}
     for query in queries:
         known = merged.setdefault(query.query_id, query)
+        if _same_text(query.text, known.text) and len(query.text) < len(known.text):
+            known = merged[query.query_id] = query
         for name in ("text", "reference", "answer_type", "category"):
             ours, theirs = getattr(known, name), getattr(query, name)
-            if ours != theirs:
+            if ours != theirs and not (name == "text" and _same_text(ours, theirs)):
                 raise OutcomeError(
                     f"{query.where}: query_id {query.query_id!r} was recorded before at {known.where} with another "
                     f"{name}. Give different queries different ids."
@@ -131,13 +133,23 @@ def merge_replies(replies: Iterable[ReplyRecord], queries: Mapping[str, QueryRec
                 f"{reply.where}: query_id {reply.query_id!r} is in no queries file. Add the query, or drop the reply."
             )
         key = (reply.query_id, reply.member, reply.sample)
-        if key in seen:
+        known = seen.setdefault(key, reply)
+        # The same reply once with and once without its score: the one without adds nothing.
+        if known.text == reply.text and (known.score is None) != (reply.score is None):
+            seen[key] = known if reply.score is None else reply
+        elif known is not reply:
             raise OutcomeError(
                 f"{reply.where}: {reply.member!r} already has a reply to {reply.query_id!r} with sample {reply.sample} at "
-                f"{seen[key].where}. Keep one, or number repeated samples with the field 'sample'."
+                f"{known.where}. Keep one, or number repeated samples with the field 'sample'."
             )
-        seen[key] = reply
     return [seen[key] for key in sorted(seen)]
+
+
+def _same_text(one: str, other: str) -> bool:
+    """Whether two texts are equal, or one of them is the other one written twice (as some of RouterBench's prompts are)."""
+    short, long = sorted((one, other), key=len)
+    half = len(short)
+    return one == other or (long[:half] == short and long[half:].strip() == short.strip())
 
 
 def _is_null(value: Any) -> bool:

@@ -43,6 +43,7 @@ class OutcomeTable:
     query_ids: tuple[str, ...]
     texts: tuple[str, ...]
     references: tuple[str | None, ...]
+    """Gold answer of each query in canonical form; None when the outcome is known by score only."""
     answer_types: tuple[str | None, ...]
     categories: tuple[str, ...]
     scores: NDArray[np.float64]
@@ -97,7 +98,8 @@ class OutcomeTable:
         """The outcomes of query and reply records, with the fields of the interchange format.
 
         Args:
-            queries: Mappings or a DataFrame: `query_id`, `query`, and where known `reference`, `answer_type`, `category`.
+            queries: Mappings or a DataFrame: `query_id`, `query`, and where known `reference`, `answer_type`,
+                `category`.
             replies: Mappings or a DataFrame: `query_id`, `model`, `response`, and where known `sample`, `score`,
                 `cost_usd`, `latency_s`.
             members: Members to keep, in this order; all of them, sorted by name, when None.
@@ -129,11 +131,12 @@ class OutcomeTable:
         for reply in merged:
             cells.setdefault((rows[reply.query_id], columns[reply.member]), []).append(reply)
         records = tuple(by_id.values())
+        extractors = [get_extractor(answer or query.answer_type or "text") for query in records]
         table = cls(
             members=names,
             query_ids=tuple(by_id),
             texts=tuple(query.text for query in records),
-            references=tuple(query.reference for query in records),
+            references=tuple(_gold(query, extractor) for query, extractor in zip(records, extractors, strict=True)),
             answer_types=tuple(query.answer_type for query in records),
             categories=tuple(query.category for query in records),
             scores=np.full((len(rows), len(names)), np.nan),
@@ -144,7 +147,7 @@ class OutcomeTable:
             latencies=np.full((len(rows), len(names)), np.nan),
         )
         for (i, k), cell in cells.items():
-            table._fill(i, k, cell, get_extractor(answer or records[i].answer_type or "text"))
+            table._fill(i, k, cell, extractors[i])
         return table
 
     def _fill(self, i: int, k: int, cell: Sequence[ReplyRecord], extractor: "AnswerExtractor") -> None:
@@ -154,12 +157,12 @@ class OutcomeTable:
         self.costs[i, k] = _mean([reply.cost_usd for reply in cell])
         self.latencies[i, k] = _mean([reply.latency_s for reply in cell])
         recorded = [reply.score for reply in cell if reply.score is not None]
-        reference = self.references[i]
+        gold = self.references[i]
         if recorded:
             self.scores[i, k] = float(np.mean(recorded))
             self.labels[i, k] = float(self.scores[i, k] >= 0.5)
-        elif reference is not None and replies:
-            self.labels[i, k], self.scores[i, k] = grade(self.answers[i, k], reference, extractor)
+        elif gold is not None and replies:
+            self.labels[i, k], self.scores[i, k] = grade(self.answers[i, k], gold)
 
     @property
     def has_replies(self) -> bool:
@@ -170,6 +173,13 @@ class OutcomeTable:
     def observed(self) -> NDArray[np.bool_]:
         """Which cells hold a score, (n, K)."""
         return ~np.isnan(self.scores)
+
+    @property
+    def query_digests(self) -> tuple[int, ...]:
+        """A 64-bit digest of each query id, by which an artefact knows its training queries."""
+        return tuple(
+            int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:8], "big") for query_id in self.query_ids
+        )
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Self:
         """The table of the given rows, in order of query id whatever the order of `rows`."""
@@ -234,10 +244,24 @@ def _member_names(members: Sequence[str] | None, known: Sequence[str]) -> tuple[
         raise OutcomeError("There is no member: no reply was recorded. At least one member with replies is needed.")
     missing = [name for name in names if name not in known]
     if missing:
-        raise OutcomeError(f"No outcome of {', '.join(map(repr, missing))} was recorded. Known members: {', '.join(known)}.")
+        raise OutcomeError(
+            f"No outcome of {', '.join(map(repr, missing))} was recorded. Known members: {', '.join(known)}."
+        )
     if len(set(names)) != len(names):
         raise OutcomeError(f"The members {names} name one twice. Name each member once.")
     return names
+
+
+def _gold(query: QueryRecord, extractor: "AnswerExtractor") -> str | None:
+    if query.reference is None:
+        return None
+    gold = extractor.canonical(query.reference)
+    if gold is None:
+        raise OutcomeError(
+            f"{query.where}: reference {query.reference!r} is no {extractor.name} answer. Correct it, or set the query's "
+            "answer_type to what it is."
+        )
+    return gold
 
 
 def _rows(records: Any) -> Iterable[Mapping[str, Any]]:

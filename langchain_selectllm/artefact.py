@@ -1,0 +1,99 @@
+"""What was learned as a saved folder, and back."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.card import write_card
+from langchain_selectllm.encoders import load_encoder
+from langchain_selectllm.exceptions import ArtefactCorruptError, SelectLLMError
+from langchain_selectllm.heads import LinearHeads, StackedCalibration
+from langchain_selectllm.learned import Learned, TrainingSummary
+from langchain_selectllm.persistence import ENCODER_FOLDER, load_folder, save_folder
+from langchain_selectllm.pool import Pool
+
+
+def save_learned(learned: Learned, folder: str | Path, *, validation: float, seed: int) -> None:
+    """Save as JSON, safetensors and a card; an artefact that stands there is replaced at once.
+
+    Raises:
+        ArtefactError: If something else than an artefact stands there.
+    """
+
+    def build(encoder_folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]], str]:
+        settings, encoder_arrays = learned.encoder.save(encoder_folder)
+        config = {
+            "members": list(learned.pool.members),
+            "encoder": {"kind": learned.encoder.kind, "name": learned.encoder.name, "settings": settings},
+            "validation": validation,
+            "seed": seed,
+            "fixed_sets": {str(size): list(names) for size, names in learned.pool.fixed_sets.items()},
+            "training": _summary_config(learned.summary),
+        }
+        arrays = {
+            "heads.weights": learned.heads.weights,
+            "heads.bias": learned.heads.bias,
+            "calibration.weights": learned.calibration.weights,
+            "calibration.bias": learned.calibration.bias,
+            "pool.base_rates": learned.pool.base_rates,
+            "pool.costs": learned.pool.costs,
+            "pool.latencies": learned.pool.latencies,
+            "trained_on": np.array(sorted(learned.trained_on), dtype=np.uint64),
+            **{f"encoder.{name}": array for name, array in encoder_arrays.items()},
+        }
+        return config, arrays, write_card(learned)
+
+    save_folder(folder, build)
+
+
+def load_learned(folder: str | Path) -> tuple[Learned, dict[str, Any]]:
+    """What was saved, bit for bit, and the configuration beside it.
+
+    Raises:
+        ArtefactError: If the folder is missing, foreign, newer than this release, truncated or changed.
+        EncoderError: If the encoder's model cannot be loaded, or is another one.
+    """
+    config, arrays = load_folder(folder)
+    try:
+        return _learned(config, arrays, Path(folder) / ENCODER_FOLDER), config
+    except SelectLLMError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtefactCorruptError(f"{folder} is not complete: {error!r}. Restore it, or train again.") from error
+
+
+def _learned(config: dict[str, Any], arrays: dict[str, NDArray[Any]], encoder_folder: Path) -> Learned:
+    encoder = config["encoder"]
+    prefix = "encoder."
+    encoder_arrays = {n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)}
+    return Learned(
+        encoder=load_encoder(encoder["kind"], encoder["settings"], encoder_arrays, encoder_folder),
+        heads=LinearHeads(arrays["heads.weights"], arrays["heads.bias"]),
+        calibration=StackedCalibration(arrays["calibration.weights"], arrays["calibration.bias"]),
+        pool=Pool(
+            members=tuple(config["members"]),
+            base_rates=arrays["pool.base_rates"],
+            costs=arrays["pool.costs"],
+            latencies=arrays["pool.latencies"],
+            fixed_sets={int(size): tuple(names) for size, names in config["fixed_sets"].items()},
+        ),
+        summary=_summary(config["training"]),
+        trained_on=frozenset(arrays["trained_on"].tolist()),
+    )
+
+
+def _summary_config(summary: TrainingSummary) -> dict[str, Any]:
+    return {
+        "n_queries": summary.n_queries,
+        "outcomes": dict(summary.outcomes),
+        "oracle": None if np.isnan(summary.oracle) else summary.oracle,
+        "metrics": dict(summary.metrics),
+        "fixed_set_search": summary.fixed_set_search,
+    }
+
+
+def _summary(config: dict[str, Any]) -> TrainingSummary:
+    oracle = config["oracle"]
+    return TrainingSummary(**{**config, "oracle": float("nan") if oracle is None else oracle})

@@ -1,0 +1,56 @@
+"""What every encoder promises: texts in, features out, and a state of JSON and arrays."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.encoders.sparse import SparseRows
+
+Features = NDArray[np.float32] | SparseRows
+"""Features of n texts, (n, n_features), dense or sparse."""
+
+
+class Encoder(Protocol):
+    """Turns texts into features; never calls a member."""
+
+    kind: ClassVar[str]
+    """Name under which the encoder is saved."""
+    supervised: ClassVar[bool]
+    """Whether fitting looks at the labels. The features are then one logit a member, and folds are not rotated."""
+    head_c: ClassVar[float]
+    """Inverse regularisation strength of logistic heads over these features."""
+
+    @property
+    def name(self) -> str:
+        """Name as the user gave it, such as "lexical" or a model id."""
+        ...
+
+    def fit(self, texts: Sequence[str], scores: NDArray[np.float64], validation: NDArray[np.bool_]) -> Self:
+        """Learn from the outcomes' own texts.
+
+        Args:
+            texts: Query texts, n of them.
+            scores: Success rates, (n, K), NaN = unobserved; looked at by supervised encoders only.
+            validation: Queries kept for choosing a checkpoint, (n,); never trained on by supervised encoders.
+        """
+        ...
+
+    def encode(self, texts: Sequence[str]) -> Features:
+        """Features of the texts, (n, n_features)."""
+        ...
+
+    def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Configuration as JSON and arrays; files that are neither go into `folder`, which exists and is empty."""
+        ...
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Self:
+        """The encoder that `save` wrote.
+
+        Raises:
+            EncoderError: If the model it stands on is not there, or is another one than it was fitted with.
+        """
+        ...

@@ -1,0 +1,121 @@
+"""A transformers encoder fine-tuned end to end with one logit a member."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm._optional import require
+from langchain_selectllm.exceptions import EncoderError, NotFittedError
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How the model is trained; the defaults are those of SelectLLM (Maurya et al., 2025), section 3."""
+
+    max_length: int = 128
+    """Tokens of a text; longer texts are cut."""
+    batch_size: int = 128
+    epochs: float = 5
+    learning_rates: tuple[float, ...] = (2e-5,)
+    """Tried one after the other; the one with the lowest validation loss is kept."""
+    class_weights: bool = False
+    """Whether right and wrong outcomes of a member weigh the same in its loss, however rare one of them is."""
+
+
+class FineTunedEncoder:
+    """A sequence-classification model trained by masked binary cross-entropy on the members' success rates.
+
+    Training runs on the Hugging Face Trainer, hence on several processes or machines under `accelerate launch` or
+    `torchrun`. The features are the K logits of the best checkpoint by validation loss.
+    """
+
+    kind: ClassVar[str] = "fine-tuned"
+    supervised: ClassVar[bool] = True
+    head_c: ClassVar[float] = 1.0
+
+    def __init__(self, model: str = "roberta-base", *, tuning: FineTuning | None = None, revision: str | None = None) -> None:
+        self.model = model
+        self.tuning = tuning or FineTuning()
+        self.revision = revision
+        self._model: Any = None
+        self._tokenizer: Any = None
+
+    @property
+    def name(self) -> str:
+        """ "fine-tune:" and the id or folder of the model that training started from."""
+        return f"fine-tune:{self.model}"
+
+    def fit(self, texts: Sequence[str], scores: NDArray[np.float64], validation: NDArray[np.bool_]) -> Self:
+        """Train on the queries outside `validation`, choose checkpoint and learning rate on those inside.
+
+        Raises:
+            EncoderError: If the model cannot be loaded.
+            MissingDependencyError: If torch, transformers or accelerate is not installed.
+        """
+        for module in ("torch", "transformers", "accelerate"):
+            require(module, extra="full", needed_by=f"Encoder {self.name!r}")
+        from langchain_selectllm.encoders.training import train_model
+
+        best_loss = float("inf")
+        for rate in self.tuning.learning_rates:
+            model, tokenizer = self._load_pretrained(self.model, n_members=scores.shape[1])
+            with tempfile.TemporaryDirectory() as checkpoints:
+                loss = train_model(
+                    model, tokenizer, texts, scores, validation, tuning=self.tuning, rate=rate, folder=checkpoints
+                )
+            if loss < best_loss:
+                best_loss, self._model, self._tokenizer = loss, model.eval(), tokenizer
+        return self
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Logits, (n, K).
+
+        Raises:
+            NotFittedError: If called before `fit`.
+        """
+        if self._model is None:
+            raise NotFittedError(f"Encoder {self.name!r} is not fine-tuned yet. Call fit first.")
+        from langchain_selectllm.encoders.training import predict_logits
+
+        return predict_logits(self._model, self._tokenizer, texts, self.tuning)
+
+    def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """The configuration; weights and tokenizer go into `folder` as transformers writes them."""
+        self._model.save_pretrained(folder)
+        self._tokenizer.save_pretrained(folder)
+        return {"model": self.model, "revision": self.revision, "tuning": asdict(self.tuning)}, {}
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Self:  # noqa: ARG003
+        """The fine-tuned encoder of a saved folder.
+
+        Raises:
+            EncoderError: If the folder's model cannot be loaded.
+        """
+        tuning = dict(config["tuning"])
+        tuning["learning_rates"] = tuple(tuning["learning_rates"])
+        encoder = cls(str(config["model"]), tuning=FineTuning(**tuning), revision=config.get("revision"))
+        encoder._model, encoder._tokenizer = encoder._load_pretrained(str(folder))
+        encoder._model.eval()
+        return encoder
+
+    def _load_pretrained(self, source: str, n_members: int | None = None) -> tuple[Any, Any]:
+        transformers = require("transformers", extra="full", needed_by=f"Encoder {self.name!r}")
+        labels = {} if n_members is None else {"num_labels": n_members, "problem_type": "multi_label_classification"}
+        revision = self.revision if n_members is not None else None
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                source, revision=revision, ignore_mismatched_sizes=True, **labels
+            )
+        except (OSError, ValueError) as error:
+            raise EncoderError(
+                f"Encoder {self.name!r} cannot be loaded: {error}. Use the id or folder of a transformers model that this "
+                "machine can reach."
+            ) from error
+        return model, tokenizer

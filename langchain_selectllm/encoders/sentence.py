@@ -1,0 +1,87 @@
+"""A frozen sentence-transformers model as an encoder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm._optional import require
+from langchain_selectllm.exceptions import EncoderError
+
+_PROBE = "Which of these language models answers this question?"
+# Other hardware and library versions move an embedding by far less than this, another model by far more.
+_SAME_MODEL = 0.99
+
+
+class SentenceEncoder:
+    """Sentence embeddings of any sentence-transformers model, scaled to unit length; the model is not trained.
+
+    The artefact holds the model's id or folder and the embedding of one probe sentence, not the model itself.
+    """
+
+    kind: ClassVar[str] = "sentence-transformers"
+    supervised: ClassVar[bool] = False
+    head_c: ClassVar[float] = 10.0
+
+    def __init__(self, model: str, *, revision: str | None = None, device: str | None = None, batch_size: int = 64) -> None:
+        self.model = model
+        self.revision = revision
+        self.device = device
+        self.batch_size = batch_size
+        self._loaded: Any = None
+
+    @property
+    def name(self) -> str:
+        """The model's id or folder."""
+        return self.model
+
+    def fit(self, texts: Sequence[str], scores: NDArray[np.float64], validation: NDArray[np.bool_]) -> Self:  # noqa: ARG002
+        """Load the model; there is nothing to learn.
+
+        Raises:
+            EncoderError: If the model cannot be loaded.
+            MissingDependencyError: If sentence-transformers is not installed.
+        """
+        self._load()
+        return self
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embeddings of unit length, (n, dimension)."""
+        embeddings = self._load().encode(
+            list(texts), batch_size=self.batch_size, normalize_embeddings=True, show_progress_bar=False
+        )
+        return np.asarray(embeddings, dtype=np.float32)
+
+    def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:  # noqa: ARG002
+        """The model's id or folder, its revision, and the embedding of a probe sentence."""
+        return {"model": self.model, "revision": self.revision}, {"probe": self.encode([_PROBE])}
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Self:  # noqa: ARG003
+        """The encoder over the same model.
+
+        Raises:
+            EncoderError: If the model cannot be loaded, or embeds the probe sentence unlike the one it was fitted with.
+        """
+        encoder = cls(str(config["model"]), revision=config.get("revision"))
+        probe = encoder.encode([_PROBE])
+        if probe.shape != arrays["probe"].shape or float((probe * arrays["probe"]).sum()) < _SAME_MODEL:
+            raise EncoderError(
+                f"Encoder {encoder.model!r} is not the model that the heads were fitted on: it embeds a probe sentence "
+                "differently. Restore that model, or train again."
+            )
+        return encoder
+
+    def _load(self) -> Any:
+        if self._loaded is None:
+            library = require("sentence_transformers", extra="full", needed_by=f"Encoder {self.model!r}")
+            try:
+                self._loaded = library.SentenceTransformer(self.model, revision=self.revision, device=self.device)
+            except (OSError, ValueError) as error:
+                raise EncoderError(
+                    f"Encoder {self.model!r} cannot be loaded: {error}. Use 'lexical', or the id or folder of a "
+                    "sentence-transformers model that this machine can reach."
+                ) from error
+        return self._loaded

@@ -1,0 +1,52 @@
+"""Sparse feature rows with the few operations that serving needs, in numpy alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """A compressed sparse row matrix, (n, n_columns)."""
+
+    indptr: NDArray[np.int64]
+    """Where each row starts in `columns`, (n + 1,)."""
+    columns: NDArray[np.int64]
+    values: NDArray[np.float32]
+    n_columns: int
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]], n_columns: int) -> "SparseRows":
+        """Rows given as (columns, values)."""
+        return cls(
+            np.cumsum([0, *(len(columns) for columns, _ in rows)], dtype=np.int64),
+            np.concatenate([columns for columns, _ in rows] or [np.empty(0, dtype=np.int64)]),
+            np.concatenate([values for _, values in rows] or [np.empty(0, dtype=np.float32)]),
+            n_columns,
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, n_columns)."""
+        return len(self.indptr) - 1, self.n_columns
+
+    def to_scipy(self) -> Any:
+        """The same matrix for scikit-learn."""
+        from scipy.sparse import csr_matrix
+
+        return csr_matrix((self.values, self.columns, self.indptr), shape=self.shape)
+
+
+def row_dot(features: "NDArray[np.float32] | SparseRows", weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Product of every row with one weight vector, (n,).
+
+    Each sum depends on its own row alone, so that a text gets the same bits alone and in any batch.
+    """
+    if not isinstance(features, SparseRows):
+        return (features * weights).sum(axis=1)
+    products = np.append(features.values * weights[features.columns], np.float32(0))
+    sums = np.add.reduceat(products, features.indptr[:-1])
+    return np.where(np.diff(features.indptr) > 0, sums, np.float32(0))

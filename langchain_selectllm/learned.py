@@ -1,0 +1,199 @@
+"""What training leaves behind, and how it is trained."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.encoders import Encoder, Features
+from langchain_selectllm.exceptions import MemberMismatchError, OutcomeError
+from langchain_selectllm.fixed_sets import EXHAUSTIVE_MEMBERS, best_fixed_sets
+from langchain_selectllm.heads import LinearHeads, StackedCalibration
+from langchain_selectllm.metrics import classifier_metrics
+from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.pool import Pool, learn_pool
+from langchain_selectllm.recorded import RecordedVotes
+
+Progress = Callable[[str, float], None]
+"""Called with the name of a stage and the share of it that is done."""
+
+
+def silent(stage: str, share: float) -> None:
+    """No progress display."""
+    del stage, share
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a classifier was fitted on, and how well it did on queries its heads had not seen."""
+
+    n_queries: int
+    outcomes: Mapping[str, int]
+    """Observed outcomes of each member."""
+    oracle: float
+    """Share of the fully observed training queries that some member answers; NaN without such queries."""
+    metrics: Mapping[str, Any]
+    """Metrics of out-of-fold probabilities on the training queries; see `classifier_metrics`."""
+    fixed_set_search: str
+    """ "exhaustive", "beam", or "none" where there are no replies to vote on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """Everything that is learned from outcomes; arrays follow `pool.members`."""
+
+    encoder: Encoder
+    heads: LinearHeads
+    calibration: StackedCalibration
+    pool: Pool
+    summary: TrainingSummary
+    trained_on: frozenset[int]
+    """Digests of the training query ids."""
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Calibrated P(correct), (n, K); base rates for a blank text."""
+        if not texts:
+            return np.empty((0, len(self.pool.members)))
+        probabilities = self.calibration.probabilities(self.heads.logits(self.encoder.encode(texts)))
+        probabilities[[not text.strip() for text in texts]] = self.pool.base_rates
+        return probabilities
+
+
+def learn(
+    outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent
+) -> Learned:
+    """Fit encoder, heads, calibration and pool.
+
+    Args:
+        outcomes: Training outcomes; unobserved cells are left out.
+        encoder: An encoder to fit.
+        validation: Share of the queries held out of each fit.
+        seed: Seed of folds and solvers.
+        progress: Called as training goes on.
+
+    Raises:
+        OutcomeError: If there are fewer than two queries, or a member has no observed outcome.
+    """
+    _check(outcomes)
+    folds = _folds(len(outcomes), validation, seed)
+    progress("encode", 0.0)
+    encoder.fit(outcomes.texts, outcomes.scores, folds == 0)
+    features = encoder.encode(outcomes.texts)
+    progress("encode", 1.0)
+    if encoder.supervised:
+        heads = LinearHeads.identity(len(outcomes.members))
+        logits = np.where((folds == 0)[:, None], heads.logits(features), np.nan)
+    else:
+        heads, logits = cross_fit(features, outcomes.scores, folds, c=encoder.head_c, seed=seed, progress=progress)
+    unseen = ~np.isnan(logits).any(axis=1)
+    calibration = StackedCalibration.fit(logits[unseen], outcomes.scores[unseen], seed=seed)
+    pool, search = _search_pool(outcomes, progress)
+    complete = outcomes.scores[outcomes.observed.all(axis=1)]
+    summary = TrainingSummary(
+        n_queries=len(outcomes),
+        outcomes={name: int(outcomes.observed[:, k].sum()) for k, name in enumerate(outcomes.members)},
+        oracle=float(complete.max(axis=1).mean()) if len(complete) else float("nan"),
+        metrics=classifier_metrics(calibration.probabilities(logits[unseen]), outcomes.labels[unseen], pool.base_rates),
+        fixed_set_search=search,
+    )
+    return Learned(encoder, heads, calibration, pool, summary, frozenset(outcomes.query_digests))
+
+
+def with_member(learned: Learned, name: str, outcomes: OutcomeTable, *, validation: float, seed: int) -> Learned:
+    """The same with one more member; heads and calibration of the others stay bit for bit as they are.
+
+    Raises:
+        MemberMismatchError: If the member is there already.
+        OutcomeError: If it has too few outcomes.
+    """
+    members = learned.pool.members
+    if name in members:
+        raise MemberMismatchError(f"{name!r} is a member already. Members: {', '.join(members)}.")
+    alone = outcomes.subset([name])
+    alone = alone.take(np.flatnonzero(alone.observed[:, 0]))
+    _check(alone)
+    features = learned.encoder.encode(alone.texts)
+    folds = _folds(len(alone), validation, seed)
+    head, unseen = cross_fit(features, alone.scores, folds, c=learned.encoder.head_c, seed=seed)
+    logits = np.column_stack([learned.heads.logits(features), unseen])
+    return replace(
+        learned,
+        heads=learned.heads.with_member(head),
+        calibration=learned.calibration.with_member(logits, alone.scores[:, 0], seed=seed),
+        pool=_grown_pool(learned.pool, name, outcomes),
+        summary=replace(learned.summary, outcomes={**learned.summary.outcomes, name: len(alone)}),
+        trained_on=learned.trained_on | frozenset(alone.query_digests),
+    )
+
+
+def cross_fit(
+    features: Features,
+    scores: NDArray[np.float64],
+    folds: NDArray[np.int64],
+    *,
+    c: float,
+    seed: int,
+    progress: Progress = silent,
+) -> tuple[LinearHeads, NDArray[np.float64]]:
+    """Heads fitted on everything, and logits (n, K) of heads that had not seen the query's fold."""
+    logits = np.empty(scores.shape)
+    n_folds = int(folds.max()) + 1
+    for fold in range(n_folds):
+        held_out = folds == fold
+        heads = LinearHeads.fit(features, np.where(held_out[:, None], np.nan, scores), c=c, seed=seed)
+        logits[held_out] = heads.logits(features)[held_out]
+        progress("fit", (fold + 1) / (n_folds + 1))
+    heads = LinearHeads.fit(features, scores, c=c, seed=seed)
+    progress("fit", 1.0)
+    return heads, logits
+
+
+def _check(outcomes: OutcomeTable) -> None:
+    if len(outcomes) < 2:
+        raise OutcomeError(f"{len(outcomes)} training queries are too few. Give at least 2, better some hundreds.")
+    counts = outcomes.observed.sum(axis=0)
+    for name, count in zip(outcomes.members, counts, strict=True):
+        if not count:
+            raise OutcomeError(f"No outcome of {name!r} is observed. Give references or scores, or leave the member out.")
+
+
+def _folds(n: int, validation: float, seed: int) -> NDArray[np.int64]:
+    """Fold of each query, (n,), sizes as equal as they can be; one fold holds about `validation` of the queries."""
+    n_folds = min(max(round(1 / validation), 2), n)
+    return np.random.default_rng(seed).permutation(n) % n_folds
+
+
+def _search_pool(outcomes: OutcomeTable, progress: Progress = silent) -> tuple[Pool, str]:
+    pool = learn_pool(outcomes, {})
+    complete = outcomes.take(np.flatnonzero(outcomes.observed.all(axis=1)))
+    if not (complete.has_replies and len(complete)):
+        return replace(pool, fixed_sets={1: (pool.members[pool.single_best],)}), "none"
+    found = best_fixed_sets(
+        RecordedVotes.from_outcomes(complete),
+        pool.base_rates,
+        pool.latencies,
+        progress=lambda share: progress("search fixed sets", share),
+    )
+    search = "exhaustive" if len(pool.members) <= EXHAUSTIVE_MEMBERS else "beam"
+    named = {size: tuple(pool.members[k] for k in members) for size, members in found.items()}
+    return replace(pool, fixed_sets=named), search
+
+
+def _grown_pool(pool: Pool, name: str, outcomes: OutcomeTable) -> Pool:
+    """The pool with one more member; fixed sets are searched again where all members' outcomes are given."""
+    members = (*pool.members, name)
+    if set(members) <= set(outcomes.members):
+        searched, _ = _search_pool(outcomes.subset(members))
+        fixed_sets = searched.fixed_sets
+    else:
+        fixed_sets = pool.fixed_sets
+    new = learn_pool(outcomes.subset([name]), {})
+    return Pool(
+        members=members,
+        base_rates=np.append(pool.base_rates, new.base_rates),
+        costs=np.append(pool.costs, new.costs),
+        latencies=np.append(pool.latencies, new.latencies),
+        fixed_sets=fixed_sets,
+    )

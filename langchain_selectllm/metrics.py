@@ -1,0 +1,76 @@
+"""How good the probabilities are, beside a control that never looks at the query."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_BINS = 15
+
+
+def classifier_metrics(
+    probabilities: NDArray[np.float64], labels: NDArray[np.float64], base_rates: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Metrics of multi-label probabilities.
+
+    Args:
+        probabilities: P(correct), (n, K).
+        labels: 1 or 0, (n, K); NaN = unobserved, left out.
+        base_rates: Training accuracy of each member, (K,): what the prior-only control predicts for every query.
+
+    Returns:
+        `f1_weighted` and `f1_macro` (mean over members of the F1 of label 1 at threshold 0.5, weighted by the number of
+        right outcomes, or not) with `_prior` beside each; `auroc_macro` (mean over members with both labels; 0.5 for
+        the control; None without such a member); `brier` (mean squared error) with `brier_prior`; `ece` (expected
+        calibration error, mean over members of that in 15 bins of equal width); `n_queries`.
+    """
+    prior = np.tile(base_rates, (len(probabilities), 1))
+    aurocs = [auroc(p[seen], y[seen]) for p, y in zip(probabilities.T, labels.T, strict=True) if (seen := ~np.isnan(y)).any()]
+    known = [value for value in aurocs if value is not None]
+    eces = [
+        calibration_error(p[seen], y[seen])
+        for p, y in zip(probabilities.T, labels.T, strict=True)
+        if (seen := ~np.isnan(y)).any()
+    ]
+    return {
+        "f1_weighted": _mean_f1(probabilities, labels, weighted=True),
+        "f1_weighted_prior": _mean_f1(prior, labels, weighted=True),
+        "f1_macro": _mean_f1(probabilities, labels, weighted=False),
+        "f1_macro_prior": _mean_f1(prior, labels, weighted=False),
+        "auroc_macro": float(np.mean(known)) if known else None,
+        "brier": float(np.nanmean((probabilities - labels) ** 2)) if len(labels) else None,
+        "brier_prior": float(np.nanmean((prior - labels) ** 2)) if len(labels) else None,
+        "ece": float(np.mean(eces)) if eces else None,
+        "n_queries": len(labels),
+    }
+
+
+def calibration_error(confidences: NDArray[np.float64], correct: NDArray[np.float64]) -> float:
+    """Expected calibration error: mean distance of confidence and accuracy in 15 bins of equal width (Guo et al., 2017).
+
+    Args:
+        confidences: (n,) in [0, 1].
+        correct: Worth of each prediction, (n,) in [0, 1].
+    """
+    bins = np.minimum((confidences * _BINS).astype(np.int64), _BINS - 1)
+    gaps = np.bincount(bins, weights=confidences - correct, minlength=_BINS)
+    return float(np.abs(gaps).sum() / len(confidences))
+
+
+def auroc(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float | None:
+    """Area under the ROC curve; None where only one label occurs."""
+    if len(np.unique(labels)) < 2:
+        return None
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, scores))
+
+
+def _mean_f1(probabilities: NDArray[np.float64], labels: NDArray[np.float64], *, weighted: bool) -> float:
+    predicted = (probabilities > 0.5) & ~np.isnan(labels)
+    right = labels == 1
+    hits = (predicted & right).sum(axis=0)
+    # A member that is never right and never predicted right has no F1; it counts 0, as in scikit-learn.
+    f1 = 2 * hits / np.maximum(predicted.sum(axis=0) + right.sum(axis=0), 1)
+    weights = right.sum(axis=0) if weighted else np.ones(len(f1))
+    return float((f1 * weights).sum() / max(weights.sum(), 1))

@@ -1,0 +1,61 @@
+"""What is known of the members before any query is seen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.exceptions import MemberMismatchError
+from langchain_selectllm.outcomes import OutcomeTable
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What is known of the K members before any query is seen; all of it from training outcomes."""
+
+    members: tuple[str, ...]
+    base_rates: NDArray[np.float64]
+    """Training accuracy of each member, (K,)."""
+    costs: NDArray[np.float64]
+    """Mean `cost_usd` of one call, (K,); NaN when unknown."""
+    latencies: NDArray[np.float64]
+    """Mean `latency_s` of one call, (K,); NaN when unknown."""
+    fixed_sets: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Best fixed set of each size by training vote accuracy."""
+
+    @property
+    def single_best(self) -> int:
+        """Index of the member with the best training accuracy; the first in pool order on a tie."""
+        return int(np.argmax(self.base_rates))
+
+    def mask(self, members: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Which members are named, (K,).
+
+        Raises:
+            MemberMismatchError: If a name is not in the pool.
+        """
+        missing = [name for name in members if name not in self.members]
+        if missing:
+            raise MemberMismatchError(
+                f"{', '.join(map(repr, missing))} is not in the pool. Members of the pool: {', '.join(self.members)}."
+            )
+        return np.array([name in members for name in self.members])
+
+
+def learn_pool(outcomes: OutcomeTable, fixed_sets: Mapping[int, tuple[str, ...]]) -> Pool:
+    """The pool of the training outcomes, with fixed sets found elsewhere."""
+    return Pool(
+        members=outcomes.members,
+        base_rates=_column_means(outcomes.scores),
+        fixed_sets=fixed_sets,
+        costs=_column_means(outcomes.costs),
+        latencies=_column_means(outcomes.latencies),
+    )
+
+
+def _column_means(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of the observed cells of each column; NaN where there is none."""
+    observed = ~np.isnan(cells)
+    with np.errstate(invalid="ignore"):
+        return np.where(observed, cells, 0.0).sum(axis=0) / observed.sum(axis=0)

@@ -1,0 +1,72 @@
+"""Recorded replies as ballots: the look-up that stands for fan-out when outcomes are replayed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.voting import ABSTAIN, NOT_CALLED, Ballots, Verdict, VoteStrategy, decide, encode_answers
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedVotes:
+    """The ballots that every member cast on n recorded queries, and what each answer was worth."""
+
+    codes: NDArray[np.int64]
+    """Candidate of each recorded ballot, (n, n_slots)."""
+    slots: NDArray[np.intp]
+    """Pool index of each slot's member, (n_slots,)."""
+    correct: NDArray[np.float64]
+    """Whether each candidate equals the reference, (n, n_candidates); NaN where there is no reference."""
+    scores: NDArray[np.float64]
+    """Recorded score of each member, (n, K)."""
+
+    @classmethod
+    def from_outcomes(cls, outcomes: OutcomeTable, *, pooled: bool = False) -> "RecordedVotes":
+        """One ballot a member (its first sample), or with `pooled` one for each of its samples."""
+        n, n_members = outcomes.answers.shape
+        depth = max((len(cell) for cell in outcomes.answers.ravel()), default=0) if pooled else 1
+        slots = np.repeat(np.arange(n_members), max(depth, 1))
+        codes = np.full((n, len(slots)), NOT_CALLED, dtype=np.int64)
+        candidates = []
+        for i, row in enumerate(outcomes.answers):
+            cells = [cell[:depth] or (None,) for cell in row]
+            coded, names = encode_answers([answer for cell in cells for answer in cell])
+            at = [k * max(depth, 1) + j for k, cell in enumerate(cells) for j in range(len(cell))]
+            codes[i, at] = coded
+            candidates.append(names)
+        correct = np.full((n, max((len(names) for names in candidates), default=1) or 1), np.nan)
+        for i, (names, gold) in enumerate(zip(candidates, outcomes.references, strict=True)):
+            if gold is not None:
+                correct[i, : len(names)] = [name == gold for name in names]
+        return cls(codes, slots, correct, outcomes.scores)
+
+    def ballots(self, probabilities: NDArray[np.float64], latencies: NDArray[np.float64]) -> Ballots:
+        """The ballots of all members, given P(correct) (n, K) and recorded latencies (K,)."""
+        return Ballots(self.codes, self.slots, probabilities, latencies)
+
+    def replay(
+        self, vote: VoteStrategy, mask: NDArray[np.bool_], probabilities: NDArray[np.float64], latencies: NDArray[np.float64]
+    ) -> tuple[Verdict, NDArray[np.float64]]:
+        """The vote of the called members and what its outcome was worth.
+
+        Args:
+            vote: How ballots are scored.
+            mask: Called members, (n, K); at least one a row.
+            probabilities: P(correct) for vote and tie rule, (n, K).
+            latencies: Recorded latencies, (K,), for the tie rule.
+
+        Returns:
+            The verdict, and the worth of each final answer, (n,): 1 or 0 against the reference; without one the mean
+            recorded score of the called members that gave it; where all abstain, the score of the most probable one.
+        """
+        ballots = self.ballots(probabilities, latencies).masked(mask)
+        verdict = decide(vote, ballots)
+        rows = np.arange(len(mask))
+        graded = self.correct[rows, np.maximum(verdict.winners, 0)]
+        gave = (ballots.codes == verdict.winners[:, None]) & (ballots.codes >= 0)
+        mean = (gave * self.scores[:, self.slots]).sum(axis=1) / np.maximum(gave.sum(axis=1), 1)
+        most_probable = np.argmax(np.where(mask, probabilities, -np.inf), axis=1)
+        worth = np.where(np.isnan(graded), mean, graded)
+        return verdict, np.where(verdict.winners == ABSTAIN, self.scores[rows, most_probable], worth)
