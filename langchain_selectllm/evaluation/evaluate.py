@@ -1,0 +1,176 @@
+"""Replay every system on recorded outcomes and report it beside its controls."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.classifier import SelectLLMClassifier
+from langchain_selectllm.evaluation.bootstrap import Bootstrap
+from langchain_selectllm.evaluation.replay import Recording, Replay
+from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
+from langchain_selectllm.exceptions import LeakageError, MemberMismatchError, OutcomeError, PolicyError
+from langchain_selectllm.learned import Progress, silent
+from langchain_selectllm.metrics import classifier_metrics
+from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.policies import SIZED_POLICIES, parse_policy
+from langchain_selectllm.recorded import RecordedVotes
+
+_DECISIONS_TIMED = 50
+
+
+def evaluate(
+    classifier: SelectLLMClassifier,
+    outcomes: OutcomeTable,
+    *,
+    policies: Sequence[str] | None = None,
+    pooled: bool = False,
+    allow_training_queries: bool = False,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Report:
+    """Every system's accuracy, calls, cost and latency on recorded outcomes, with intervals and the controls.
+
+    Only fully observed queries are replayed; the report says how many were left out. Without any replies only systems
+    that need no vote are listed.
+
+    Args:
+        classifier: A fitted classifier.
+        outcomes: Outcomes of all its members; others are ignored.
+        policies: Systems such as "weighted_max_conf:3" or "fixed_best" (every size); the controls `oracle`,
+            `single_best` and `all_members` always come along. Every system in every size when None.
+        pooled: Whether all samples of a member vote, instead of its first one.
+        allow_training_queries: Whether queries that the classifier was trained on may be used. Figures on them are no
+            evidence.
+        seed: Seed of the bootstrap.
+        progress: Called as evaluation goes on.
+
+    Raises:
+        LeakageError: If the table holds training queries and they are not allowed.
+        MemberMismatchError: If outcomes of a member are missing.
+        OutcomeError: If no query is fully observed.
+        PolicyError: If a system is unknown.
+    """
+    missing = [name for name in classifier.members if name not in outcomes.members]
+    if missing:
+        raise MemberMismatchError(
+            f"The outcomes lack {', '.join(map(repr, missing))}. Members of the classifier: {', '.join(classifier.members)}."
+        )
+    table = outcomes.subset(classifier.members)
+    leaked = int(classifier.trained_on(table).sum())
+    if leaked and not allow_training_queries:
+        raise LeakageError(
+            f"{leaked} of {len(table)} queries were in the training outcomes. Evaluate on other queries, or allow training "
+            "queries and take no figure for evidence."
+        )
+    complete = table.take(np.flatnonzero(table.observed.all(axis=1)))
+    if not len(complete):
+        raise OutcomeError(f"None of {len(table)} queries is observed for all {len(table.members)} members; none can be replayed.")
+    progress("predict", 0.0)
+    recording = _record(classifier, complete, pooled=pooled)
+    names = _system_names(policies, recording)
+    replays = []
+    for i, name in enumerate(names):
+        replays.append(_replay(recording, name))
+        progress("replay", (i + 1) / len(names))
+    return _report(classifier, recording, replays, seed=seed, n_dropped=len(table) - len(complete), leaked=leaked)
+
+
+def _record(classifier: SelectLLMClassifier, outcomes: OutcomeTable, *, pooled: bool) -> Recording:
+    probabilities = classifier.predict_proba(outcomes.texts)
+    times = []
+    for text in outcomes.texts[:_DECISIONS_TIMED]:
+        start = time.perf_counter()
+        classifier.predict_proba([text])
+        times.append(time.perf_counter() - start)
+    votes = RecordedVotes.from_outcomes(outcomes, pooled=pooled)
+    return Recording(outcomes, votes, classifier.pool, probabilities, float(np.median(times)))
+
+
+def _system_names(policies: Sequence[str] | None, recording: Recording) -> list[str]:
+    sizes = range(1, len(recording.pool.members) + 1) if recording.can_vote else range(1, 2)
+    controls = ["oracle", "single_best", *(["all_members"] if recording.can_vote else [])]
+    asked = [*SIZED_POLICIES] if policies is None else [name for name in policies if name not in controls]
+    names = list(controls)
+    for name in asked:
+        if name in SIZED_POLICIES:
+            names += [f"{name}:{size}" for size in sizes if name != "fixed_best" or size in recording.pool.fixed_sets]
+        else:
+            size = int(name.partition(":")[2] or 0)
+            if not recording.can_vote and size != 1:
+                raise PolicyError(f"{name!r} needs a vote, and these outcomes hold no replies. Use size 1, such as 'max_conf:1'.")
+            names.append(name)
+            # The control at the same number of calls comes along.
+            if size in recording.pool.fixed_sets and f"fixed_best:{size}" not in asked:
+                names.append(f"fixed_best:{size}")
+    return list(dict.fromkeys(names))
+
+
+def _replay(recording: Recording, name: str) -> Replay:
+    if name == "oracle":
+        return recording.replay_oracle(name)
+    return recording.replay_policy(name, parse_policy(name))
+
+
+def _report(
+    classifier: SelectLLMClassifier,
+    recording: Recording,
+    replays: Sequence[Replay],
+    *,
+    seed: int,
+    n_dropped: int,
+    leaked: int,
+) -> Report:
+    outcomes, pool = recording.outcomes, recording.pool
+    bootstrap = Bootstrap(len(outcomes), seed=seed)
+    by_name = {replay.name: replay for replay in replays}
+    metrics = classifier_metrics(recording.probabilities, outcomes.labels, pool.base_rates)
+    member_worth = recording.member_worth()
+    metrics["upper_bound"] = float(np.where(recording.probabilities > 0.5, member_worth, 0.0).max(axis=1).mean())
+    return Report(
+        members=pool.members,
+        n_queries=len(outcomes),
+        n_not_replayed=n_dropped,
+        n_training_queries=leaked,
+        seed=seed,
+        systems=tuple(_system_report(replay, by_name, bootstrap) for replay in replays),
+        member_accuracy=dict(zip(pool.members, member_worth.mean(axis=0).tolist(), strict=True)),
+        classifier=metrics,
+        per_category=_per_category(outcomes.categories, replays),
+        fixed_set_search=classifier.summary.fixed_set_search,
+        decision_s=recording.decision_s,
+    )
+
+
+def _system_report(replay: Replay, by_name: dict[str, Replay], bootstrap: Bootstrap) -> SystemReport:
+    calls = float(replay.calls.mean())
+    # The fixed set that calls as many members, rounded up where a policy calls fewer than its size at times.
+    control = f"fixed_best:{int(np.ceil(calls - 1e-9))}"
+    versus = {}
+    for label, name in (("single_best", "single_best"), ("all_members", "all_members"), ("fixed_best", control)):
+        if name in by_name and name != replay.name and replay.name != "oracle":
+            difference = replay.worth - by_name[name].worth
+            versus[label] = Versus(name, float(difference.mean()), bootstrap.interval(difference))
+    return SystemReport(
+        name=replay.name,
+        accuracy=float(replay.worth.mean()),
+        accuracy_ci95=bootstrap.interval(replay.worth),
+        calls=calls,
+        cost_usd=_mean(replay.cost_usd),
+        latency_parallel_s=_mean(replay.latency_parallel_s),
+        latency_total_s=_mean(replay.latency_total_s),
+        versus=versus,
+    )
+
+
+def _per_category(categories: Sequence[str], replays: Sequence[Replay]) -> dict[str, dict[str, float]]:
+    names = np.array(categories)
+    return {
+        category: {replay.name: float(replay.worth[names == category].mean()) for replay in replays}
+        for category in sorted(set(categories) - {""})
+    }
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    return None if np.isnan(values).any() else float(values.mean())

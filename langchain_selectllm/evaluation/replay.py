@@ -1,0 +1,105 @@
+"""One system replayed on recorded queries: what it answered, whom it called, what that took."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.policies import Policy, RandomK
+from langchain_selectllm.pool import Pool
+from langchain_selectllm.recorded import RecordedVotes
+from langchain_selectllm.voting import MajorityVote
+
+_RANDOM_SEEDS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """What one system did on n queries; means over seeds for a random one."""
+
+    name: str
+    worth: NDArray[np.float64]
+    """Worth of the final answer, (n,) in [0, 1]."""
+    calls: NDArray[np.float64]
+    """Members called, (n,)."""
+    cost_usd: NDArray[np.float64]
+    """(n,); NaN where not recorded."""
+    latency_parallel_s: NDArray[np.float64]
+    """Slowest called member, (n,); NaN where not recorded."""
+    latency_total_s: NDArray[np.float64]
+    """Sum over called members, (n,); NaN where not recorded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Fully observed recorded queries with everything a replay needs."""
+
+    outcomes: OutcomeTable
+    votes: RecordedVotes
+    pool: Pool
+    probabilities: NDArray[np.float64]
+    """P(correct) of the classifier, (n, K)."""
+    decision_s: float
+    """Seconds that the classifier takes for one query; part of the latency of systems that look at the query."""
+
+    @property
+    def can_vote(self) -> bool:
+        """Whether there are replies to vote on."""
+        return self.outcomes.has_replies
+
+    def member_worth(self) -> NDArray[np.float64]:
+        """Worth of each member's own answer, (n, K)."""
+        columns = []
+        for k in range(len(self.pool.members)):
+            mask = np.zeros(self.probabilities.shape, dtype=np.bool_)
+            mask[:, k] = True
+            columns.append(self.votes.replay(MajorityVote(), mask, self.probabilities, self.pool.latencies)[1])
+        return np.stack(columns, axis=1)
+
+    def replay_oracle(self, name: str) -> Replay:
+        """Right when any member is right; it calls the cheapest right member alone, else the cheapest one."""
+        worth = self.member_worth()
+        costs = np.nan_to_num(_filled(self.outcomes.costs, self.pool.costs), nan=np.inf)
+        best = worth == worth.max(axis=1, keepdims=True)
+        chosen = np.argmin(np.where(best, costs, np.inf), axis=1)
+        chosen = np.where(np.isfinite(np.where(best, costs, np.inf)).any(axis=1), chosen, np.argmax(best, axis=1))
+        mask = np.zeros(worth.shape, dtype=np.bool_)
+        mask[np.arange(len(mask)), chosen] = True
+        return self._replay(name, worth.max(axis=1), mask, decision_s=0.0)
+
+    def replay_policy(self, name: str, policy: Policy) -> Replay:
+        """The policy with its own vote; a random one is averaged over ten seeds."""
+        if isinstance(policy, RandomK):
+            seeds = [RandomK(policy.size, seed=policy.seed + i, vote=policy.vote) for i in range(_RANDOM_SEEDS)]
+            return _mean_replay(name, [self._replay_once(name, seeded) for seeded in seeds])
+        return self._replay_once(name, policy)
+
+    def _replay_once(self, name: str, policy: Policy) -> Replay:
+        selection = policy.select(self.probabilities, self.pool)
+        _, worth = self.votes.replay(policy.vote, selection.mask, selection.probabilities, self.pool.latencies)
+        looked = selection.probabilities is self.probabilities
+        return self._replay(name, worth, selection.mask, decision_s=self.decision_s if looked else 0.0)
+
+    def _replay(
+        self, name: str, worth: NDArray[np.float64], mask: NDArray[np.bool_], *, decision_s: float
+    ) -> Replay:
+        latencies = _filled(self.outcomes.latencies, self.pool.latencies)
+        return Replay(
+            name=name,
+            worth=worth,
+            calls=mask.sum(axis=1).astype(np.float64),
+            cost_usd=np.where(mask, _filled(self.outcomes.costs, self.pool.costs), 0.0).sum(axis=1),
+            latency_parallel_s=np.where(mask, latencies, -np.inf).max(axis=1) + decision_s,
+            latency_total_s=np.where(mask, latencies, 0.0).sum(axis=1) + decision_s,
+        )
+
+
+def _filled(cells: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The recorded cells, the member's training mean where a cell was not recorded."""
+    return np.where(np.isnan(cells), means, cells)
+
+
+def _mean_replay(name: str, replays: list[Replay]) -> Replay:
+    fields = ("worth", "calls", "cost_usd", "latency_parallel_s", "latency_total_s")
+    return Replay(name, **{field: np.mean([getattr(replay, field) for replay in replays], axis=0) for field in fields})
