@@ -91,6 +91,8 @@ def _summary_config(summary: TrainingSummary) -> dict[str, Any]:
         "oracle": None if np.isnan(summary.oracle) else summary.oracle,
         "metrics": dict(summary.metrics),
         "fixed_set_search": summary.fixed_set_search,
+        "answer": summary.answer,
+        "answer_type": summary.answer_type,
     }
 
 

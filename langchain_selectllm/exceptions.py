@@ -12,6 +12,7 @@
     │   ├── ArtefactFormatError            it is not ours, or is newer than this release
     │   └── ArtefactCorruptError           its content does not match its own checksums or shapes
     ├── LeakageError (ValueError)          evaluation was asked to use training queries
+    ├── DeadlineError (TimeoutError)       a member did not reply in time
     ├── MissingDependencyError (ImportError)  an optional package is not installed
     └── FanOutError (ExceptionGroup)       every selected member failed; each cause is in `.exceptions`
 """
@@ -68,6 +69,10 @@ class LeakageError(SelectLLMError, ValueError):
     """Evaluation was asked to use queries the classifier was trained on."""
 
 
+class DeadlineError(SelectLLMError, TimeoutError):
+    """A member did not reply in time."""
+
+
 class MissingDependencyError(SelectLLMError, ImportError):
     """An optional package is not installed; the message carries the pip line."""
 
@@ -83,7 +88,7 @@ class FanOutError(SelectLLMError, ExceptionGroup[Exception]):
         self.members = tuple(members)
         return self
 
-    def derive(self, excs: Sequence[Exception]) -> "FanOutError":
+    def derive(self, excs: Sequence[Exception]) -> "FanOutError":  # type: ignore[override]
         """Return a group of the same kind over `excs`, for `split` and `except*`."""
         kept = [n for n, e in zip(self.members, self.exceptions, strict=False) if e in excs]
         return FanOutError(self.message, excs, kept)

@@ -1,5 +1,6 @@
 """What training leaves behind, and how it is trained."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,6 +39,10 @@ class TrainingSummary:
     """Metrics of out-of-fold probabilities on the training queries; see `classifier_metrics`."""
     fixed_set_search: str
     """ "exhaustive", "beam", or "none" where there are no replies to vote on."""
+    answer: str | None
+    """What all replies were read as, or None for each query's own `answer_type`."""
+    answer_type: str
+    """What most replies were read as: the default of a router over this classifier."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +102,8 @@ def learn(
         oracle=float(complete.max(axis=1).mean()) if len(complete) else float("nan"),
         metrics=classifier_metrics(calibration.probabilities(logits[unseen]), outcomes.labels[unseen], pool.base_rates),
         fixed_set_search=search,
+        answer=outcomes.answer,
+        answer_type=outcomes.answer or Counter(kind or "text" for kind in outcomes.answer_types).most_common(1)[0][0],
     )
     return Learned(encoder, heads, calibration, pool, summary, frozenset(outcomes.query_digests))
 

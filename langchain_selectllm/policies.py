@@ -1,7 +1,7 @@
 """Which members to call: from probabilities to a selection, pure and never empty."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ class Selection:
     """Why these, one sentence a query."""
 
 
+@runtime_checkable
 class Policy(Protocol):
     """What a policy is: a pure function from probabilities to a selection, with the vote it was made for."""
 
@@ -185,6 +186,15 @@ def parse_policy(spec: str) -> Policy:
         return _SIZED[name](size=int(size))
     names = ", ".join([*_PLAIN, *(f"{known}:S" for known in _SIZED)])
     raise PolicyError(f"Policy {spec!r} is unknown. Use one of {names}, with S a whole number from 1.")
+
+
+def policy_name(policy: Policy) -> str:
+    """The name that `parse_policy` reads, or the class name of a policy of the user's own."""
+    size = getattr(policy, "size", None)
+    for name, kind in {**_SIZED, **_PLAIN}.items():
+        if type(policy) is kind:
+            return name if size is None else f"{name}:{size}"
+    return type(policy).__name__
 
 
 def top(values: NDArray[np.float64], size: int) -> NDArray[np.bool_]:

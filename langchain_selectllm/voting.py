@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,7 @@ class Ballots:
         return Ballots(codes, self.members, self.probabilities, self.latencies)
 
 
+@runtime_checkable
 class VoteStrategy(Protocol):
     """What a vote is: a score for every candidate answer; the most wins."""
 

@@ -1,5 +1,6 @@
 """Recorded outcomes: which member answered which query, and how well."""
 
+from langchain_selectllm.outcomes.split import split_folder
 from langchain_selectllm.outcomes.table import OutcomeTable
 
-__all__ = ["OutcomeTable"]
+__all__ = ["OutcomeTable", "split_folder"]

@@ -53,8 +53,7 @@ def write_folder(folder: Path, queries: Iterable[QueryRecord], replies: Iterable
     Raises:
         OutcomeError: If the folder already holds recorded outcomes.
     """
-    if any(folder.glob("queries.jsonl*")) or (folder / "responses").exists():
-        raise OutcomeError(f"{folder} already holds recorded outcomes. Give a new folder; nothing was written.")
+    check_new_folder(folder)
     (folder / "responses").mkdir(parents=True)
     _write_lines(folder / "queries.jsonl.gz", (query.fields for query in queries))
     by_member: dict[str, list[Mapping[str, Any]]] = {}
@@ -67,6 +66,16 @@ def write_folder(folder: Path, queries: Iterable[QueryRecord], replies: Iterable
             stem += "_"
         names[stem] = member
         _write_lines(folder / "responses" / f"{stem}.jsonl.gz", rows)
+
+
+def check_new_folder(folder: Path) -> None:
+    """Whether recorded outcomes may be written there.
+
+    Raises:
+        OutcomeError: If it exists and is not an empty folder.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise OutcomeError(f"{folder} exists and is not an empty folder. Give a new one; nothing was written.")
 
 
 def _read_lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

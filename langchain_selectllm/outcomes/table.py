@@ -59,6 +59,9 @@ class OutcomeTable:
     latencies: NDArray[np.float64]
     """Mean `latency_s` of one call, (n, K); NaN when not recorded."""
 
+    answer: str | None = None
+    """What replies were read as when it was not each query's own `answer_type`; "callable" for a callable."""
+
     def __len__(self) -> int:
         return len(self.query_ids)
 
@@ -145,6 +148,7 @@ class OutcomeTable:
             answers=_empty_cells(len(rows), len(names)),
             costs=np.full((len(rows), len(names)), np.nan),
             latencies=np.full((len(rows), len(names)), np.nan),
+            answer=None if answer is None else get_extractor(answer).name,
         )
         for (i, k), cell in cells.items():
             table._fill(i, k, cell, extractors[i])

@@ -1,0 +1,176 @@
+"""The commands."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from langchain_selectllm.answers import get_extractor
+from langchain_selectllm.classifier import SelectLLMClassifier
+from langchain_selectllm.cli import show
+from langchain_selectllm.cli.console import err, out, print_json, progress_bars
+from langchain_selectllm.decision import decide_all
+from langchain_selectllm.exceptions import SelectLLMError
+from langchain_selectllm.outcomes import OutcomeTable, split_folder
+from langchain_selectllm.persistence import check_target, read_card, read_config
+from langchain_selectllm.policies import parse_policy, policy_name
+
+app = typer.Typer(
+    name="selectllm",
+    help="Ask the few LLMs of a pool that will answer right, and vote.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Outcomes = Annotated[list[Path], typer.Argument(help="Folders of recorded outcomes (queries.jsonl[.gz], responses/).")]
+Router = Annotated[Path, typer.Argument(help="Folder that `selectllm train` wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
+Answer = Annotated[
+    str | None, typer.Option(help="Read replies as choice, number or text; each query's own answer_type when left out.")
+]
+
+
+@app.command()
+def split(
+    outcomes: Annotated[Path, typer.Argument(help="Folder of recorded outcomes.")],
+    train: Annotated[Path, typer.Argument(help="New folder for the training side.")],
+    test: Annotated[Path, typer.Argument(help="New folder for the test side.")],
+    share: Annotated[float, typer.Option("--test", help="Share of the queries on the test side.")] = 0.3,
+    seed: Annotated[int, typer.Option(help="Another seed, another split.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Split recorded outcomes by query into two folders."""
+    with progress_bars(quiet=as_json) as on_progress:
+        n_train, n_test = split_folder(outcomes, train, test, share=share, seed=seed, progress=on_progress)
+    if as_json:
+        print_json({"train": str(train), "n_train": n_train, "test": str(test), "n_test": n_test, "seed": seed})
+    else:
+        out.print(f"{n_train:,} queries to {train}, {n_test:,} to {test} (seed {seed}).", highlight=False)
+
+
+@app.command()
+def train(
+    outcomes: Outcomes,
+    router: Annotated[Path, typer.Option("--out", help="Folder to save the router in.")],
+    members: Annotated[str | None, typer.Option(help="Comma-separated models; all of them when left out.")] = None,
+    encoder: Annotated[
+        str, typer.Option(help="lexical, a sentence-transformers model id or folder, or fine-tune:MODEL.")
+    ] = "lexical",
+    validation: Annotated[float, typer.Option(help="Share of the queries held out of each fit.")] = 0.15,
+    seed: Annotated[int, typer.Option(help="Seed of folds and solvers.")] = 0,
+    answer: Answer = None,
+    as_json: Json = False,
+) -> None:
+    """Learn from recorded outcomes which members answer which queries."""
+    check_target(router)
+    with progress_bars(quiet=as_json) as on_progress:
+        table = _table(outcomes, _names(members), answer, on_progress)
+        classifier = SelectLLMClassifier(encoder=encoder, validation=validation, seed=seed)
+        classifier.fit(table, progress=on_progress)
+        classifier.save_pretrained(router)
+    if as_json:
+        print_json(read_config(router))
+    else:
+        show.print_trained(classifier, router)
+
+
+@app.command()
+def evaluate(
+    router: Router,
+    outcomes: Outcomes,
+    policy: Annotated[
+        list[str] | None, typer.Option(help="System such as weighted_max_conf:3 or fixed_best; may be repeated.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report as JSON.")] = None,
+    pooled: Annotated[bool, typer.Option(help="Let all samples of a member vote, not its first one.")] = False,
+    allow_training_queries: Annotated[
+        bool, typer.Option(help="Replay queries the router was trained on; no evidence of anything.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    answer: Answer = None,
+    as_json: Json = False,
+) -> None:
+    """Replay every system on recorded outcomes, beside the controls."""
+    from langchain_selectllm.evaluation import evaluate as replay
+
+    classifier = SelectLLMClassifier.from_pretrained(router)
+    with progress_bars(quiet=as_json) as on_progress:
+        table = _table(outcomes, classifier.members, answer or _readable(classifier.summary.answer), on_progress)
+        result = replay(
+            classifier,
+            table,
+            policies=policy,
+            pooled=pooled,
+            allow_training_queries=allow_training_queries,
+            seed=seed,
+            progress=on_progress,
+        )
+    if report is not None:
+        result.save(report)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        show.print_report(result)
+
+
+@app.command()
+def route(
+    router: Router,
+    prompt: Annotated[str, typer.Argument(help="The prompt's text.")],
+    policy: Annotated[str, typer.Option(help="Policy such as weighted_max_conf:3.")] = "weighted_max_conf",
+    as_json: Json = False,
+) -> None:
+    """Show whom the router would call for a prompt, and why; calls nobody."""
+    classifier = SelectLLMClassifier.from_pretrained(router)
+    chosen = parse_policy(policy)
+    decision = decide_all(classifier, chosen, [prompt])[0]
+    told: dict[str, Any] = {
+        "probabilities": dict(zip(decision.members, decision.probabilities.tolist(), strict=True)),
+        "selection": list(decision.selected_members),
+        "policy": policy_name(chosen),
+        "reason": decision.reason,
+    }
+    if as_json:
+        print_json(told)
+    else:
+        show.print_decision(decision, policy_name(chosen))
+
+
+@app.command()
+def inspect(router: Router, as_json: Json = False) -> None:
+    """Show what a saved router is, its members and its card."""
+    config = read_config(router)
+    if as_json:
+        print_json({**config, "card": read_card(router)})
+    else:
+        show.print_card(router, read_card(router))
+
+
+def main() -> None:
+    """Run the command; bad input ends in exit code 2 and one line on stderr."""
+    try:
+        app()
+    except (SelectLLMError, OSError, ValueError) as error:
+        err.print(f"Error: {' '.join(str(error).split())}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def _table(folders: list[Path], members: Any, answer: str | None, on_progress: Any) -> OutcomeTable:
+    if answer is not None:
+        get_extractor(answer)
+    on_progress("read outcomes", 0.0)
+    table = OutcomeTable.from_folders(*folders, members=members, answer=answer)
+    on_progress("read outcomes", 1.0)
+    return table
+
+
+def _names(members: str | None) -> list[str] | None:
+    return None if members is None else [name.strip() for name in members.split(",") if name.strip()]
+
+
+def _readable(answer: str | None) -> str | None:
+    """The answer kind of the training outcomes, unless it was a callable that only its author has."""
+    return None if answer == "callable" else answer

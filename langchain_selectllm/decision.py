@@ -1,0 +1,81 @@
+"""Prompt in, decision out: which members to call and why, without calling anybody."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.prompt_values import PromptValue
+from numpy.typing import NDArray
+
+from langchain_selectllm.classifier import SelectLLMClassifier
+from langchain_selectllm.policies import Policy
+
+TextOf = Callable[[Sequence[BaseMessage]], str]
+"""From the messages of a prompt to the text that is routed on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """The members chosen for one prompt."""
+
+    text: str
+    """What was routed on."""
+    members: tuple[str, ...]
+    """Every member of the pool, in the order of the arrays."""
+    probabilities: NDArray[np.float64]
+    """Calibrated P(correct) of each member, (K,)."""
+    vote_probabilities: NDArray[np.float64]
+    """What the vote weighs with, (K,): base rates where the policy ignores the query."""
+    selected: tuple[int, ...]
+    """Indices of the chosen members, ascending."""
+    reason: str
+
+    @property
+    def reserve(self) -> tuple[int, ...]:
+        """The other members, the most probable first: who is called when too few replies are left."""
+        rest = [k for k in range(len(self.members)) if k not in self.selected]
+        return tuple(sorted(rest, key=lambda k: (-self.vote_probabilities[k], k)))
+
+    @property
+    def selected_members(self) -> tuple[str, ...]:
+        """Names of the chosen members."""
+        return tuple(self.members[k] for k in self.selected)
+
+
+def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[str]) -> list[Decision]:
+    """The decisions for several texts, encoded at once.
+
+    Raises:
+        PolicyError: If the policy cannot be applied to the classifier's pool.
+    """
+    probabilities = classifier.predict_proba(texts)
+    selection = policy.select(probabilities, classifier.pool)
+    return [
+        Decision(
+            text=text,
+            members=classifier.members,
+            probabilities=probabilities[i],
+            vote_probabilities=selection.probabilities[i],
+            selected=tuple(np.flatnonzero(selection.mask[i]).tolist()),
+            reason=selection.reasons[i] if text.strip() else f"{selection.reasons[i]}; no text, so by base rates",
+        )
+        for i, text in enumerate(texts)
+    ]
+
+
+def prompt_messages(prompt: LanguageModelInput) -> list[BaseMessage]:
+    """The messages of whatever a chat model accepts as a prompt."""
+    if isinstance(prompt, str):
+        return [HumanMessage(prompt)]
+    if isinstance(prompt, PromptValue):
+        return prompt.to_messages()
+    return convert_to_messages(prompt)
+
+
+def last_human_text(messages: Sequence[BaseMessage]) -> str:
+    """Text blocks of the last human message; of the last message where there is none."""
+    human = [message for message in messages if isinstance(message, HumanMessage)]
+    chosen = human or list(messages)
+    return str(chosen[-1].text) if chosen else ""

@@ -1,0 +1,194 @@
+"""Chosen members called in parallel, in threads or as tasks: the only I/O of the package."""
+
+import asyncio
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import copy_context
+from dataclasses import dataclass, field
+
+from langchain_core.messages import AIMessage
+
+from langchain_selectllm.exceptions import DeadlineError
+
+Outcome = AIMessage | Exception
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What bounds a fan-out."""
+
+    deadline_s: float | None = None
+    """Seconds that one call may take; None = for ever."""
+    max_concurrency: int | None = None
+    """Calls in flight at once; None = all of them."""
+
+
+@dataclass
+class CallPlan:
+    """Whom to call next and when to stop, as a function of what came back; no I/O.
+
+    Starts with the selection. A failure that leaves fewer possible replies than `min_replies` brings in the next of the
+    reserve. Stops when nothing is outstanding, or when `is_decided` says that the rest cannot change the winner.
+    """
+
+    selected: Sequence[int]
+    reserve: Sequence[int]
+    min_replies: int
+    is_decided: Callable[[dict[int, AIMessage], Sequence[int]], bool]
+    replies: dict[int, AIMessage] = field(default_factory=dict)
+    failures: dict[int, Exception] = field(default_factory=dict)
+    latencies: dict[int, float] = field(default_factory=dict)
+    topped_up: list[int] = field(default_factory=list)
+    _waiting: list[int] = field(default_factory=list)
+    _running: set[int] = field(default_factory=set)
+    _stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self._waiting = list(self.selected)
+
+    @property
+    def outstanding(self) -> list[int]:
+        """Members called or about to be called that have not replied, ascending."""
+        return sorted([*self._running, *self._waiting])
+
+    @property
+    def calls(self) -> int:
+        """Calls that were started."""
+        return len(self.replies) + len(self.failures) + len(self._running)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self._stopped or not self.outstanding
+
+    def take(self, limit: int | None) -> list[int]:
+        """Members to call now, with at most `limit` calls in flight."""
+        room = len(self._waiting) if limit is None else max(limit - len(self._running), 0)
+        started, self._waiting = self._waiting[:room], self._waiting[room:]
+        self._running.update(started)
+        return started
+
+    def finish(self, member: int, outcome: Outcome, latency_s: float) -> None:
+        """Record a reply or failure, and decide whether to go on."""
+        if member not in self._running:
+            return
+        self._running.remove(member)
+        self.latencies[member] = latency_s
+        if isinstance(outcome, Exception):
+            self.failures[member] = outcome
+            self._top_up()
+        else:
+            self.replies[member] = outcome
+            self._stopped = bool(self.outstanding) and self.is_decided(self.replies, self.outstanding)
+
+    def _top_up(self) -> None:
+        spare = [k for k in self.reserve if k not in self.topped_up]
+        while spare and len(self.replies) + len(self.outstanding) < self.min_replies:
+            self.topped_up.append(spare[0])
+            self._waiting.append(spare.pop(0))
+
+
+def run(plan: CallPlan, call: Callable[[int], AIMessage], limits: Limits, gate: threading.Semaphore | None = None) -> None:
+    """Carry the plan out in threads.
+
+    Python cannot stop a thread: a call that passed its deadline, or was not waited for, ends by itself in the background.
+    Its thread is a daemon, which does not hold up the end of the process.
+
+    Args:
+        plan: Filled in as replies come.
+        call: Calls one member; runs in a thread, in a copy of this context.
+        limits: Deadline and concurrency.
+        gate: Bounds calls across several fan-outs.
+    """
+    finished: queue.SimpleQueue[tuple[int, Outcome | None, float]] = queue.SimpleQueue()
+    started_at: dict[int, float] = {}
+
+    def work(member: int) -> None:
+        with gate or contextlib.nullcontext():
+            if plan.done:
+                return
+            finished.put((member, None, 0.0))
+            start = time.perf_counter()
+            outcome: Outcome
+            try:
+                outcome = call(member)
+            except Exception as error:  # noqa: BLE001 - one member's failure is a result like any other
+                outcome = error
+            finished.put((member, outcome, time.perf_counter() - start))
+
+    while not plan.done:
+        for member in plan.take(limits.max_concurrency):
+            threading.Thread(target=copy_context().run, args=(work, member), daemon=True).start()
+        try:
+            member, outcome, latency = finished.get(timeout=_patience(started_at, limits.deadline_s))
+        except queue.Empty:
+            for late in _late(started_at, limits.deadline_s):
+                del started_at[late]
+                plan.finish(late, _deadline_error(limits), limits.deadline_s or 0.0)
+            continue
+        if outcome is None:
+            started_at[member] = time.perf_counter()
+        else:
+            started_at.pop(member, None)
+            plan.finish(member, outcome, latency)
+
+
+async def arun(
+    plan: CallPlan,
+    call: Callable[[int], Awaitable[AIMessage]],
+    limits: Limits,
+    gate: asyncio.Semaphore | None = None,
+) -> None:
+    """Carry the plan out in tasks, and cancel what is left, whether the vote is decided or the caller was cancelled.
+
+    Args:
+        plan: Filled in as replies come.
+        call: Calls one member.
+        limits: Deadline and concurrency.
+        gate: Bounds calls across several fan-outs.
+    """
+    tasks: dict[asyncio.Task[tuple[Outcome, float]], int] = {}
+
+    async def work(member: int) -> tuple[Outcome, float]:
+        async with gate or contextlib.nullcontext():
+            start = time.perf_counter()
+            try:
+                async with asyncio.timeout(limits.deadline_s) as timer:
+                    return await call(member), time.perf_counter() - start
+            except Exception as error:  # noqa: BLE001 - one member's failure is a result like any other
+                late = isinstance(error, TimeoutError) and timer.expired()
+                return _deadline_error(limits) if late else error, time.perf_counter() - start
+
+    try:
+        while not plan.done:
+            for member in plan.take(limits.max_concurrency):
+                tasks[asyncio.create_task(work(member))] = member
+            finished, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # Replies that arrive together are recorded in pool order.
+            for task in sorted(finished, key=tasks.__getitem__):
+                outcome, latency = task.result()
+                plan.finish(tasks.pop(task), outcome, latency)
+    finally:
+        for task in tasks:
+            task.cancel()
+        # One turn of the loop lets members see their cancellation; nobody waits for one that ignores it.
+        await asyncio.sleep(0)
+
+
+def _patience(started_at: Mapping[int, float], deadline_s: float | None) -> float | None:
+    """Seconds until the first deadline of a running call passes; None without one."""
+    if deadline_s is None or not started_at:
+        return None
+    return max(min(started_at.values()) + deadline_s - time.perf_counter(), 0.0)
+
+
+def _late(started_at: Mapping[int, float], deadline_s: float | None) -> list[int]:
+    now = time.perf_counter()
+    return [k for k, start in sorted(started_at.items()) if deadline_s is not None and now - start >= deadline_s]
+
+
+def _deadline_error(limits: Limits) -> DeadlineError:
+    return DeadlineError(f"No reply within deadline_s={limits.deadline_s:g}. Raise it, or leave slow members out.")

@@ -1,0 +1,113 @@
+"""Candidate generations in, voted answer out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from langchain_core.messages import BaseMessage
+from langchain_core.output_parsers import BaseOutputParser
+from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.runnables import RunnableConfig
+from numpy.typing import NDArray
+from pydantic import ConfigDict, PrivateAttr
+from typing_extensions import override
+
+from langchain_selectllm.answers import AnswerExtractor, get_extractor
+from langchain_selectllm.voting import MajorityVote, Tally, VoteStrategy, get_vote, tally
+
+Candidate = str | BaseMessage | Generation
+
+
+class VotingOutputParser(BaseOutputParser[Tally]):
+    """Reads an answer from every candidate generation and returns the tally of their vote; `str(tally)` is the answer.
+
+    Works on the replies of a router's members, on n samples of one model, and behind a `RunnableParallel` of models. On
+    its own it knows no probabilities, so that every candidate weighs the same.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    answer: str | Callable[[str], str | None] | AnswerExtractor = "text"
+    """How an answer is read: "choice", "number", "text", a callable from reply to answer, or an extractor."""
+    vote: str | VoteStrategy | None = None
+    """How ballots are scored: "majority", "weighted", "log_odds" or a strategy; the router's policy decides when None."""
+
+    _extractor: AnswerExtractor = PrivateAttr()
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Check the names at once.
+
+        Raises:
+            AnswerError: If the extractor is unknown.
+            PolicyError: If the vote is unknown.
+        """
+        super().__init__(**kwargs)
+        self._extractor = get_extractor(self.answer)
+        if self.vote is not None:
+            get_vote(self.vote)
+
+    def extract(self, reply: BaseMessage | str, query: str | None = None) -> str | None:
+        """The canonical answer of one reply; None = abstain."""
+        return self._extractor.extract(reply if isinstance(reply, str) else reply.text, query)
+
+    def strategy(self, default: VoteStrategy) -> VoteStrategy:
+        """The vote that was asked for, else the default."""
+        return default if self.vote is None else get_vote(self.vote)
+
+    def count(self, candidates: Mapping[str, Candidate] | Sequence[Candidate], query: str | None = None) -> Tally:
+        """The tally of candidates that all weigh the same.
+
+        Args:
+            candidates: Texts, messages or generations; by member, or in a list of samples.
+            query: The prompt's text, for extractors that read what it offers.
+        """
+        named = candidates if isinstance(candidates, Mapping) else {f"sample {i + 1}": c for i, c in enumerate(candidates)}
+        weights: NDArray[np.float64] = np.full(len(named), 0.5)
+        return tally(
+            self.strategy(MajorityVote()),
+            members=list(named),
+            slots=list(range(len(named))),
+            answers=[self._extractor.extract(_text(candidate), query) for candidate in named.values()],
+            probabilities=weights,
+        )
+
+    @override
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Tally:
+        return self.count(result)
+
+    @override
+    def parse(self, text: str) -> Tally:
+        return self.count([text])
+
+    @override
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Tally:
+        """The tally of one candidate, a list of candidates, or a dict of them by name."""
+        return self._call_with_config(self._count_input, input, config, run_type="parser")
+
+    @override
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Tally:
+        """The tally of one candidate, a list of candidates, or a dict of them by name."""
+        return self.invoke(input, config)
+
+    def _count_input(self, candidates: Any) -> Tally:
+        if isinstance(candidates, (str, BaseMessage, Generation)):
+            return self.count([candidates])
+        return self.count(candidates)
+
+    @property
+    def _type(self) -> str:
+        return "selectllm_vote"
+
+
+def _text(candidate: Candidate) -> str:
+    if isinstance(candidate, ChatGeneration):
+        return candidate.message.text
+    if isinstance(candidate, BaseMessage):
+        return candidate.text
+    if isinstance(candidate, Generation):
+        return candidate.text
+    if isinstance(candidate, str):
+        return candidate
+    raise TypeError(
+        f"A candidate is a {type(candidate).__name__}. Give texts, messages or generations, in a list or a dict by name."
+    )
