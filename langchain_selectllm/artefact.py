@@ -24,7 +24,7 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
 
     def build(encoder_folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]], str]:
         settings, encoder_arrays = learned.encoder.save(encoder_folder)
-        config = {
+        config: dict[str, Any] = {
             "members": list(learned.pool.members),
             "encoder": {"kind": learned.encoder.kind, "name": learned.encoder.name, "settings": settings},
             "validation": validation,
@@ -32,7 +32,7 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
             "fixed_sets": {str(size): list(names) for size, names in learned.pool.fixed_sets.items()},
             "training": _summary_config(learned.summary),
         }
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "heads.weights": learned.heads.weights,
             "heads.bias": learned.heads.bias,
             "calibration.weights": learned.calibration.weights,

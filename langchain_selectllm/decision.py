@@ -76,6 +76,6 @@ def prompt_messages(prompt: LanguageModelInput) -> list[BaseMessage]:
 
 def last_human_text(messages: Sequence[BaseMessage]) -> str:
     """Text blocks of the last human message; of the last message where there is none."""
-    human = [message for message in messages if isinstance(message, HumanMessage)]
+    human: list[BaseMessage] = [message for message in messages if isinstance(message, HumanMessage)]
     chosen = human or list(messages)
     return str(chosen[-1].text) if chosen else ""

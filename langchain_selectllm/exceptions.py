@@ -1,20 +1,20 @@
 """Every error this package raises on purpose.
 
-    SelectLLMError
-    ├── OutcomeError (ValueError)          recorded outcomes are malformed, contradictory or missing
-    ├── AnswerError (ValueError)           an answer extractor is unknown or fails
-    ├── EncoderError (ValueError)          an encoder is unknown, or its model cannot be used
-    ├── NotFittedError (RuntimeError)      something learned is used before it was learned
-    ├── MemberMismatchError (ValueError)   classifier, registry and policy disagree about the members
-    ├── PolicyError (ValueError)           a policy or vote is unknown or cannot be applied to this pool
-    ├── ArtefactError (ValueError)         a saved folder cannot be trusted or read
-    │   ├── ArtefactMissingError           a file of it is not there
-    │   ├── ArtefactFormatError            it is not ours, or is newer than this release
-    │   └── ArtefactCorruptError           its content does not match its own checksums or shapes
-    ├── LeakageError (ValueError)          evaluation was asked to use training queries
-    ├── DeadlineError (TimeoutError)       a member did not reply in time
-    ├── MissingDependencyError (ImportError)  an optional package is not installed
-    └── FanOutError (ExceptionGroup)       every selected member failed; each cause is in `.exceptions`
+SelectLLMError
+├── OutcomeError (ValueError)          recorded outcomes are malformed, contradictory or missing
+├── AnswerError (ValueError)           an answer extractor is unknown or fails
+├── EncoderError (ValueError)          an encoder is unknown, or its model cannot be used
+├── NotFittedError (RuntimeError)      something learned is used before it was learned
+├── MemberMismatchError (ValueError)   classifier, registry and policy disagree about the members
+├── PolicyError (ValueError)           a policy or vote is unknown or cannot be applied to this pool
+├── ArtefactError (ValueError)         a saved folder cannot be trusted or read
+│   ├── ArtefactMissingError           a file of it is not there
+│   ├── ArtefactFormatError            it is not ours, or is newer than this release
+│   └── ArtefactCorruptError           its content does not match its own checksums or shapes
+├── LeakageError (ValueError)          evaluation was asked to use training queries
+├── DeadlineError (TimeoutError)       a member did not reply in time
+├── MissingDependencyError (ImportError)  an optional package is not installed
+└── FanOutError (ExceptionGroup)       every selected member failed; each cause is in `.exceptions`
 """
 
 from collections.abc import Sequence

@@ -49,7 +49,7 @@ def best_fixed_sets(
             if exhaustive
             else sorted({tuple(sorted({*kept, k})) for kept in beam for k in range(n_members) if k not in kept})
         )
-        ranked = sorted(((-accuracy(members), members) for members in candidates))
+        ranked = sorted((-accuracy(members), members) for members in candidates)
         beam = [members for _, members in ranked[:_BEAM]]
         best[size] = beam[0]
         progress(size / n_members)

@@ -75,9 +75,7 @@ class StackedCalibration:
             total = total + logits[:, member : member + 1] * weights
         return sigmoid(total)
 
-    def with_member(
-        self, logits: NDArray[np.float64], scores: NDArray[np.float64], *, seed: int
-    ) -> "StackedCalibration":
+    def with_member(self, logits: NDArray[np.float64], scores: NDArray[np.float64], *, seed: int) -> "StackedCalibration":
         """Calibration of one more member; that of the others stays as it is.
 
         Args:

@@ -66,9 +66,7 @@ class Learned:
         return probabilities
 
 
-def learn(
-    outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent
-) -> Learned:
+def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent) -> Learned:
     """Fit encoder, heads, calibration and pool.
 
     Args:

@@ -56,9 +56,7 @@ class Ballot:
         return np.array([np.nan if value is None else value for value in known])
 
 
-def merge(
-    decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelRegistry, *, policy: str
-) -> AIMessage:
+def merge(decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelRegistry, *, policy: str) -> AIMessage:
     """The winner's own message, with the decision, the vote and the bill under `response_metadata["selectllm"]`.
 
     Where every reply abstains, the most probable member that replied stands in, and the metadata says so.

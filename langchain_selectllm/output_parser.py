@@ -1,19 +1,21 @@
 """Candidate generations in, voted answer out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableConfig
-from numpy.typing import NDArray
 from pydantic import ConfigDict, PrivateAttr
 from typing_extensions import override
 
 from langchain_selectllm.answers import AnswerExtractor, get_extractor
 from langchain_selectllm.voting import MajorityVote, Tally, VoteStrategy, get_vote, tally
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Candidate = str | BaseMessage | Generation
 

@@ -1,9 +1,9 @@
 """Saved folders: JSON, safetensors and a card, written at once, read with every doubt spoken out.
 
-    FOLDER/config.json          what it is: format number, settings, checksums of every other file and of itself
-    FOLDER/model.safetensors    every learned array
-    FOLDER/README.md            the card
-    FOLDER/encoder/             files of the encoder, where it has any
+FOLDER/config.json          what it is: format number, settings, checksums of every other file and of itself
+FOLDER/model.safetensors    every learned array
+FOLDER/README.md            the card
+FOLDER/encoder/             files of the encoder, where it has any
 """
 
 import hashlib
@@ -27,9 +27,7 @@ _ARRAYS = "model.safetensors"
 _CARD = "README.md"
 
 
-def save_folder(
-    folder: str | Path, build: Callable[[Path], tuple[Mapping[str, Any], Mapping[str, NDArray[Any]], str]]
-) -> None:
+def save_folder(folder: str | Path, build: Callable[[Path], tuple[Mapping[str, Any], Mapping[str, NDArray[Any]], str]]) -> None:
     """Write the folder beside its place and move it there, so that no one ever sees half of it.
 
     Args:
@@ -78,7 +76,9 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     """
     path = Path(folder) / _CONFIG
     if not path.is_file():
-        raise ArtefactMissingError(f"{folder} has no {_CONFIG}. Give a folder that `save_pretrained` or `selectllm train` wrote.")
+        raise ArtefactMissingError(
+            f"{folder} has no {_CONFIG}. Give a folder that `save_pretrained` or `selectllm train` wrote."
+        )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
@@ -111,7 +111,9 @@ def load_folder(folder: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[A
             raise ArtefactMissingError(f"{folder} has no {name}. Restore it, or train again.")
         # The card is for people, who may well edit it.
         if name != _CARD and _digest(path) != digest:
-            raise ArtefactCorruptError(f"{path} is not the file that was saved: its checksum differs. Restore it, or train again.")
+            raise ArtefactCorruptError(
+                f"{path} is not the file that was saved: its checksum differs. Restore it, or train again."
+            )
     from safetensors.numpy import load_file
 
     return config, load_file(folder / _ARRAYS)
@@ -129,7 +131,7 @@ def _is_ours(folder: Path) -> bool:
     if not any(folder.iterdir()):
         return True
     try:
-        return json.loads((folder / _CONFIG).read_text(encoding="utf-8")).get("format") == FORMAT
+        return bool(json.loads((folder / _CONFIG).read_text(encoding="utf-8")).get("format") == FORMAT)
     except (OSError, ValueError, AttributeError):
         return False
 

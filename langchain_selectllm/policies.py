@@ -79,12 +79,12 @@ class LabelledMaxConf:
         """Top-s of the predicted labels of each row."""
         _check_size(self, self.size, pool)
         labelled = probabilities > self.threshold
-        none = ~labelled.any(axis=1)
+        none = np.asarray(~labelled.any(axis=1))
         mask = top(probabilities, self.size) & labelled
         mask[none] = top(probabilities[none], 1)
         passed = f"up to {self.size} most probable members above {self.threshold:g}"
         fallback = f"no member above {self.threshold:g}: the most probable one"
-        return Selection(mask, probabilities, tuple(fallback if empty else passed for empty in none))
+        return Selection(mask, probabilities, tuple(fallback if empty else passed for empty in none.tolist()))
 
 
 @dataclass(frozen=True)

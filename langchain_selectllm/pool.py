@@ -58,4 +58,5 @@ def _column_means(cells: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean of the observed cells of each column; NaN where there is none."""
     observed = ~np.isnan(cells)
     with np.errstate(invalid="ignore"):
-        return np.where(observed, cells, 0.0).sum(axis=0) / observed.sum(axis=0)
+        means: NDArray[np.float64] = np.where(observed, cells, 0.0).sum(axis=0) / observed.sum(axis=0)
+    return means

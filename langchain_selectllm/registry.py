@@ -48,9 +48,7 @@ class ModelRegistry(Mapping[str, Member]):
         """
         if not models or not all(models):
             raise MemberMismatchError(f"The registry got the names {list(models)}. Give at least one, none of them empty.")
-        self._members = {
-            name: model if isinstance(model, Member) else Member(model) for name, model in models.items()
-        }
+        self._members = {name: model if isinstance(model, Member) else Member(model) for name, model in models.items()}
 
     def __getitem__(self, name: str) -> Member:
         try:

@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,7 +33,9 @@ _BATCH_THREADS = 16
 def _parser_of_classifier(fields: dict[str, Any]) -> VotingOutputParser:
     kind = fields["classifier"].summary.answer_type
     if kind == "callable":
-        raise AnswerError("The classifier was trained with an answer callable. Pass parser=VotingOutputParser(answer=callable).")
+        raise AnswerError(
+            "The classifier was trained with an answer callable. Pass parser=VotingOutputParser(answer=callable)."
+        )
     return VotingOutputParser(answer=kind)
 
 
@@ -93,7 +96,7 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
             ArtefactError: If the folder cannot be trusted or read.
             MemberMismatchError: If the models are not the classifier's members.
         """
-        return cls(classifier=SelectLLMClassifier.from_pretrained(folder), models=models, **kwargs)
+        return cls(classifier=SelectLLMClassifier.from_pretrained(folder), models=ModelRegistry(models), **kwargs)
 
     def decide(self, prompt: LanguageModelInput) -> Decision:
         """Whom the router would call for the prompt, and why; calls nobody."""
@@ -148,13 +151,13 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
     def _invoke(
         self, prompt: LanguageModelInput, run_manager: CallbackManagerForChainRun, config: RunnableConfig, **kwargs: Any
     ) -> AIMessage:
-        return self._ask(prompt, self._decide([prompt])[0], run_manager, config, None, kwargs)
+        return self._ask(_Asked(prompt, self._decide([prompt])[0], config, kwargs), run_manager)
 
     async def _ainvoke(
         self, prompt: LanguageModelInput, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig, **kwargs: Any
     ) -> AIMessage:
         decisions = await run_in_executor(config, self._decide, [prompt])
-        return await self._aask(prompt, decisions[0], run_manager, config, None, kwargs)
+        return await self._aask(_Asked(prompt, decisions[0], config, kwargs), run_manager)
 
     def _batch(
         self,
@@ -166,15 +169,17 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         limit = config[0].get("max_concurrency") if config else None
         gate = threading.Semaphore(limit) if limit else None
 
-        def one(prompt: LanguageModelInput, decision: Decision, manager: Any, settings: RunnableConfig) -> Any:
+        decisions = self._decide(prompts)
+
+        def one(i: int) -> AIMessage | Exception:
             try:
-                return self._ask(prompt, decision, manager, settings, gate, kwargs)
+                return self._ask(_Asked(prompts[i], decisions[i], config[i], kwargs), run_manager[i], gate)
             except Exception as error:  # noqa: BLE001 - handed to the caller, who asked for it or raises it
                 return error
 
         with ThreadPoolExecutor(min(max(len(prompts), 1), _BATCH_THREADS)) as pool:
-            rows = zip(prompts, self._decide(prompts), run_manager, config, strict=True)
-            return [future.result() for future in [pool.submit(copy_context().run, one, *row) for row in rows]]
+            futures = [pool.submit(copy_context().run, one, i) for i in range(len(prompts))]
+            return [future.result() for future in futures]
 
     async def _abatch(
         self,
@@ -186,50 +191,41 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         limit = config[0].get("max_concurrency") if config else None
         gate = asyncio.Semaphore(limit) if limit else None
         decisions = await run_in_executor(config[0] if config else None, self._decide, prompts)
-        rows = zip(prompts, decisions, run_manager, config, strict=True)
-        asked = [self._aask(*row, gate, kwargs) for row in rows]
-        return list(await asyncio.gather(*asked, return_exceptions=True))  # type: ignore[arg-type]
+        asked = [
+            self._aask(_Asked(prompt, decision, settings, kwargs), manager, gate)
+            for prompt, decision, settings, manager in zip(prompts, decisions, config, run_manager, strict=True)
+        ]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        return [_exception_or_message(result) for result in results]
 
     def _ask(
-        self,
-        prompt: LanguageModelInput,
-        decision: Decision,
-        run_manager: CallbackManagerForChainRun,
-        config: RunnableConfig,
-        gate: threading.Semaphore | None,
-        kwargs: dict[str, Any],
+        self, asked: "_Asked", run_manager: CallbackManagerForChainRun, gate: threading.Semaphore | None = None
     ) -> AIMessage:
-        plan, ballot = self._plan(decision)
+        plan, ballot = self._plan(asked.decision)
 
         def call(k: int) -> AIMessage:
-            name = decision.members[k]
-            child = patch_config(config, callbacks=run_manager.get_child(f"selectllm:member:{name}"))
+            name = asked.decision.members[k]
+            child = patch_config(asked.config, callbacks=run_manager.get_child(f"selectllm:member:{name}"))
             with set_config_context(child) as context:
-                return context.run(self.models[name].model.invoke, prompt, child, **kwargs)
+                return context.run(self.models[name].model.invoke, asked.prompt, child, **asked.kwargs)
 
-        run(plan, call, self._limits(config), gate)
-        return merge(decision, plan, ballot, self.models, policy=policy_name(self.policy))
+        run(plan, call, self._limits(asked.config), gate)
+        return merge(asked.decision, plan, ballot, self.models, policy=policy_name(self.policy))
 
     async def _aask(
-        self,
-        prompt: LanguageModelInput,
-        decision: Decision,
-        run_manager: AsyncCallbackManagerForChainRun,
-        config: RunnableConfig,
-        gate: asyncio.Semaphore | None,
-        kwargs: dict[str, Any],
+        self, asked: "_Asked", run_manager: AsyncCallbackManagerForChainRun, gate: asyncio.Semaphore | None = None
     ) -> AIMessage:
-        plan, ballot = self._plan(decision)
+        plan, ballot = self._plan(asked.decision)
 
         async def call(k: int) -> AIMessage:
-            name = decision.members[k]
-            child = patch_config(config, callbacks=run_manager.get_child(f"selectllm:member:{name}"))
+            name = asked.decision.members[k]
+            child = patch_config(asked.config, callbacks=run_manager.get_child(f"selectllm:member:{name}"))
             with set_config_context(child) as context:
-                calling: Awaitable[AIMessage] = self.models[name].model.ainvoke(prompt, child, **kwargs)
+                calling: Awaitable[AIMessage] = self.models[name].model.ainvoke(asked.prompt, child, **asked.kwargs)
                 return await coro_with_context(calling, context, create_task=True)
 
-        await arun(plan, call, self._limits(config), gate)
-        return merge(decision, plan, ballot, self.models, policy=policy_name(self.policy))
+        await arun(plan, call, self._limits(asked.config), gate)
+        return merge(asked.decision, plan, ballot, self.models, policy=policy_name(self.policy))
 
     def _plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:
         ballot = Ballot(decision, self.parser, self.policy.vote, self.models)
@@ -239,3 +235,19 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
 
     def _limits(self, config: RunnableConfig) -> Limits:
         return Limits(self.deadline_s, config.get("max_concurrency"))
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """One prompt on its way to the members."""
+
+    prompt: LanguageModelInput
+    decision: Decision
+    config: RunnableConfig
+    kwargs: dict[str, Any]
+
+
+def _exception_or_message(result: AIMessage | BaseException) -> AIMessage | Exception:
+    if isinstance(result, BaseException) and not isinstance(result, Exception):
+        raise result
+    return result

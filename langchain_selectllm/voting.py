@@ -1,6 +1,6 @@
 """Ballots in, tally out: the one place where answers are voted on, in serving and in evaluation alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Protocol, runtime_checkable
@@ -48,14 +48,15 @@ class Ballots:
 
     def one_hot(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which slot voted for which candidate in the chosen rows, (n_chosen, n_slots, n_candidates)."""
-        return self.codes[rows][:, :, None] == np.arange(self.n_candidates)
+        one_hot: NDArray[np.bool_] = self.codes[rows][:, :, None] == np.arange(self.n_candidates)
+        return one_hot
 
     def _count(self, by_slot: NDArray[np.float64]) -> NDArray[np.float64]:
         n = len(self.codes)
         cast = self.codes >= 0
         cells = (self.codes + np.arange(n)[:, None] * self.n_candidates)[cast]
         counted = np.bincount(cells, weights=by_slot[cast], minlength=n * self.n_candidates)
-        return counted.reshape(n, self.n_candidates)
+        return counted.reshape(n, self.n_candidates).astype(np.float64)
 
     def masked(self, called: NDArray[np.bool_]) -> "Ballots":
         """The same ballots with the members outside `called` (n, K) not called."""
@@ -134,7 +135,7 @@ class LogOddsVote:
         return ballots.summed(self.weights(ballots.probabilities))
 
 
-_VOTES = {"majority": MajorityVote, "weighted": WeightedVote, "log_odds": LogOddsVote}
+_VOTES: dict[str, Callable[[], VoteStrategy]] = {"majority": MajorityVote, "weighted": WeightedVote, "log_odds": LogOddsVote}
 
 
 def get_vote(vote: str | VoteStrategy) -> VoteStrategy:
@@ -189,7 +190,8 @@ def _break_ties(best: NDArray[np.bool_], ballots: Ballots, rows: NDArray[np.bool
 
 def _keep_max(best: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.bool_]:
     kept = np.where(best, values, -np.inf)
-    return best & (kept == kept.max(axis=1, keepdims=True))
+    is_max: NDArray[np.bool_] = kept == kept.max(axis=1, keepdims=True)
+    return best & is_max
 
 
 def is_decided(vote: VoteStrategy, ballots: Ballots, outstanding: Sequence[int]) -> bool:

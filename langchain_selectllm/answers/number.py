@@ -1,12 +1,15 @@
 """The number that a reply arrives at."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from langchain_selectllm.answers.numerals import Numeral, numerals, render, tidy
 from langchain_selectllm.answers.statements import cue, last_line, own_part, statements
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _CUE = cue(["answer"], r"####(?=[ \t]{0,3}[-−+$€£\\.]{0,3}[0-9])", r"A:(?<![^\n]A:)")
 _HEDGE = re.compile(

@@ -27,9 +27,7 @@ def parse_options(query: str) -> Mapping[str, str]:
         return MappingProxyType({})
     # An option may run over several lines, except the last one, behind which other text may stand.
     ends = [label.start() for label in labels[1:]] + [_end_of_line(query, labels[-1].end())]
-    texts = {
-        label[label.lastindex or 0]: fold(query[label.end() : end]) for label, end in zip(labels, ends, strict=True)
-    }
+    texts = {label[label.lastindex or 0]: fold(query[label.end() : end]) for label, end in zip(labels, ends, strict=True)}
     return MappingProxyType(texts)
 
 

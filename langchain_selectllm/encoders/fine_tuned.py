@@ -47,7 +47,7 @@ class FineTunedEncoder:
 
     @property
     def name(self) -> str:
-        """ "fine-tune:" and the id or folder of the model that training started from."""
+        """The prefix "fine-tune:" and the id or folder of the model that training started from."""
         return f"fine-tune:{self.model}"
 
     def fit(self, texts: Sequence[str], scores: NDArray[np.float64], validation: NDArray[np.bool_]) -> Self:

@@ -117,5 +117,7 @@ class LexicalEncoder:
         if set(arrays) != names or any(len(arrays[n]) != len(arrays[f"{n}_idf"]) for n in _MIN_TEXTS):
             raise EncoderError(f"The lexical encoder needs the arrays {sorted(names)}; the artefact has {sorted(arrays)}.")
         if len(arrays["surface_mean"]) != N_SURFACE:
-            raise EncoderError(f"The artefact has {len(arrays['surface_mean'])} surface features; this release uses {N_SURFACE}.")
+            raise EncoderError(
+                f"The artefact has {len(arrays['surface_mean'])} surface features; this release uses {N_SURFACE}."
+            )
         return encoder

@@ -46,7 +46,8 @@ def row_dot(features: "NDArray[np.float32] | SparseRows", weights: NDArray[np.fl
     Each sum depends on its own row alone, so that a text gets the same bits alone and in any batch.
     """
     if not isinstance(features, SparseRows):
-        return (features * weights).sum(axis=1)
+        dense: NDArray[np.float32] = (features * weights).sum(axis=1)
+        return dense
     products = np.append(features.values * weights[features.columns], np.float32(0))
     sums = np.add.reduceat(products, features.indptr[:-1])
     return np.where(np.diff(features.indptr) > 0, sums, np.float32(0))

@@ -66,7 +66,9 @@ def evaluate(
         )
     complete = table.take(np.flatnonzero(table.observed.all(axis=1)))
     if not len(complete):
-        raise OutcomeError(f"None of {len(table)} queries is observed for all {len(table.members)} members; none can be replayed.")
+        raise OutcomeError(
+            f"None of {len(table)} queries is observed for all {len(table.members)} members; none can be replayed."
+        )
     progress("predict", 0.0)
     recording = _record(classifier, complete, pooled=pooled)
     names = _system_names(policies, recording)
@@ -99,7 +101,9 @@ def _system_names(policies: Sequence[str] | None, recording: Recording) -> list[
         else:
             size = int(name.partition(":")[2] or 0)
             if not recording.can_vote and size != 1:
-                raise PolicyError(f"{name!r} needs a vote, and these outcomes hold no replies. Use size 1, such as 'max_conf:1'.")
+                raise PolicyError(
+                    f"{name!r} needs a vote, and these outcomes hold no replies. Use size 1, such as 'max_conf:1'."
+                )
             names.append(name)
             # The control at the same number of calls comes along.
             if size in recording.pool.fixed_sets and f"fixed_best:{size}" not in asked:
@@ -149,7 +153,7 @@ def _system_report(replay: Replay, by_name: dict[str, Replay], bootstrap: Bootst
     control = f"fixed_best:{int(np.ceil(calls - 1e-9))}"
     versus = {}
     for label, name in (("single_best", "single_best"), ("all_members", "all_members"), ("fixed_best", control)):
-        if name in by_name and name != replay.name and replay.name != "oracle":
+        if name in by_name and replay.name not in {name, "oracle"}:
             difference = replay.worth - by_name[name].worth
             versus[label] = Versus(name, float(difference.mean()), bootstrap.interval(difference))
     return SystemReport(

@@ -81,9 +81,7 @@ class Recording:
         looked = selection.probabilities is self.probabilities
         return self._replay(name, worth, selection.mask, decision_s=self.decision_s if looked else 0.0)
 
-    def _replay(
-        self, name: str, worth: NDArray[np.float64], mask: NDArray[np.bool_], *, decision_s: float
-    ) -> Replay:
+    def _replay(self, name: str, worth: NDArray[np.float64], mask: NDArray[np.bool_], *, decision_s: float) -> Replay:
         latencies = _filled(self.outcomes.latencies, self.pool.latencies)
         return Replay(
             name=name,

@@ -18,7 +18,7 @@ class Versus:
 
     @property
     def verdict(self) -> str:
-        """ "better" or "worse" when 0 is outside the interval, else "no difference shown"."""
+        """Whether 0 is outside the interval: "better" or "worse", otherwise "no difference shown"."""
         if self.ci95[0] > 0:
             return "better"
         return "worse" if self.ci95[1] < 0 else "no difference shown"

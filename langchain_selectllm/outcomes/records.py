@@ -55,9 +55,7 @@ def parse_query(fields: Mapping[str, Any], where: str) -> QueryRecord:
         reference = None if isinstance(reference, float) and math.isnan(reference) else str(reference)
     answer_type = _text_or_none(fields, "answer_type", where)
     if answer_type is not None and answer_type not in ANSWER_TYPES:
-        raise OutcomeError(
-            f"{where}: answer_type is {answer_type!r}. Use one of {', '.join(ANSWER_TYPES)}, or leave it out."
-        )
+        raise OutcomeError(f"{where}: answer_type is {answer_type!r}. Use one of {', '.join(ANSWER_TYPES)}, or leave it out.")
     if not (reference is None or isinstance(reference, str)):
         raise OutcomeError(f"{where}: reference is {reference!r}. Use a string, a number or null.")
     return QueryRecord(

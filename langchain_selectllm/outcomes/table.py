@@ -66,9 +66,7 @@ class OutcomeTable:
         return len(self.query_ids)
 
     @classmethod
-    def from_folders(
-        cls, *folders: str | Path, members: Sequence[str] | None = None, answer: Answer | None = None
-    ) -> Self:
+    def from_folders(cls, *folders: str | Path, members: Sequence[str] | None = None, answer: Answer | None = None) -> Self:
         """The outcomes of one or more folders in the interchange format.
 
         Args:
@@ -181,18 +179,14 @@ class OutcomeTable:
     @property
     def query_digests(self) -> tuple[int, ...]:
         """A 64-bit digest of each query id, by which an artefact knows its training queries."""
-        return tuple(
-            int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:8], "big") for query_id in self.query_ids
-        )
+        return tuple(int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:8], "big") for query_id in self.query_ids)
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Self:
         """The table of the given rows, in order of query id whatever the order of `rows`."""
         index = np.unique(np.asarray(rows, dtype=np.intp))
-        return replace(
-            self,
-            **{name: tuple(getattr(self, name)[i] for i in index) for name in _QUERY_FIELDS},
-            **{name: getattr(self, name)[index] for name in _CELL_FIELDS},
-        )
+        fields: dict[str, Any] = {name: tuple(getattr(self, name)[i] for i in index) for name in _QUERY_FIELDS}
+        fields |= {name: getattr(self, name)[index] for name in _CELL_FIELDS}
+        return replace(self, **fields)
 
     def subset(self, members: Sequence[str]) -> Self:
         """The table of the given members, in the given order.
@@ -202,7 +196,8 @@ class OutcomeTable:
         """
         names = _member_names(members, self.members)
         columns = [self.members.index(name) for name in names]
-        return replace(self, members=names, **{name: getattr(self, name)[:, columns] for name in _CELL_FIELDS})
+        fields: dict[str, Any] = {name: getattr(self, name)[:, columns] for name in _CELL_FIELDS}
+        return replace(self, members=names, **fields)
 
     def split(self, test: float, *, seed: int = 0) -> tuple[Self, Self]:
         """Training and test tables with no query in both; depends on the queries' ids and the seed alone.
@@ -248,9 +243,7 @@ def _member_names(members: Sequence[str] | None, known: Sequence[str]) -> tuple[
         raise OutcomeError("There is no member: no reply was recorded. At least one member with replies is needed.")
     missing = [name for name in names if name not in known]
     if missing:
-        raise OutcomeError(
-            f"No outcome of {', '.join(map(repr, missing))} was recorded. Known members: {', '.join(known)}."
-        )
+        raise OutcomeError(f"No outcome of {', '.join(map(repr, missing))} was recorded. Known members: {', '.join(known)}.")
     if len(set(names)) != len(names):
         raise OutcomeError(f"The members {names} name one twice. Name each member once.")
     return names
