@@ -1,0 +1,63 @@
+"""Ask the few LLMs of a pool that will answer right, in parallel, and vote (SelectLLM; Maurya et al., 2025)."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_selectllm.classifier import SelectLLMClassifier
+    from langchain_selectllm.evaluation import Report, evaluate
+    from langchain_selectllm.exceptions import SelectLLMError
+    from langchain_selectllm.outcomes import OutcomeTable
+    from langchain_selectllm.output_parser import VotingOutputParser
+    from langchain_selectllm.policies import LabelledMaxConf, MaxConf, WeightedMaxConf
+    from langchain_selectllm.registry import Member, ModelRegistry
+    from langchain_selectllm.router import SelectLLMRouter
+    from langchain_selectllm.voting import LogOddsVote, MajorityVote, Tally, WeightedVote
+
+__all__ = [
+    "LabelledMaxConf",
+    "LogOddsVote",
+    "MajorityVote",
+    "MaxConf",
+    "Member",
+    "ModelRegistry",
+    "OutcomeTable",
+    "Report",
+    "SelectLLMClassifier",
+    "SelectLLMError",
+    "SelectLLMRouter",
+    "Tally",
+    "VotingOutputParser",
+    "WeightedMaxConf",
+    "WeightedVote",
+    "evaluate",
+]
+
+_HOMES = {
+    "LabelledMaxConf": "policies",
+    "LogOddsVote": "voting",
+    "MajorityVote": "voting",
+    "MaxConf": "policies",
+    "Member": "registry",
+    "ModelRegistry": "registry",
+    "OutcomeTable": "outcomes",
+    "Report": "evaluation",
+    "SelectLLMClassifier": "classifier",
+    "SelectLLMError": "exceptions",
+    "SelectLLMRouter": "router",
+    "Tally": "voting",
+    "VotingOutputParser": "output_parser",
+    "WeightedMaxConf": "policies",
+    "WeightedVote": "voting",
+    "evaluate": "evaluation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

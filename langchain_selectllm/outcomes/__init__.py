@@ -1,6 +1,7 @@
 """Recorded outcomes: which member answered which query, and how well."""
 
+from langchain_selectllm.outcomes.folders import write_records
 from langchain_selectllm.outcomes.split import split_folder
 from langchain_selectllm.outcomes.table import OutcomeTable
 
-__all__ = ["OutcomeTable", "split_folder"]
+__all__ = ["OutcomeTable", "split_folder", "write_records"]

@@ -68,6 +68,19 @@ def write_folder(folder: Path, queries: Iterable[QueryRecord], replies: Iterable
         _write_lines(folder / "responses" / f"{stem}.jsonl.gz", rows)
 
 
+def write_records(folder: Path, queries: Iterable[Mapping[str, Any]], replies: Iterable[Mapping[str, Any]]) -> None:
+    """Write records with the fields of the interchange format as a folder, after checking each of them.
+
+    Raises:
+        OutcomeError: If a record is malformed, or the folder exists and is not empty.
+    """
+    write_folder(
+        folder,
+        [parse_query(fields, f"queries[{i}]") for i, fields in enumerate(queries)],
+        [parse_reply(fields, f"replies[{i}]") for i, fields in enumerate(replies)],
+    )
+
+
 def check_new_folder(folder: Path) -> None:
     """Whether recorded outcomes may be written there.
 

@@ -1,0 +1,46 @@
+# Everything a fresh machine needs: `make demo` and `make test` create .venv, install, and run.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= ../shared/data
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test unit integration benchmark lint format results clean
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[full]" --group test --group lint
+	$(BIN)/python -m pip install --quiet --no-deps -r tests/requirements-no-deps.txt
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/python cookbook/demo.py $(DATA)/mmlu_pro
+
+test: unit integration
+
+unit: $(STAMP)
+	$(BIN)/python -m pytest tests/unit_tests --disable-socket --allow-unix-socket
+
+integration: $(STAMP)
+	SELECTLLM_DATA=$(DATA) $(BIN)/python -m pytest tests/integration_tests
+
+benchmark: $(STAMP)
+	$(BIN)/python -m pytest tests/benchmarks -m benchmark -s
+
+results: $(STAMP)
+	$(BIN)/python cookbook/results.py $(DATA) --write README.md
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy langchain_selectllm
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

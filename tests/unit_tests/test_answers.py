@@ -1,0 +1,102 @@
+import time
+
+import pytest
+
+from langchain_selectllm.answers import ChoiceExtractor, NumberExtractor, TextExtractor, get_extractor, is_correct
+from langchain_selectllm.exceptions import AnswerError
+
+QUERY = "Which is a fruit?\nA. apple\nB. brick\nC. stone wall\nD. table"
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("The answer is (C).", "C"),
+        ("**C**", "C"),
+        ("C.", "C"),
+        ("c", "C"),
+        ("(B)", "B"),
+        ("So the correct option is D because it is one.", "D"),
+        ("Answer: B", "B"),
+        ("It could be A. But no: the answer is (D).", "D"),
+        ("stone wall", "C"),
+        ("I think it is the apple.", "A"),
+        ("['B']", "B"),
+        (r"\boxed{A}", "A"),
+        ("A dog is no fruit, and I am not sure.", None),
+        ("The answer is (A) or (B).", None),
+        ("The answer is (J).", None),
+        ("", None),
+        ("The answer is (B).\n\nQuestion: next one\nThe answer is (A).", "B"),
+    ],
+)
+def test_a_choice_is_read_or_abstains(reply, letter):
+    assert ChoiceExtractor().extract(reply, QUERY) == letter
+
+
+@pytest.mark.parametrize(
+    ("reply", "number"),
+    [
+        ("#### 18", "18"),
+        ("A: 18", "18"),
+        ("She pays $1,234.50 in all.", "1234.5"),
+        ("The answer is -3.", "-3"),
+        ("The answer is 3/4.", "0.75"),
+        (r"\boxed{\frac{1}{3}}", "1/3"),
+        ("so 25%", "25"),
+        ("2 + 3 = 5 apples", "5"),
+        ("The answer is 12 kilometres.", "12"),
+        ("the total is <<2*3=6>>6", "6"),
+        ("It is 0.50", "0.5"),
+        ("The answer is 1.5e3", "1500"),
+        ("nothing to see", None),
+    ],
+)
+def test_a_number_is_read_by_its_exact_value(reply, number):
+    assert NumberExtractor().extract(reply) == number
+
+
+def test_texts_are_equal_up_to_case_space_and_closing_punctuation():
+    assert TextExtractor().extract("  The  River Thames.\n") == TextExtractor().canonical("the river thames")
+    assert TextExtractor().extract(" \n") is None
+
+
+def test_a_callable_is_an_extractor_and_its_faults_are_named():
+    extractor = get_extractor(lambda reply: reply[0] if reply else None)
+    assert extractor.extract("yes") == "y"
+    assert extractor.extract("") is None
+    with pytest.raises(AnswerError, match="raised ZeroDivisionError"):
+        get_extractor(lambda reply: str(1 / 0)).extract("x")
+    with pytest.raises(AnswerError, match="returned 3, a int"):
+        get_extractor(lambda reply: 3).extract("x")
+
+
+def test_unknown_extractors_are_refused():
+    with pytest.raises(AnswerError, match="Unknown answer extractor 'letters'"):
+        get_extractor("letters")
+    with pytest.raises(AnswerError, match="Unknown answer extractor 7"):
+        get_extractor(7)
+
+
+def test_correctness_goes_through_the_same_canonical_form():
+    number = get_extractor("number")
+    assert is_correct(number.extract("It costs $1,000.00"), "1000", number)
+    assert not is_correct(None, "1000", number)
+    with pytest.raises(AnswerError, match="is not a 'number' answer"):
+        is_correct("5", "five or so", number)
+
+
+@pytest.mark.parametrize("kind", ["choice", "number", "text"])
+@pytest.mark.parametrize("unit", ["answer is ", "1,", "(A) ", "= ", "\\boxed{", "Question: ", "9", "**", "A. x\n"])
+def test_reading_takes_linear_time(kind, unit):
+    extractor = get_extractor(kind)
+
+    def seconds(n):
+        text = unit * (n // len(unit))
+        start = time.process_time()
+        extractor.extract(text, text)
+        return time.process_time() - start
+
+    seconds(1000)
+    # A quadratic reader would need 100 times as long for ten times the text.
+    assert seconds(200_000) < 40 * max(seconds(20_000), 0.002)

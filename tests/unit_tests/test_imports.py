@@ -1,0 +1,42 @@
+import subprocess
+import sys
+
+import pytest
+
+import langchain_selectllm
+
+HEAVY = ("torch", "transformers", "sentence_transformers", "sklearn", "scipy", "pandas")
+
+
+def modules_after(code):
+    script = f"import sys, json\n{code}\nprint(','.join(sorted({{m.partition('.')[0] for m in sys.modules}})))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.strip().split(","))
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert not modules_after("import langchain_selectllm") & {*HEAVY, "langchain_core", "numpy"}
+
+
+def test_importing_every_public_name_loads_nothing_heavy():
+    assert not modules_after("from langchain_selectllm import *") & set(HEAVY)
+
+
+def test_serving_a_saved_lexical_router_needs_no_sklearn(fitted, tmp_path):
+    fitted.save_pretrained(tmp_path / "router")
+    code = (
+        "from langchain_selectllm import SelectLLMClassifier\n"
+        f"SelectLLMClassifier.from_pretrained({str(tmp_path / 'router')!r}).predict_proba(['What is 2 + 2?'])"
+    )
+    assert not modules_after(code) & set(HEAVY)
+
+
+def test_public_names_are_sorted_and_exist():
+    assert langchain_selectllm.__all__ == sorted(langchain_selectllm.__all__)
+    assert all(hasattr(langchain_selectllm, name) for name in langchain_selectllm.__all__)
+    assert set(langchain_selectllm.__all__) == set(langchain_selectllm._HOMES)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        langchain_selectllm.Nonsense  # noqa: B018
