@@ -1,6 +1,5 @@
 """One linear head a member over the encoder's features, and the calibration across heads."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,6 @@ from langchain_selectllm.encoders import Features, row_dot
 from langchain_selectllm.logistic import fit_logistic, sigmoid
 
 _CALIBRATION_C = 0.1
-_THREADS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,9 +23,8 @@ class LinearHeads:
     @classmethod
     def fit(cls, features: Features, scores: NDArray[np.float64], *, c: float, seed: int) -> "LinearHeads":
         """Heads fitted on success rates (n, K), each member on the queries where it was observed."""
-        # The solvers release the interpreter lock.
-        with ThreadPoolExecutor(_THREADS) as pool:
-            fitted = list(pool.map(lambda column: fit_logistic(features, column, c=c, seed=seed), scores.T))
+        # One after the other: liblinear draws from one generator a process, and threads would mix the draws up.
+        fitted = [fit_logistic(features, column, c=c, seed=seed) for column in scores.T]
         return cls(
             np.stack([weights for weights, _ in fitted]).astype(np.float32),
             np.array([bias for _, bias in fitted], dtype=np.float32),

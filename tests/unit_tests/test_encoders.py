@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from langchain_selectllm.encoders import SparseRows, get_encoder, row_dot
+from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
+from langchain_selectllm.encoders.lexical import LexicalEncoder
+from langchain_selectllm.encoders.ngrams import MAX_CHARACTERS, ngram_hashes
+from langchain_selectllm.encoders.sentence import SentenceEncoder
+from langchain_selectllm.exceptions import EncoderError, MissingDependencyError, NotFittedError
+
+
+def words(text):
+    return ngram_hashes(text)[0].tolist()
+
+
+def test_a_word_has_one_hash_wherever_it_stands():
+    # Three words and two pairs each; the word "sum" is the second word of one text and the first of the other.
+    one, other = words("the sum is"), words("sum of two")
+    assert len(one) == len(other) == 5
+    assert one[1] == other[0]
+    assert words("Sum") == words("sum")
+    assert words("sum, is") == words("sum is")
+    assert words("a b") != words("b a")
+
+
+def test_scripts_without_spaces_are_read_character_by_character():
+    assert len(words("東京都")) == 3 + 2
+    assert words("東京")[0] == words("京東")[1]
+
+
+def test_character_n_grams_slide_over_the_text():
+    characters = ngram_hashes("abcdabcd")[1]
+    assert len(characters) == 5
+    assert characters[0] == characters[4]
+    assert len(ngram_hashes("abc")[1]) == 0
+
+
+@pytest.mark.parametrize("text", ["", " ", "x", "\n\n", "\ud800", "🙂", "a" * (2 * MAX_CHARACTERS)])
+def test_any_text_can_be_encoded(text):
+    encoder = LexicalEncoder().fit(["one two three", "two three four"], np.zeros((2, 1)), np.zeros(2, bool))
+    assert np.isfinite(encoder.encode([text]).values).all()
+
+
+def test_features_of_a_text_do_not_depend_on_its_neighbours():
+    texts = ["what is two plus two", "what is the capital of France", "name the capital of Spain"]
+    encoder = LexicalEncoder().fit(texts, np.zeros((3, 1)), np.zeros(3, bool))
+    together, alone = encoder.encode(texts), encoder.encode(texts[1:2])
+    np.testing.assert_array_equal(together.to_scipy()[1].toarray(), alone.to_scipy().toarray())
+
+
+def test_only_n_grams_of_several_training_texts_are_kept():
+    encoder = LexicalEncoder().fit(["alpha beta", "alpha gamma", "alpha delta"], np.zeros((3, 1)), np.zeros(3, bool))
+    assert len(encoder._arrays["words"]) == 1
+
+
+def test_novelty_is_the_share_of_unseen_words():
+    encoder = LexicalEncoder().fit(["red green", "red green"], np.zeros((2, 1)), np.zeros(2, bool))
+    assert encoder.novelty(["red green", "blue", ""]).tolist() == [0, 1, 1]
+
+
+def test_an_unfitted_encoder_says_so():
+    with pytest.raises(NotFittedError, match="has not seen any text"):
+        LexicalEncoder().encode(["x"])
+    with pytest.raises(NotFittedError, match="not fine-tuned yet"):
+        FineTunedEncoder("x").encode(["x"])
+
+
+def test_saved_arrays_that_do_not_fit_are_refused(tmp_path):
+    encoder = LexicalEncoder().fit(["red green", "red green"], np.zeros((2, 1)), np.zeros(2, bool))
+    config, arrays = encoder.save(tmp_path)
+    with pytest.raises(EncoderError, match="needs the arrays"):
+        LexicalEncoder.load(config, {name: a for name, a in arrays.items() if name != "words_idf"}, tmp_path)
+    with pytest.raises(EncoderError, match="1 surface features"):
+        LexicalEncoder.load(config, arrays | {"surface_mean": np.zeros(1)}, tmp_path)
+
+
+def test_row_products_agree_between_sparse_and_dense():
+    dense = np.array([[0, 2, 0], [0, 0, 0], [1, 0, 3]], dtype=np.float32)
+    rows = [(np.flatnonzero(row), row[row != 0]) for row in dense]
+    sparse = SparseRows.from_rows(rows, 3)
+    weights = np.array([1, 10, 100], dtype=np.float32)
+    assert row_dot(sparse, weights).tolist() == row_dot(dense, weights).tolist() == [20, 0, 301]
+    assert row_dot(SparseRows.from_rows([], 3), weights).tolist() == []
+
+
+def test_names_become_encoders():
+    assert isinstance(get_encoder("lexical"), LexicalEncoder)
+    assert get_encoder("some/model").name == "some/model"
+    assert isinstance(get_encoder("some/model"), SentenceEncoder)
+    assert get_encoder("fine-tune:roberta-base").model == "roberta-base"
+    encoder = LexicalEncoder()
+    assert get_encoder(encoder) is encoder
+    for name in ("", "fine-tune:"):
+        with pytest.raises(EncoderError, match="names no model"):
+            get_encoder(name)
+
+
+def test_a_missing_package_is_named_with_its_pip_line(monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises((MissingDependencyError, ImportError), match="sentence"):
+        get_encoder("some/model").encode(["x"])

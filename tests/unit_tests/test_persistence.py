@@ -1,0 +1,137 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from langchain_selectllm import SelectLLMClassifier
+from langchain_selectllm.exceptions import ArtefactCorruptError, ArtefactError, ArtefactFormatError, ArtefactMissingError, NotFittedError
+
+
+@pytest.fixture
+def saved(fitted, tmp_path):
+    fitted.save_pretrained(tmp_path / "router")
+    return tmp_path / "router"
+
+
+def test_saved_equals_loaded_bit_for_bit(fitted, saved, demo):
+    loaded = SelectLLMClassifier.from_pretrained(saved)
+    np.testing.assert_array_equal(loaded.predict_proba(demo[1].texts), fitted.predict_proba(demo[1].texts))
+    np.testing.assert_array_equal(loaded.pool.base_rates, fitted.pool.base_rates)
+    assert loaded.members == fitted.members
+    assert loaded.pool.fixed_sets == fitted.pool.fixed_sets
+    assert loaded.summary == fitted.summary
+    assert loaded.trained_on(demo[0]).all()
+
+
+def test_saving_again_gives_the_same_bytes(saved, tmp_path):
+    SelectLLMClassifier.from_pretrained(saved).save_pretrained(tmp_path / "again")
+    for name in ("config.json", "model.safetensors", "README.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_the_folder_holds_no_executable_format_and_explains_itself(saved, fitted):
+    assert {path.name for path in saved.iterdir()} == {"config.json", "model.safetensors", "README.md"}
+    card = (saved / "README.md").read_text()
+    assert all(name in card for name in fitted.members)
+    assert "macro AUROC" in card
+
+
+def test_another_process_reads_the_same_bits(saved, fitted):
+    code = (
+        "from langchain_selectllm import SelectLLMClassifier as C\n"
+        f"print(C.from_pretrained({str(saved)!r}).predict_proba(['Add 3 and 4.']).tolist())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == fitted.predict_proba(["Add 3 and 4."]).tolist()
+
+
+def edit_config(folder, **changes):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **changes}))
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.999])
+def test_truncated_arrays_are_refused(saved, keep):
+    file = saved / "model.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(keep * len(content)) if keep < 1 else keep])
+    with pytest.raises(ArtefactCorruptError, match="its checksum differs"):
+        SelectLLMClassifier.from_pretrained(saved)
+
+
+def test_a_changed_byte_is_refused(saved):
+    file = saved / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ArtefactCorruptError, match="model.safetensors is not the file that was saved"):
+        SelectLLMClassifier.from_pretrained(saved)
+
+
+def test_a_changed_configuration_is_refused(saved):
+    edit_config(saved, members=["x", "y", "z", "u", "v"])
+    with pytest.raises(ArtefactCorruptError, match="was changed since it was written"):
+        SelectLLMClassifier.from_pretrained(saved)
+
+
+def test_a_truncated_configuration_is_refused(saved):
+    file = saved / "config.json"
+    file.write_text(file.read_text()[:100])
+    with pytest.raises(ArtefactCorruptError, match="cannot be read"):
+        SelectLLMClassifier.from_pretrained(saved)
+
+
+def test_a_newer_format_is_refused(saved):
+    edit_config(saved, format_version=99)
+    with pytest.raises(ArtefactFormatError, match="has format 99; this release reads format 1"):
+        SelectLLMClassifier.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("content", ['{"model_type": "bert"}', "[]", "3"])
+def test_a_foreign_folder_is_refused(tmp_path, content):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ArtefactFormatError, match="is not a langchain-selectllm artefact"):
+        SelectLLMClassifier.from_pretrained(tmp_path)
+
+
+def test_missing_files_are_named(saved, tmp_path):
+    with pytest.raises(ArtefactMissingError, match=r"has no config\.json"):
+        SelectLLMClassifier.from_pretrained(tmp_path / "nowhere")
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(ArtefactMissingError, match=r"has no model\.safetensors"):
+        SelectLLMClassifier.from_pretrained(saved)
+
+
+def test_the_card_is_for_people_and_may_be_edited(saved):
+    (saved / "README.md").write_text("mine")
+    assert SelectLLMClassifier.from_pretrained(saved).members
+
+
+def test_an_artefact_is_replaced_but_nothing_else_is(saved, fitted, tmp_path):
+    fitted.save_pretrained(saved)
+    assert SelectLLMClassifier.from_pretrained(saved).members == fitted.members
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ArtefactError, match="is no artefact of this package"):
+        fitted.save_pretrained(tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_save_that_fails_leaves_the_old_artefact_and_no_rubbish(saved, fitted, demo, monkeypatch):
+    from langchain_selectllm import artefact
+
+    def fail(learned):
+        raise RuntimeError("disk on fire")
+
+    monkeypatch.setattr(artefact, "write_card", fail)
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        fitted.save_pretrained(saved)
+    assert SelectLLMClassifier.from_pretrained(saved).members == fitted.members
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+def test_an_unfitted_classifier_cannot_be_saved(tmp_path):
+    with pytest.raises(NotFittedError, match="Call fit"):
+        SelectLLMClassifier().save_pretrained(tmp_path / "x")
