@@ -16,7 +16,20 @@ _PHRASES = {
     "counting": ("How many letters has the word {word}?", "Count the letters of '{word}'."),
     "clock": ("How many minutes are {a} hours?", "A film lasts {a} hours. How many minutes is that?"),
 }
-_WORDS = "river mountain lamp banana orchestra tree galaxy window paper elephant sun keyboard".split()
+_WORDS = [
+    "river",
+    "mountain",
+    "lamp",
+    "banana",
+    "orchestra",
+    "tree",
+    "galaxy",
+    "window",
+    "paper",
+    "elephant",
+    "sun",
+    "keyboard",
+]
 
 # Chance of a right reply by task. Simulated, not measured: real members are collected with the user's own pool.
 _SKILLS = {

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import patch_config, run_in_executor, set_config_context
 from langchain_core.runnables.utils import coro_with_context
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from langchain_selectllm.classifier import SelectLLMClassifier
@@ -66,22 +66,22 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
     text_of: TextOf = last_human_text
     """Which text of the prompt's messages is routed on."""
 
-    @field_validator("models", mode="before")
-    @classmethod
-    def _register(cls, models: Any) -> Any:
-        return ModelRegistry(models) if isinstance(models, Mapping) and not isinstance(models, ModelRegistry) else models
+    def __init__(self, **kwargs: Any) -> None:
+        """Check at once that classifier, models and policy belong together.
 
-    @field_validator("policy", mode="before")
-    @classmethod
-    def _named_policy(cls, policy: Any) -> Any:
-        return parse_policy(policy) if isinstance(policy, str) else policy
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+        Raises:
+            MemberMismatchError: If the models are not exactly the classifier's members.
+            PolicyError: If the policy is unknown, or does not fit the pool.
+        """
+        # Not in validators: pydantic would wrap these errors in its own.
+        models, policy = kwargs.get("models"), kwargs.get("policy")
+        if isinstance(models, Mapping) and not isinstance(models, ModelRegistry):
+            kwargs["models"] = ModelRegistry(models)
+        if isinstance(policy, str):
+            kwargs["policy"] = parse_policy(policy)
+        super().__init__(**kwargs)
         self.models.check_covers(self.classifier.members)
-        # A policy that does not fit the pool is to be heard of now, not at the first prompt.
         decide_all(self.classifier, self.policy, [""])
-        return self
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, models: Mapping[str, ChatModel | Member], **kwargs: Any) -> Self:

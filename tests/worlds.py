@@ -16,7 +16,10 @@ def score_table(scores, members=None, **query_fields):
     """A table from a score matrix; NaN = unobserved. Texts are distinct words."""
     scores = np.asarray(scores, dtype=float)
     members = members or [f"m{k}" for k in range(scores.shape[1])]
-    queries = [{"query_id": f"q{i:04d}", "query": f"question number {i} about topic{i % 3}", **query_fields} for i in range(len(scores))]
+    queries = [
+        {"query_id": f"q{i:04d}", "query": f"question number {i} about topic{i % 3}", **query_fields}
+        for i in range(len(scores))
+    ]
     replies = [
         {"query_id": f"q{i:04d}", "model": members[k], "response": None, "score": float(scores[i, k])}
         for i in range(len(scores))
@@ -34,7 +37,12 @@ def reply_table(rows, gold, members=None, answer_type="choice"):
         for i, g in enumerate(gold)
     ]
     replies = [
-        {"query_id": f"q{i:04d}", "model": members[k], "sample": s, "response": f"The answer is ({a})." if a != "-" else "No idea"}
+        {
+            "query_id": f"q{i:04d}",
+            "model": members[k],
+            "sample": s,
+            "response": f"The answer is ({a})." if a != "-" else "No idea",
+        }
         for i, row in enumerate(rows)
         for k, samples in enumerate(row)
         for s, a in enumerate(samples)

@@ -18,8 +18,10 @@ def topic_table(n=240, seed=0):
 
 
 def test_it_learns_who_is_right_where():
-    probabilities = SelectLLMClassifier().fit(topic_table()).predict_proba(
-        ["question number 7 about topic0", "question number 7 about topic1", "question number 7 about topic2"]
+    probabilities = (
+        SelectLLMClassifier()
+        .fit(topic_table())
+        .predict_proba(["question number 7 about topic0", "question number 7 about topic1", "question number 7 about topic2"])
     )
     assert probabilities.shape == (3, 4)
     assert probabilities[0, 0] > 0.8 > 0.2 > probabilities[1, 0]

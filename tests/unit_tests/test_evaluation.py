@@ -21,7 +21,9 @@ NAN = np.full(3, np.nan)
 def replayed(table, vote, mask, probabilities):
     votes = RecordedVotes.from_outcomes(table)
     shape = (len(table), len(table.members))
-    return votes.replay(vote, np.broadcast_to(np.array(mask, bool), shape), np.broadcast_to(np.array(probabilities), shape), NAN)[1]
+    return votes.replay(
+        vote, np.broadcast_to(np.array(mask, bool), shape), np.broadcast_to(np.array(probabilities), shape), NAN
+    )[1]
 
 
 def test_a_voted_answer_is_worth_its_equality_with_the_reference():
@@ -101,7 +103,9 @@ def report(fitted, demo):
 def test_reference_systems_agree_with_an_independent_count(report, demo):
     train, test = demo
     right = np.array([[cell[0] == gold for cell in row] for row, gold in zip(test.answers, test.references, strict=True)])
-    rates = np.array([[cell[0] == gold for cell in row] for row, gold in zip(train.answers, train.references, strict=True)]).mean(0)
+    rates = np.array(
+        [[cell[0] == gold for cell in row] for row, gold in zip(train.answers, train.references, strict=True)]
+    ).mean(0)
     majority = []
     for answers, gold in zip(test.answers, test.references, strict=True):
         counts, weight = {}, {}

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier
-from langchain_selectllm.exceptions import ArtefactCorruptError, ArtefactError, ArtefactFormatError, ArtefactMissingError, NotFittedError
+from langchain_selectllm.exceptions import (
+    ArtefactCorruptError,
+    ArtefactError,
+    ArtefactFormatError,
+    ArtefactMissingError,
+    NotFittedError,
+)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def vote(strategy, answers, probabilities, latencies=None, order=None):
     return tally(
         strategy,
         members=NAMES[: len(answers)],
-        slots=[i for i in order],
+        slots=list(order),
         answers=[answers[i] for i in order],
         probabilities=np.array(probabilities),
         latencies=None if latencies is None else np.array(latencies),
@@ -86,7 +86,9 @@ def test_the_winner_is_the_most_probable_supporter():
 
 
 def test_samples_of_one_member_are_all_counted():
-    result = tally(MajorityVote(), members=["a", "b"], slots=[0, 0, 1], answers=["x", "x", "y"], probabilities=np.array([0.1, 0.9]))
+    result = tally(
+        MajorityVote(), members=["a", "b"], slots=[0, 0, 1], answers=["x", "x", "y"], probabilities=np.array([0.1, 0.9])
+    )
     assert result.answers == {"a": "x", "a#2": "x", "b": "y"}
     assert result.answer == "x"
 
@@ -115,7 +117,7 @@ def test_a_vote_decided_early_is_never_overturned(ballots, name, data):
     if is_decided(strategy, so_far, range(received, len(ballots))):
         winner = decide(strategy, so_far).winners[0]
         early = None if winner == ABSTAIN else candidates[winner]
-        for late in (["x", "y", "z", None, "w"]):
+        for late in ["x", "y", "z", None, "w"]:
             final = [*answers[:received], *[late] * (len(ballots) - received)]
             assert vote(strategy, final, probabilities.tolist()).answer == early
 

@@ -1,0 +1,100 @@
+import json
+
+import pytest
+
+from langchain_selectllm.cli import main
+from langchain_selectllm.demo import write_demo_outcomes
+
+
+def run(monkeypatch, capsys, *arguments):
+    """Exit code, stdout, stderr of one command."""
+    monkeypatch.setattr("sys.argv", ["selectllm", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    captured = capsys.readouterr()
+    return stop.value.code or 0, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    write_demo_outcomes(folder / "outcomes", n_queries=150)
+    return folder
+
+
+@pytest.fixture
+def selectllm(monkeypatch, capsys):
+    return lambda *arguments: run(monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture
+def trained(world, selectllm):
+    if not (world / "router").exists():
+        assert selectllm("split", world / "outcomes", world / "train", world / "test", "--test", 0.4)[0] == 0
+        assert selectllm("train", world / "train", "--out", world / "router", "--json")[0] == 0
+    return world
+
+
+def test_the_whole_job(trained, selectllm):
+    code, out, _ = selectllm("evaluate", trained / "router", trained / "test", "--report", trained / "report.json")
+    assert code == 0
+    assert "Verdict: weighted_max_conf:3" in out
+    report = json.loads((trained / "report.json").read_text())
+    assert report["n_queries"] == 60
+    code, out, _ = selectllm("route", trained / "router", "What is 3 * 4?", "--policy", "max_conf:2")
+    assert code == 0
+    assert "P(correct)" in out
+    code, out, _ = selectllm("inspect", trained / "router")
+    assert code == 0
+    assert "SelectLLM router for 5 members" in out
+
+
+def test_json_everywhere(trained, selectllm, tmp_path):
+    folder, router = trained / "outcomes", trained / "router"
+    split = json.loads(selectllm("split", folder, tmp_path / "a", tmp_path / "b", "--json")[1])
+    assert (split["n_train"], split["n_test"]) == (105, 45)
+    config = json.loads(selectllm("train", folder, "--members", "reader,guesser", "--out", tmp_path / "r", "--json")[1])
+    assert config["members"] == ["reader", "guesser"]
+    report = json.loads(selectllm("evaluate", router, trained / "test", "--policy", "max_conf:2", "--json")[1])
+    assert [system["name"] for system in report["systems"]] == [
+        "oracle",
+        "single_best",
+        "all_members",
+        "max_conf:2",
+        "fixed_best:2",
+    ]
+    decision = json.loads(selectllm("route", router, "Add 1 and 2.", "--json")[1])
+    assert len(decision["selection"]) == 3
+    assert json.loads(selectllm("inspect", router, "--json")[1])["members"] == report["members"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "nowhere", "--out", "x"), "nowhere is not a folder"),
+        (("train", "OUTCOMES", "--members", "nobody", "--out", "x"), "No outcome of 'nobody' was recorded"),
+        (("train", "OUTCOMES", "--validation", "0.9", "--out", "x"), "validation is 0.9"),
+        (("train", "OUTCOMES", "--answer", "poem", "--out", "x"), "Unknown answer extractor 'poem'"),
+        (("train", "OUTCOMES", "--out", "OUTCOMES"), "is no artefact of this package"),
+        (("evaluate", "nowhere", "OUTCOMES"), "has no config.json"),
+        (("evaluate", "ROUTER", "TRAIN"), "were in the training outcomes"),
+        (("evaluate", "ROUTER", "TEST", "--policy", "max_conf:9"), "does not fit the pool"),
+        (("route", "ROUTER", "x", "--policy", "no"), "Policy 'no' is unknown"),
+        (("inspect", "OUTCOMES"), "has no config.json"),
+        (("split", "OUTCOMES", "TRAIN", "new"), "exists and is not an empty folder"),
+        (("split", "OUTCOMES", "new1", "new2", "--test", "1"), "test share of 1.0"),
+    ],
+)
+def test_bad_input_ends_in_code_2_and_one_clear_line(trained, selectllm, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    places = {"OUTCOMES": "outcomes", "ROUTER": "router", "TRAIN": "train", "TEST": "test"}
+    code, out, err = selectllm(*(str(trained / places[a]) if a in places else a for a in arguments))
+    assert code == 2
+    assert message in err
+    assert err.strip().count("\n") == 0
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_command_ends_in_code_2(selectllm):
+    assert selectllm("fly")[0] == 2
