@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from langchain_selectllm.policies import LabelledMaxConf, MaxConf, WeightedMaxConf
     from langchain_selectllm.registry import Member, ModelRegistry
     from langchain_selectllm.router import SelectLLMRouter
-    from langchain_selectllm.voting import LogOddsVote, MajorityVote, Tally, WeightedVote
+    from langchain_selectllm.tally import Tally
+    from langchain_selectllm.voting import LogOddsVote, MajorityVote, WeightedVote
 
 __all__ = [
     "LabelledMaxConf",
@@ -45,7 +46,7 @@ _HOMES = {
     "SelectLLMClassifier": "classifier",
     "SelectLLMError": "exceptions",
     "SelectLLMRouter": "router",
-    "Tally": "voting",
+    "Tally": "tally",
     "VotingOutputParser": "output_parser",
     "WeightedMaxConf": "policies",
     "WeightedVote": "voting",

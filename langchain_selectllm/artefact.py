@@ -1,5 +1,6 @@
 """What was learned as a saved folder, and back."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from langchain_selectllm.encoders import load_encoder
 from langchain_selectllm.exceptions import ArtefactCorruptError, SelectLLMError
 from langchain_selectllm.heads import LinearHeads, StackedCalibration
 from langchain_selectllm.learned import Learned, TrainingSummary
+from langchain_selectllm.learned_vote import LearnedVote
+from langchain_selectllm.operating import OperatingPoint
 from langchain_selectllm.persistence import ENCODER_FOLDER, load_folder, save_folder
 from langchain_selectllm.pool import Pool
 
@@ -30,6 +33,11 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
             "validation": validation,
             "seed": seed,
             "fixed_sets": {str(size): list(names) for size, names in learned.pool.fixed_sets.items()},
+            "operating_points": {
+                "adaptive": [_point_config(point) for point in learned.pool.adaptive_points],
+                "guarded": [_point_config(point) for point in learned.pool.guarded_points],
+            },
+            "known_answers": None if learned.pool.vote is None else list(learned.pool.vote.known_answers),
             "training": _summary_config(learned.summary),
         }
         arrays: dict[str, NDArray[Any]] = {
@@ -41,6 +49,7 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
             "pool.costs": learned.pool.costs,
             "pool.latencies": learned.pool.latencies,
             "trained_on": np.array(sorted(learned.trained_on), dtype=np.uint64),
+            **({} if learned.pool.vote is None else {f"vote.{n}": a for n, a in learned.pool.vote.arrays().items()}),
             **{f"encoder.{name}": array for name, array in encoder_arrays.items()},
         }
         return config, arrays, write_card(learned)
@@ -66,10 +75,9 @@ def load_learned(folder: str | Path) -> tuple[Learned, dict[str, Any]]:
 
 def _learned(config: dict[str, Any], arrays: dict[str, NDArray[Any]], encoder_folder: Path) -> Learned:
     encoder = config["encoder"]
-    prefix = "encoder."
-    encoder_arrays = {n.removeprefix(prefix): array for n, array in arrays.items() if n.startswith(prefix)}
+    points = config["operating_points"]
     return Learned(
-        encoder=load_encoder(encoder["kind"], encoder["settings"], encoder_arrays, encoder_folder),
+        encoder=load_encoder(encoder["kind"], encoder["settings"], _under("encoder.", arrays), encoder_folder),
         heads=LinearHeads(arrays["heads.weights"], arrays["heads.bias"]),
         calibration=StackedCalibration(arrays["calibration.weights"], arrays["calibration.bias"]),
         pool=Pool(
@@ -78,10 +86,28 @@ def _learned(config: dict[str, Any], arrays: dict[str, NDArray[Any]], encoder_fo
             costs=arrays["pool.costs"],
             latencies=arrays["pool.latencies"],
             fixed_sets={int(size): tuple(names) for size, names in config["fixed_sets"].items()},
+            vote=None
+            if config["known_answers"] is None
+            else LearnedVote.from_arrays(_under("vote.", arrays), config["known_answers"]),
+            adaptive_points=tuple(_point(point) for point in points["adaptive"]),
+            guarded_points=tuple(_point(point) for point in points["guarded"]),
         ),
         summary=_summary(config["training"]),
         trained_on=frozenset(arrays["trained_on"].tolist()),
     )
+
+
+def _under(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _point_config(point: OperatingPoint) -> dict[str, Any]:
+    return {**asdict(point), "cost_usd": None if np.isnan(point.cost_usd) else point.cost_usd}
+
+
+def _point(config: dict[str, Any]) -> OperatingPoint:
+    return OperatingPoint(**{**config, "cost_usd": float("nan") if config["cost_usd"] is None else config["cost_usd"]})
 
 
 def _summary_config(summary: TrainingSummary) -> dict[str, Any]:
@@ -91,6 +117,7 @@ def _summary_config(summary: TrainingSummary) -> dict[str, Any]:
         "oracle": None if np.isnan(summary.oracle) else summary.oracle,
         "metrics": dict(summary.metrics),
         "fixed_set_search": summary.fixed_set_search,
+        "vote": summary.vote,
         "answer": summary.answer,
         "answer_type": summary.answer_type,
     }

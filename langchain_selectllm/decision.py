@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.policies import Policy
+from langchain_selectllm.voting import VoteStrategy
 
 TextOf = Callable[[Sequence[BaseMessage]], str]
 """From the messages of a prompt to the text that is routed on."""
@@ -31,6 +32,12 @@ class Decision:
     selected: tuple[int, ...]
     """Indices of the chosen members, ascending."""
     reason: str
+    vote: VoteStrategy
+    """How ballots are scored when the user asks for no other vote."""
+    threshold: float = 0.0
+    """Confidence below which a second round is called."""
+    second: tuple[int, ...] = ()
+    """Indices of the members that a second round adds, ascending."""
 
     @property
     def reserve(self) -> tuple[int, ...]:
@@ -52,6 +59,7 @@ def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[
     """
     probabilities = classifier.predict_proba(texts)
     selection = policy.select(probabilities, classifier.pool)
+    second = None if selection.escalation is None else selection.escalation.mask & ~selection.mask
     return [
         Decision(
             text=text,
@@ -60,6 +68,9 @@ def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[
             vote_probabilities=selection.probabilities[i],
             selected=tuple(np.flatnonzero(selection.mask[i]).tolist()),
             reason=selection.reasons[i] if text.strip() else f"{selection.reasons[i]}; no text, so by base rates",
+            vote=selection.vote,
+            threshold=0.0 if selection.escalation is None else selection.escalation.threshold,
+            second=() if second is None else tuple(np.flatnonzero(second[i]).tolist()),
         )
         for i, text in enumerate(texts)
     ]

@@ -31,17 +31,20 @@ class CallPlan:
     """Whom to call next and when to stop, as a function of what came back; no I/O.
 
     Starts with the selection. A failure that leaves fewer possible replies than `min_replies` brings in the next of the
-    reserve. Stops when nothing is outstanding, or when `is_decided` says that the rest cannot change the winner.
+    reserve. When every call has ended, `next_round` is asked once whom else to call. Stops when nothing is outstanding, or
+    when `is_decided` says that the rest cannot change the winner.
     """
 
     selected: Sequence[int]
     reserve: Sequence[int]
     min_replies: int
     is_decided: Callable[[dict[int, AIMessage], Sequence[int]], bool]
+    next_round: Callable[[dict[int, AIMessage]], Sequence[int]] = lambda _: ()
     replies: dict[int, AIMessage] = field(default_factory=dict)
     failures: dict[int, Exception] = field(default_factory=dict)
     latencies: dict[int, float] = field(default_factory=dict)
     topped_up: list[int] = field(default_factory=list)
+    rounds: int = 1
     _waiting: list[int] = field(default_factory=list)
     _running: set[int] = field(default_factory=set)
     _stopped: bool = False
@@ -83,6 +86,10 @@ class CallPlan:
         else:
             self.replies[member] = outcome
             self._stopped = bool(self.outstanding) and self.is_decided(self.replies, self.outstanding)
+        if self.rounds == 1 and not self.outstanding:
+            called = {*self.replies, *self.failures}
+            self._waiting = [k for k in self.next_round(self.replies) if k not in called]
+            self.rounds += bool(self._waiting)
 
     def _top_up(self) -> None:
         spare = [k for k in self.reserve if k not in self.topped_up]

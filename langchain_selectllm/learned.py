@@ -16,6 +16,10 @@ from langchain_selectllm.metrics import classifier_metrics
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.pool import Pool, learn_pool
 from langchain_selectllm.recorded import RecordedVotes
+from langchain_selectllm.tuning import single_points, tune
+from langchain_selectllm.vote_training import why_no_vote
+
+_MIN_VOTE_QUERIES = 50
 
 Progress = Callable[[str, float], None]
 """Called with the name of a stage and the share of it that is done."""
@@ -39,6 +43,8 @@ class TrainingSummary:
     """Metrics of out-of-fold probabilities on the training queries; see `classifier_metrics`."""
     fixed_set_search: str
     """ "exhaustive", "beam", or "none" where there are no replies to vote on."""
+    vote: str
+    """Either "learned", or "log_odds" and why nothing could be learned."""
     answer: str | None
     """What all replies were read as, or None for each query's own `answer_type`."""
     answer_type: str
@@ -90,9 +96,10 @@ def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: 
         logits = np.where((folds == 0)[:, None], heads.logits(features), np.nan)
     else:
         heads, logits = cross_fit(features, outcomes.scores, folds, c=encoder.head_c, seed=seed, progress=progress)
-    unseen = ~np.isnan(logits).any(axis=1)
+    unseen = np.asarray(~np.isnan(logits).any(axis=1))
     calibration = StackedCalibration.fit(logits[unseen], outcomes.scores[unseen], seed=seed)
     pool, search = _search_pool(outcomes, progress)
+    pool, vote = _learn_vote(outcomes, calibration.probabilities(logits), unseen, pool, seed=seed, progress=progress)
     complete = outcomes.scores[outcomes.observed.all(axis=1)]
     summary = TrainingSummary(
         n_queries=len(outcomes),
@@ -100,6 +107,7 @@ def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: 
         oracle=float(complete.max(axis=1).mean()) if len(complete) else float("nan"),
         metrics=classifier_metrics(calibration.probabilities(logits[unseen]), outcomes.labels[unseen], pool.base_rates),
         fixed_set_search=search,
+        vote=vote,
         answer=outcomes.answer,
         answer_type=outcomes.answer or Counter(kind or "text" for kind in outcomes.answer_types).most_common(1)[0][0],
     )
@@ -184,6 +192,38 @@ def _search_pool(outcomes: OutcomeTable, progress: Progress = silent) -> tuple[P
     search = "exhaustive" if len(pool.members) <= EXHAUSTIVE_MEMBERS else "beam"
     named = {size: tuple(pool.members[k] for k in members) for size, members in found.items()}
     return replace(pool, fixed_sets=named), search
+
+
+def _learn_vote(
+    outcomes: OutcomeTable,
+    probabilities: NDArray[np.float64],
+    unseen: NDArray[np.bool_],
+    pool: Pool,
+    *,
+    seed: int,
+    progress: Progress,
+) -> tuple[Pool, str]:
+    """The pool with its vote and operating points, and how to name the vote."""
+    rows = np.flatnonzero(outcomes.observed.all(axis=1) & unseen)
+    if len(rows) < _MIN_VOTE_QUERIES:
+        return pool, f"log_odds ({len(rows)} fully observed queries are too few to learn a vote)"
+    table = outcomes.take(rows)
+    recorded = RecordedVotes.from_outcomes(table)
+    reason = why_no_vote(recorded)
+    if reason is not None:
+        points = single_points(table.scores, probabilities[rows], table.costs, pool)
+        return replace(pool, adaptive_points=points[0], guarded_points=points[1]), f"log_odds ({reason})"
+    return (
+        tune(
+            recorded,
+            probabilities[rows],
+            table.costs,
+            pool,
+            seed=seed,
+            progress=lambda share: progress("learn the vote", share),
+        ),
+        "learned",
+    )
 
 
 def _grown_pool(pool: Pool, name: str, outcomes: OutcomeTable) -> Pool:

@@ -1,49 +1,69 @@
 """Replies and failures in, one message out, with everything that led to it as plain JSON."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
+from numpy.typing import NDArray
 
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.exceptions import FanOutError
 from langchain_selectllm.fanout import CallPlan
 from langchain_selectllm.output_parser import VotingOutputParser
+from langchain_selectllm.policies import get_pool_vote
+from langchain_selectllm.pool import Pool
 from langchain_selectllm.registry import ModelRegistry
-from langchain_selectllm.voting import Ballots, Tally, VoteStrategy, encode_answers, is_decided, tally
+from langchain_selectllm.tally import Tally, tally
+from langchain_selectllm.voting import Ballots, cast, is_decided
 
 
 class Ballot:
     """The vote over one prompt's replies, while they come in and at the end."""
 
-    def __init__(
-        self, decision: Decision, parser: VotingOutputParser, default_vote: VoteStrategy, registry: ModelRegistry
-    ) -> None:
+    def __init__(self, decision: Decision, parser: VotingOutputParser, pool: Pool, registry: ModelRegistry) -> None:
         self._decision = decision
         self._parser = parser
-        self._vote = parser.strategy(default_vote)
+        self._vote = decision.vote if parser.vote is None else get_pool_vote(parser.vote, pool)
+        self._confidence = pool.vote
         self._registry = registry
         self._answers: dict[int, str | None] = {}
 
     def is_decided(self, replies: Mapping[int, AIMessage], outstanding: Sequence[int]) -> bool:
         """Whether the outstanding members cannot change the winner."""
-        slots = sorted(replies)
-        codes, _ = encode_answers(self._read(replies))
-        probabilities = self._decision.vote_probabilities[None, :]
-        ballots = Ballots(codes[None, :], np.array(slots, dtype=np.intp), probabilities, self._latencies())
-        return is_decided(self._vote, ballots, outstanding)
+        return is_decided(self._vote, self._cast(replies, self._decision.vote_probabilities), outstanding)
+
+    def next_round(self, replies: Mapping[int, AIMessage]) -> Sequence[int]:
+        """The members that the policy adds when the answer is not sure enough."""
+        if not self._decision.second or not replies:
+            return self._decision.second
+        confidence = self.count(replies).confidence
+        return self._decision.second if (confidence or 0.0) < self._decision.threshold else ()
 
     def count(self, replies: Mapping[int, AIMessage]) -> Tally:
         """The tally of the replies."""
-        return tally(
-            self._vote,
-            members=self._decision.members,
+        counted = tally(self._vote, self._cast(replies, self._decision.vote_probabilities), members=self._decision.members)
+        return replace(counted, confidence=self._trust(counted, replies))
+
+    def _trust(self, counted: Tally, replies: Mapping[int, AIMessage]) -> float | None:
+        """Calibrated P(the answer is right): the learned vote's; a member's own where it replied alone."""
+        if counted.answer is None:
+            return 0.0
+        if self._confidence is not None:
+            ballots = self._cast(replies, self._decision.probabilities)
+            place = list(ballots.candidates[0]).index(counted.answer)
+            return float(self._confidence.posterior(ballots)[0, place])
+        return float(self._decision.probabilities[next(iter(replies))]) if len(replies) == 1 else None
+
+    def _cast(self, replies: Mapping[int, AIMessage], probabilities: NDArray[np.float64]) -> Ballots:
+        return cast(
             slots=sorted(replies),
             answers=self._read(replies),
-            probabilities=self._decision.vote_probabilities,
+            probabilities=probabilities,
             latencies=self._latencies(),
+            lengths=[len(replies[k].text) for k in sorted(replies)],
         )
 
     def _read(self, replies: Mapping[int, AIMessage]) -> list[str | None]:
@@ -51,7 +71,7 @@ class Ballot:
             self._answers[k] = self._parser.extract(replies[k], self._decision.text)
         return [self._answers[k] for k in sorted(replies)]
 
-    def _latencies(self) -> Any:
+    def _latencies(self) -> NDArray[np.float64]:
         known = [self._registry[name].latency_s for name in self._decision.members]
         return np.array([np.nan if value is None else value for value in known])
 
@@ -96,13 +116,12 @@ def _decision_metadata(decision: Decision, policy: str) -> dict[str, Any]:
 
 
 def _vote_metadata(counted: Tally, winner: str) -> dict[str, Any]:
-    total = sum(counted.scores.values())
     return {
         "answer": counted.answer,
         "winner": winner,
         "answers": counted.answers,
         "support": counted.support,
-        "confidence": counted.scores[counted.answer] / total if counted.answer is not None and total else None,
+        "confidence": counted.confidence,
         "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by},
     }
 
@@ -113,6 +132,7 @@ def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry) 
     complete = len(plan.replies) == plan.calls and None not in costs
     return {
         "calls": plan.calls,
+        "rounds": plan.rounds,
         "failures": {
             names[k]: {"error": type(error).__name__, "message": str(error)} for k, error in sorted(plan.failures.items())
         },

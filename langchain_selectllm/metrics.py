@@ -57,6 +57,28 @@ def calibration_error(confidences: NDArray[np.float64], correct: NDArray[np.floa
     return float(np.abs(gaps).sum() / len(confidences))
 
 
+def selective_metrics(confidences: NDArray[np.float64], worth: NDArray[np.float64]) -> dict[str, float]:
+    """How far confidences tell right answers from wrong ones.
+
+    Args:
+        confidences: Confidence in each final answer, (n,) in [0, 1].
+        worth: Worth of each final answer, (n,) in [0, 1].
+
+    Returns:
+        `confidence_ece`; `aurc`, the area under the risk-coverage curve (Geifman and El-Yaniv, 2017); `accuracy_at_50`
+        and `accuracy_at_80`, the accuracy on the surest 50 and 80 % of the queries.
+    """
+    n = len(worth)
+    by_confidence = worth[np.argsort(-confidences, kind="stable")]
+    accuracy = np.cumsum(by_confidence) / np.arange(1, n + 1)
+    return {
+        "confidence_ece": calibration_error(confidences, worth),
+        "aurc": float((1 - accuracy).mean()),
+        "accuracy_at_50": float(accuracy[max(round(0.5 * n), 1) - 1]),
+        "accuracy_at_80": float(accuracy[max(round(0.8 * n), 1) - 1]),
+    }
+
+
 def auroc(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float | None:
     """Area under the ROC curve; None where only one label occurs."""
     if len(np.unique(labels)) < 2:

@@ -1,7 +1,7 @@
 """Candidate generations in, voted answer out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from langchain_core.messages import BaseMessage
@@ -12,10 +12,8 @@ from pydantic import ConfigDict, PrivateAttr
 from typing_extensions import override
 
 from langchain_selectllm.answers import AnswerExtractor, get_extractor
-from langchain_selectllm.voting import MajorityVote, Tally, VoteStrategy, get_vote, tally
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from langchain_selectllm.tally import Tally, tally
+from langchain_selectllm.voting import VoteStrategy, cast, get_vote
 
 Candidate = str | BaseMessage | Generation
 
@@ -32,7 +30,8 @@ class VotingOutputParser(BaseOutputParser[Tally]):
     answer: str | Callable[[str], str | None] | AnswerExtractor = "text"
     """How an answer is read: "choice", "number", "text", a callable from reply to answer, or an extractor."""
     vote: str | VoteStrategy | None = None
-    """How ballots are scored: "majority", "weighted", "log_odds" or a strategy; the router's policy decides when None."""
+    """How ballots are scored: "majority", "weighted", "log_odds" or a strategy, in a router "learned" too; a router's policy
+    decides when None."""
 
     _extractor: AnswerExtractor = PrivateAttr()
 
@@ -45,16 +44,12 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         """
         super().__init__(**kwargs)
         self._extractor = get_extractor(self.answer)
-        if self.vote is not None:
+        if self.vote is not None and self.vote != "learned":
             get_vote(self.vote)
 
     def extract(self, reply: BaseMessage | str, query: str | None = None) -> str | None:
         """The canonical answer of one reply; None = abstain."""
         return self._extractor.extract(reply if isinstance(reply, str) else reply.text, query)
-
-    def strategy(self, default: VoteStrategy) -> VoteStrategy:
-        """The vote that was asked for, else the default."""
-        return default if self.vote is None else get_vote(self.vote)
 
     def count(self, candidates: Mapping[str, Candidate] | Sequence[Candidate], query: str | None = None) -> Tally:
         """The tally of candidates that all weigh the same.
@@ -64,14 +59,12 @@ class VotingOutputParser(BaseOutputParser[Tally]):
             query: The prompt's text, for extractors that read what it offers.
         """
         named = candidates if isinstance(candidates, Mapping) else {f"sample {i + 1}": c for i, c in enumerate(candidates)}
-        weights: NDArray[np.float64] = np.full(len(named), 0.5)
-        return tally(
-            self.strategy(MajorityVote()),
-            members=list(named),
-            slots=list(range(len(named))),
+        ballots = cast(
+            slots=range(len(named)),
             answers=[self._extractor.extract(_text(candidate), query) for candidate in named.values()],
-            probabilities=weights,
+            probabilities=np.full(len(named), 0.5),
         )
+        return tally(get_vote(self.vote or "majority"), ballots, members=list(named))
 
     @override
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Tally:

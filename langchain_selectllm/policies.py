@@ -1,6 +1,6 @@
 """Which members to call: from probabilities to a selection, pure and never empty."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -8,7 +8,17 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.pool import Pool
-from langchain_selectllm.voting import MajorityVote, VoteStrategy, WeightedVote
+from langchain_selectllm.voting import LogOddsVote, VoteStrategy, get_vote
+
+
+@dataclass(frozen=True, eq=False)
+class Escalation:
+    """A second round for the queries whose winning answer is not sure enough after the first."""
+
+    threshold: float
+    """Confidence below which the second round is called."""
+    mask: NDArray[np.bool_]
+    """Members called after the second round, (n, K); contains those of the first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,16 +31,15 @@ class Selection:
     """P(correct) that the vote and its tie rule use, (n, K): base rates where the policy ignores the query."""
     reasons: tuple[str, ...]
     """Why these, one sentence a query."""
+    vote: VoteStrategy
+    """How the ballots are scored when the user asks for no other vote."""
+    escalation: Escalation | None = None
+    """A second round of calls, where the policy plans one."""
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """What a policy is: a pure function from probabilities to a selection, with the vote it was made for."""
-
-    @property
-    def vote(self) -> VoteStrategy:
-        """The vote to use when the user names none."""
-        ...
+    """What a policy is: a pure function from probabilities to a selection, with the vote it is made for."""
 
     def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
         """The members to call for each query.
@@ -50,20 +59,28 @@ class MaxConf:
     """The `size` most probable members, voting by majority."""
 
     size: int = 3
-    vote: VoteStrategy = field(default_factory=MajorityVote)
+    vote: str | VoteStrategy = "majority"
 
     def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
         """Top-s of each row; equal probabilities in pool order."""
         _check_size(self, self.size, pool)
         reason = f"the {self.size} most probable members" if self.size > 1 else "the most probable member"
-        return Selection(top(probabilities, self.size), probabilities, (reason,) * len(probabilities))
+        vote = get_pool_vote(self.vote, pool)
+        return Selection(top(probabilities, self.size), probabilities, (reason,) * len(probabilities), vote)
 
 
 @dataclass(frozen=True)
 class WeightedMaxConf(MaxConf):
     """The `size` most probable members, their ballots weighted by probability."""
 
-    vote: VoteStrategy = field(default_factory=WeightedVote)
+    vote: str | VoteStrategy = "weighted"
+
+
+@dataclass(frozen=True)
+class LearnedMaxConf(MaxConf):
+    """The `size` most probable members, voting by the learned vote."""
+
+    vote: str | VoteStrategy = "learned"
 
 
 @dataclass(frozen=True)
@@ -73,7 +90,7 @@ class LabelledMaxConf:
     size: int = 3
     threshold: float = 0.5
     """A member is predicted right when its probability is greater than this."""
-    vote: VoteStrategy = field(default_factory=MajorityVote)
+    vote: str | VoteStrategy = "majority"
 
     def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
         """Top-s of the predicted labels of each row."""
@@ -84,30 +101,31 @@ class LabelledMaxConf:
         mask[none] = top(probabilities[none], 1)
         passed = f"up to {self.size} most probable members above {self.threshold:g}"
         fallback = f"no member above {self.threshold:g}: the most probable one"
-        return Selection(mask, probabilities, tuple(fallback if empty else passed for empty in none.tolist()))
+        reasons = tuple(fallback if empty else passed for empty in none.tolist())
+        return Selection(mask, probabilities, reasons, get_pool_vote(self.vote, pool))
 
 
 @dataclass(frozen=True)
 class AllMembers:
     """Every member, voting by majority: the reference system that asks everybody."""
 
-    vote: VoteStrategy = field(default_factory=MajorityVote)
+    vote: str | VoteStrategy = "majority"
 
     def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
         """Everybody, whatever the query."""
-        return _constant(np.ones(len(pool.members), dtype=np.bool_), probabilities, pool, "all members")
+        return _constant(self, np.ones(len(pool.members), dtype=np.bool_), probabilities, pool, "all members")
 
 
 @dataclass(frozen=True)
 class SingleBest:
     """The member with the best training accuracy, always."""
 
-    vote: VoteStrategy = field(default_factory=MajorityVote)
+    vote: str | VoteStrategy = "majority"
 
     def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
         """One member, whatever the query."""
         name = pool.members[pool.single_best]
-        return _constant(pool.mask((name,)), probabilities, pool, "the member with the best training accuracy")
+        return _constant(self, pool.mask((name,)), probabilities, pool, "the member with the best training accuracy")
 
 
 @dataclass(frozen=True)
@@ -115,13 +133,13 @@ class PriorOnly:
     """The `size` members with the best training accuracy, their ballots weighted by it: no look at the query."""
 
     size: int = 3
-    vote: VoteStrategy = field(default_factory=WeightedVote)
+    vote: str | VoteStrategy = "weighted"
 
     def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
         """The same members whatever the query."""
         _check_size(self, self.size, pool)
         mask = top(pool.base_rates[None, :], self.size)[0]
-        return _constant(mask, probabilities, pool, f"the {self.size} members with the best training accuracy")
+        return _constant(self, mask, probabilities, pool, f"the {self.size} members with the best training accuracy")
 
 
 @dataclass(frozen=True)
@@ -129,7 +147,7 @@ class FixedBest:
     """The one set of `size` members with the best training vote accuracy, ballots weighted by training accuracy."""
 
     size: int = 3
-    vote: VoteStrategy = field(default_factory=WeightedVote)
+    vote: str | VoteStrategy = "weighted"
 
     def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
         """The same set whatever the query."""
@@ -140,7 +158,7 @@ class FixedBest:
                 f"{', '.join(map(str, sorted(pool.fixed_sets))) or 'none'}. Fit on outcomes with replies to vote on."
             )
         mask = pool.mask(pool.fixed_sets[self.size])
-        return _constant(mask, probabilities, pool, f"the best fixed set of size {self.size}")
+        return _constant(self, mask, probabilities, pool, f"the best fixed set of size {self.size}")
 
 
 @dataclass(frozen=True)
@@ -149,52 +167,26 @@ class RandomK:
 
     size: int = 3
     seed: int = 0
-    vote: VoteStrategy = field(default_factory=MajorityVote)
+    vote: str | VoteStrategy = "majority"
 
     def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
         """A draw of its own for each row, the same again for the same seed."""
         _check_size(self, self.size, pool)
         noise = np.random.default_rng(self.seed).random(probabilities.shape)
         rates = np.broadcast_to(pool.base_rates, probabilities.shape)
-        return Selection(top(noise, self.size), rates, (f"{self.size} members at random",) * len(probabilities))
+        reasons = (f"{self.size} members at random",) * len(probabilities)
+        return Selection(top(noise, self.size), rates, reasons, get_pool_vote(self.vote, pool))
 
 
-_SIZED: dict[str, type[MaxConf | LabelledMaxConf | PriorOnly | FixedBest | RandomK]] = {
-    "random": RandomK,
-    "fixed_best": FixedBest,
-    "prior_only": PriorOnly,
-    "max_conf": MaxConf,
-    "labelled_max_conf": LabelledMaxConf,
-    "weighted_max_conf": WeightedMaxConf,
-}
-_PLAIN: dict[str, type[AllMembers | SingleBest]] = {"single_best": SingleBest, "all_members": AllMembers}
-SIZED_POLICIES: tuple[str, ...] = tuple(_SIZED)
-
-
-def parse_policy(spec: str) -> Policy:
-    """The policy of a name such as "weighted_max_conf:3", "max_conf" (its default size) or "all_members".
+def get_pool_vote(vote: str | VoteStrategy, pool: Pool) -> VoteStrategy:
+    """The vote of that name; "learned" is the pool's own, or log-odds where none was learned.
 
     Raises:
-        PolicyError: If the name is unknown or the size is not a whole number from 1.
+        PolicyError: If the name is unknown.
     """
-    name, colon, size = spec.partition(":")
-    if name in _PLAIN and not colon:
-        return _PLAIN[name]()
-    if name in _SIZED and not colon:
-        return _SIZED[name]()
-    if name in _SIZED and size.isdecimal() and int(size) > 0:
-        return _SIZED[name](size=int(size))
-    names = ", ".join([*_PLAIN, *(f"{known}:S" for known in _SIZED)])
-    raise PolicyError(f"Policy {spec!r} is unknown. Use one of {names}, with S a whole number from 1.")
-
-
-def policy_name(policy: Policy) -> str:
-    """The name that `parse_policy` reads, or the class name of a policy of the user's own."""
-    size = getattr(policy, "size", None)
-    for name, kind in {**_SIZED, **_PLAIN}.items():
-        if type(policy) is kind:
-            return name if size is None else f"{name}:{size}"
-    return type(policy).__name__
+    if vote == "learned":
+        return LogOddsVote() if pool.vote is None else pool.vote
+    return get_vote(vote)
 
 
 def top(values: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
@@ -213,6 +205,13 @@ def _check_size(policy: Policy, size: int, pool: Pool) -> None:
         )
 
 
-def _constant(mask: NDArray[np.bool_], probabilities: NDArray[np.float64], pool: Pool, reason: str) -> Selection:
+def _constant(
+    policy: "AllMembers | SingleBest | PriorOnly | FixedBest",
+    mask: NDArray[np.bool_],
+    probabilities: NDArray[np.float64],
+    pool: Pool,
+    reason: str,
+) -> Selection:
     n = len(probabilities)
-    return Selection(np.tile(mask, (n, 1)), np.tile(pool.base_rates, (n, 1)), (reason,) * n)
+    rates = np.tile(pool.base_rates, (n, 1))
+    return Selection(np.tile(mask, (n, 1)), rates, (reason,) * n, get_pool_vote(policy.vote, pool))

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import MemberMismatchError
+from langchain_selectllm.learned_vote import LearnedVote
+from langchain_selectllm.operating import OperatingPoint
 from langchain_selectllm.outcomes import OutcomeTable
 
 
@@ -23,11 +25,25 @@ class Pool:
     """Mean `latency_s` of one call, (K,); NaN when unknown."""
     fixed_sets: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """Best fixed set of each size by training vote accuracy."""
+    vote: LearnedVote | None = None
+    """The vote learned from the members' replies; None where there was nothing to learn it from."""
+    adaptive_points: tuple[OperatingPoint, ...] = ()
+    """Operating points that look at the query."""
+    guarded_points: tuple[OperatingPoint, ...] = ()
+    """Operating points that look at the query only where validation showed that it pays."""
 
     @property
     def single_best(self) -> int:
         """Index of the member with the best training accuracy; the first in pool order on a tie."""
         return int(np.argmax(self.base_rates))
+
+    def fixed_mask(self, size: int) -> NDArray[np.bool_]:
+        """The best fixed set of that size, (K,).
+
+        Raises:
+            KeyError: If no set of that size was learned.
+        """
+        return self.mask(self.fixed_sets[size])
 
     def mask(self, members: tuple[str, ...]) -> NDArray[np.bool_]:
         """Which members are named, (K,).

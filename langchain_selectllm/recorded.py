@@ -1,6 +1,7 @@
 """Recorded replies as ballots: the look-up that stands for fan-out when outcomes are replayed."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ class RecordedVotes:
     """Candidate of each recorded ballot, (n, n_slots)."""
     slots: NDArray[np.intp]
     """Pool index of each slot's member, (n_slots,)."""
+    lengths: NDArray[np.float64]
+    """Characters of the reply behind each ballot, (n, n_slots); NaN without a reply."""
+    candidates: Sequence[Sequence[str]]
+    """The candidate answers of each query."""
     correct: NDArray[np.float64]
     """Whether each candidate equals the reference, (n, n_candidates); NaN where there is no reference."""
     scores: NDArray[np.float64]
@@ -26,28 +31,58 @@ class RecordedVotes:
     def from_outcomes(cls, outcomes: OutcomeTable, *, pooled: bool = False) -> "RecordedVotes":
         """One ballot a member (its first sample), or with `pooled` one for each of its samples."""
         n, n_members = outcomes.answers.shape
-        depth = max((len(cell) for cell in outcomes.answers.ravel()), default=0) if pooled else 1
-        slots = np.repeat(np.arange(n_members), max(depth, 1))
-        codes = np.full((n, len(slots)), NOT_CALLED, dtype=np.int64)
+        depth = max(max((len(cell) for cell in outcomes.answers.ravel()), default=1), 1) if pooled else 1
+        codes = np.full((n, n_members * depth), NOT_CALLED, dtype=np.int64)
+        lengths = np.full(codes.shape, np.nan)
         candidates = []
         for i, row in enumerate(outcomes.answers):
             cells = [cell[:depth] or (None,) for cell in row]
-            coded, names = encode_answers([answer for cell in cells for answer in cell])
-            at = [k * max(depth, 1) + j for k, cell in enumerate(cells) for j in range(len(cell))]
-            codes[i, at] = coded
+            at = [k * depth + j for k, cell in enumerate(cells) for j in range(len(cell))]
+            codes[i, at], names = encode_answers([answer for cell in cells for answer in cell])
             candidates.append(names)
+            for k, cell in enumerate(outcomes.replies[i]):
+                lengths[i, k * depth : k * depth + len(cell[:depth])] = [len(reply) for reply in cell[:depth]]
         correct = np.full((n, max((len(names) for names in candidates), default=1) or 1), np.nan)
         for i, (names, gold) in enumerate(zip(candidates, outcomes.references, strict=True)):
             if gold is not None:
                 correct[i, : len(names)] = [name == gold for name in names]
-        return cls(codes, slots, correct, outcomes.scores)
+        slots = np.repeat(np.arange(n_members), depth)
+        return cls(codes, slots, lengths, candidates, correct, outcomes.scores)
+
+    def take(self, rows: NDArray[np.intp]) -> "RecordedVotes":
+        """The votes on some of the queries."""
+        return replace(
+            self,
+            codes=self.codes[rows],
+            lengths=self.lengths[rows],
+            candidates=[self.candidates[i] for i in rows],
+            correct=self.correct[rows],
+            scores=self.scores[rows],
+        )
 
     def ballots(self, probabilities: NDArray[np.float64], latencies: NDArray[np.float64]) -> Ballots:
         """The ballots of all members, given P(correct) (n, K) and recorded latencies (K,)."""
-        return Ballots(self.codes, self.slots, probabilities, latencies)
+        return Ballots(self.codes, self.slots, probabilities, latencies, self.lengths, self.candidates)
+
+    def candidate_worth(self, ballots: Ballots) -> NDArray[np.float64]:
+        """Worth of each candidate as a final answer, (n, n_candidates).
+
+        1 or 0 against the reference; without one the mean recorded score of the called members that gave it.
+
+        Args:
+            ballots: The ballots of these queries by the called members.
+        """
+        given = ballots.summed(np.ones_like(self.scores))
+        mean = ballots.summed(self.scores) / np.maximum(given, 1.0)
+        graded = self.correct[:, : ballots.n_candidates]
+        return np.where(np.isnan(graded), mean, graded)
 
     def replay(
-        self, vote: VoteStrategy, mask: NDArray[np.bool_], probabilities: NDArray[np.float64], latencies: NDArray[np.float64]
+        self,
+        vote: VoteStrategy,
+        mask: NDArray[np.bool_],
+        probabilities: NDArray[np.float64],
+        latencies: NDArray[np.float64],
     ) -> tuple[Verdict, NDArray[np.float64]]:
         """The vote of the called members and what its outcome was worth.
 
@@ -58,15 +93,12 @@ class RecordedVotes:
             latencies: Recorded latencies, (K,), for the tie rule.
 
         Returns:
-            The verdict, and the worth of each final answer, (n,): 1 or 0 against the reference; without one the mean
-            recorded score of the called members that gave it; where all abstain, the score of the most probable one.
+            The verdict, and the worth of each final answer, (n,): that of the winning candidate; where all abstain, the
+            score of the most probable called member.
         """
         ballots = self.ballots(probabilities, latencies).masked(mask)
         verdict = decide(vote, ballots)
         rows = np.arange(len(mask))
-        graded = self.correct[rows, np.maximum(verdict.winners, 0)]
-        gave = (ballots.codes == verdict.winners[:, None]) & (ballots.codes >= 0)
-        mean = (gave * self.scores[:, self.slots]).sum(axis=1) / np.maximum(gave.sum(axis=1), 1)
+        worth = self.candidate_worth(ballots)[rows, np.maximum(verdict.winners, 0)]
         most_probable = np.argmax(np.where(mask, probabilities, -np.inf), axis=1)
-        worth = np.where(np.isnan(graded), mean, graded)
         return verdict, np.where(verdict.winners == ABSTAIN, self.scores[rows, most_probable], worth)

@@ -18,13 +18,14 @@ from langchain_core.runnables.utils import coro_with_context
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
+from langchain_selectllm.catalogue import parse_policy, policy_name
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.decision import Decision, TextOf, decide_all, last_human_text, prompt_messages
 from langchain_selectllm.exceptions import AnswerError
 from langchain_selectllm.fanout import CallPlan, Limits, arun, run
 from langchain_selectllm.merge import Ballot, merge
 from langchain_selectllm.output_parser import VotingOutputParser
-from langchain_selectllm.policies import Policy, WeightedMaxConf, parse_policy, policy_name
+from langchain_selectllm.policies import Policy, WeightedMaxConf
 from langchain_selectllm.registry import ChatModel, Member, ModelRegistry
 
 _BATCH_THREADS = 16
@@ -228,10 +229,10 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         return merge(asked.decision, plan, ballot, self.models, policy=policy_name(self.policy))
 
     def _plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:
-        ballot = Ballot(decision, self.parser, self.policy.vote, self.models)
+        ballot = Ballot(decision, self.parser, self.classifier.pool, self.models)
         enough = (len(decision.selected) + 1) // 2 if self.min_replies is None else self.min_replies
         is_decided: Callable[..., bool] = ballot.is_decided if self.early_stop else lambda *_: False
-        return CallPlan(decision.selected, decision.reserve, enough, is_decided), ballot
+        return CallPlan(decision.selected, decision.reserve, enough, is_decided, ballot.next_round), ballot
 
     def _limits(self, config: RunnableConfig) -> Limits:
         return Limits(self.deadline_s, config.get("max_concurrency"))

@@ -1,7 +1,7 @@
 """Ballots in, tally out: the one place where answers are voted on, in serving and in evaluation alike."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -31,6 +31,10 @@ class Ballots:
     """P(correct) of each member, (n, K)."""
     latencies: NDArray[np.float64]
     """Recorded `latency_s` of each member, (K,); NaN when unknown."""
+    lengths: NDArray[np.float64]
+    """Characters of the reply behind each ballot, (n, n_slots); NaN when unknown."""
+    candidates: Sequence[Sequence[str]]
+    """The candidate answers that the codes stand for, of each query."""
 
     @cached_property
     def n_candidates(self) -> int:
@@ -58,10 +62,49 @@ class Ballots:
         counted = np.bincount(cells, weights=by_slot[cast], minlength=n * self.n_candidates)
         return counted.reshape(n, self.n_candidates).astype(np.float64)
 
+    def take(self, rows: NDArray[np.intp]) -> "Ballots":
+        """The ballots of some of the queries."""
+        return replace(
+            self,
+            codes=self.codes[rows],
+            probabilities=self.probabilities[rows],
+            lengths=self.lengths[rows],
+            candidates=[self.candidates[i] for i in rows],
+        )
+
     def masked(self, called: NDArray[np.bool_]) -> "Ballots":
         """The same ballots with the members outside `called` (n, K) not called."""
         codes = np.where(called[:, self.members], self.codes, NOT_CALLED)
-        return Ballots(codes, self.members, self.probabilities, self.latencies)
+        return replace(self, codes=codes)
+
+
+def cast(
+    *,
+    slots: Sequence[int],
+    answers: Sequence[str | None],
+    probabilities: NDArray[np.float64],
+    latencies: NDArray[np.float64] | None = None,
+    lengths: Sequence[float] | None = None,
+) -> Ballots:
+    """The ballots of one query, in pool order whatever the order of arrival.
+
+    Args:
+        slots: Pool index of each ballot's member.
+        answers: Answer of each ballot; None = abstain.
+        probabilities: P(correct) of each member, (K,).
+        latencies: Recorded `latency_s` of each member, (K,); unknown when None.
+        lengths: Characters of the reply behind each ballot; unknown when None.
+    """
+    order = sorted(range(len(slots)), key=lambda i: slots[i])
+    codes, candidates = encode_answers([answers[i] for i in order])
+    return Ballots(
+        codes=codes[None, :],
+        members=np.array([slots[i] for i in order], dtype=np.intp),
+        probabilities=np.asarray(probabilities, dtype=np.float64)[None, :],
+        latencies=np.full(len(probabilities), np.nan) if latencies is None else latencies,
+        lengths=np.array([[np.nan if lengths is None else lengths[i] for i in order]], dtype=np.float64),
+        candidates=[candidates],
+    )
 
 
 @runtime_checkable
@@ -223,78 +266,3 @@ def encode_answers(answers: Sequence[str | None]) -> tuple[NDArray[np.int64], li
     candidates: dict[str, int] = {}
     codes = [ABSTAIN if a is None else candidates.setdefault(a, len(candidates)) for a in answers]
     return np.array(codes, dtype=np.int64), list(candidates)
-
-
-@dataclass(frozen=True)
-class Tally:
-    """A decided vote over the replies to one prompt."""
-
-    answer: str | None
-    """The winning answer; None when every ballot abstains."""
-    winner: str | None
-    """The member whose reply stands for the answer: the most probable one among those that gave it."""
-    answers: dict[str, str | None]
-    """Each ballot's answer, by member (`member#2` for its second sample), in pool order; None = abstain."""
-    scores: dict[str, float] = field(default_factory=dict)
-    """Score of each candidate answer."""
-    support: float = 0.0
-    """Share of the ballots cast (abstentions aside) that went to the answer, in [0, 1]."""
-    decided_by: str = "vote"
-    """"vote", "tie rule", or "no readable answer"."""
-    vote: str = "majority"
-
-    def __str__(self) -> str:
-        return self.answer or ""
-
-
-def tally(
-    vote: VoteStrategy,
-    *,
-    members: Sequence[str],
-    slots: Sequence[int],
-    answers: Sequence[str | None],
-    probabilities: NDArray[np.float64],
-    latencies: NDArray[np.float64] | None = None,
-) -> Tally:
-    """The decided vote over one query's ballots.
-
-    Args:
-        vote: How ballots are scored.
-        members: Names of the pool's K members.
-        slots: Pool index of each ballot's member; in any order.
-        answers: Answer of each ballot; None = abstain.
-        probabilities: P(correct) of each member, (K,).
-        latencies: Recorded `latency_s` of each member, (K,); unknown when None.
-    """
-    order = sorted(range(len(slots)), key=lambda i: slots[i])
-    slots, answers = [slots[i] for i in order], [answers[i] for i in order]
-    codes, candidates = encode_answers(answers)
-    known = np.full(len(members), np.nan) if latencies is None else latencies
-    ballots = Ballots(codes[None, :], np.array(slots, dtype=np.intp), probabilities[None, :].astype(np.float64), known)
-    named = _ballot_names([members[slot] for slot in slots], answers)
-    verdict = decide(vote, ballots)
-    code = int(verdict.winners[0])
-    if code == ABSTAIN:
-        return Tally(None, None, named, decided_by="no readable answer", vote=vote.name)
-    supporters = [slot for slot, c in zip(slots, codes, strict=True) if c == code]
-    best = max(supporters, key=lambda slot: (probabilities[slot], -slot))
-    return Tally(
-        answer=candidates[code],
-        winner=members[best],
-        answers=named,
-        scores={a: float(s) for a, s in zip(candidates, verdict.scores[0], strict=True)},
-        support=len(supporters) / int((codes >= 0).sum()),
-        decided_by="tie rule" if verdict.tied[0] else "vote",
-        vote=vote.name,
-    )
-
-
-def _ballot_names(names: Sequence[str], answers: Sequence[str | None]) -> dict[str, str | None]:
-    named: dict[str, str | None] = {}
-    for name, answer in zip(names, answers, strict=True):
-        key, sample = name, 1
-        while key in named:
-            sample += 1
-            key = f"{name}#{sample}"
-        named[key] = answer
-    return named

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from langchain_selectllm.answers import get_extractor
+from langchain_selectllm.catalogue import parse_policy, policy_name
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.console import err, out, print_json, progress_bars
@@ -14,7 +15,6 @@ from langchain_selectllm.decision import decide_all
 from langchain_selectllm.exceptions import SelectLLMError
 from langchain_selectllm.outcomes import OutcomeTable, split_folder
 from langchain_selectllm.persistence import check_target, read_card, read_config
-from langchain_selectllm.policies import parse_policy, policy_name
 
 app = typer.Typer(
     name="selectllm",

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.catalogue import SIZED_POLICIES, parse_policy
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
 from langchain_selectllm.exceptions import LeakageError, MemberMismatchError, OutcomeError, PolicyError
 from langchain_selectllm.learned import Progress, silent
-from langchain_selectllm.metrics import classifier_metrics
+from langchain_selectllm.metrics import classifier_metrics, selective_metrics
+from langchain_selectllm.operating import best_point
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.policies import SIZED_POLICIES, parse_policy
 from langchain_selectllm.recorded import RecordedVotes
 
 _DECISIONS_TIMED = 50
@@ -97,7 +98,7 @@ def _system_names(policies: Sequence[str] | None, recording: Recording) -> list[
     names = list(controls)
     for name in asked:
         if name in SIZED_POLICIES:
-            names += [f"{name}:{size}" for size in sizes if name != "fixed_best" or size in recording.pool.fixed_sets]
+            names += [f"{name}:{size}" for size in sizes if _is_learned(name, size, recording)]
         else:
             size = int(name.partition(":")[2] or 0)
             if not recording.can_vote and size != 1:
@@ -109,6 +110,15 @@ def _system_names(policies: Sequence[str] | None, recording: Recording) -> list[
             if size in recording.pool.fixed_sets and f"fixed_best:{size}" not in asked:
                 names.append(f"fixed_best:{size}")
     return list(dict.fromkeys(names))
+
+
+def _is_learned(name: str, size: int, recording: Recording) -> bool:
+    """Whether the artefact holds what a system of that name and size needs."""
+    pool = recording.pool
+    if name == "fixed_best":
+        return size in pool.fixed_sets
+    points = {"adaptive": pool.adaptive_points, "selectllm": pool.guarded_points}
+    return name not in points or best_point(points[name], calls=size) is not None
 
 
 def _replay(recording: Recording, name: str) -> Replay:
@@ -164,6 +174,7 @@ def _system_report(replay: Replay, by_name: dict[str, Replay], bootstrap: Bootst
         cost_usd=_mean(replay.cost_usd),
         latency_parallel_s=_mean(replay.latency_parallel_s),
         latency_total_s=_mean(replay.latency_total_s),
+        confidence=None if replay.confidence is None else selective_metrics(replay.confidence, replay.worth),
         versus=versus,
     )
 

@@ -1,15 +1,18 @@
 """One system replayed on recorded queries: what it answered, whom it called, what that took."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.policies import Policy, RandomK
+from langchain_selectllm.policies import Policy, RandomK, Selection
 from langchain_selectllm.pool import Pool
 from langchain_selectllm.recorded import RecordedVotes
-from langchain_selectllm.voting import MajorityVote
+from langchain_selectllm.tally import winning_confidence
+from langchain_selectllm.voting import MajorityVote, Verdict
 
 _RANDOM_SEEDS = 10
 
@@ -29,6 +32,8 @@ class Replay:
     """Slowest called member, (n,); NaN where not recorded."""
     latency_total_s: NDArray[np.float64]
     """Sum over called members, (n,); NaN where not recorded."""
+    confidence: NDArray[np.float64] | None = None
+    """Calibrated P(the final answer is right), (n,); None where nothing was learned to tell it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +82,44 @@ class Recording:
 
     def _replay_once(self, name: str, policy: Policy) -> Replay:
         selection = policy.select(self.probabilities, self.pool)
-        _, worth = self.votes.replay(policy.vote, selection.mask, selection.probabilities, self.pool.latencies)
         looked = selection.probabilities is self.probabilities
-        return self._replay(name, worth, selection.mask, decision_s=self.decision_s if looked else 0.0)
+        mask, rounds = selection.mask, [selection.mask]
+        if selection.escalation is not None:
+            verdict, _ = self._vote(selection, mask)
+            unsure = self._confidence(mask, verdict) < selection.escalation.threshold
+            mask = np.where(unsure[:, None], selection.escalation.mask, mask)
+            rounds.append(mask & ~selection.mask)
+        verdict, worth = self._vote(selection, mask)
+        replay = self._replay(name, worth, mask, rounds=rounds, decision_s=self.decision_s if looked else 0.0)
+        return replay if self.pool.vote is None else replace(replay, confidence=self._confidence(mask, verdict))
 
-    def _replay(self, name: str, worth: NDArray[np.float64], mask: NDArray[np.bool_], *, decision_s: float) -> Replay:
+    def _vote(self, selection: Selection, mask: NDArray[np.bool_]) -> tuple[Verdict, NDArray[np.float64]]:
+        return self.votes.replay(selection.vote, mask, selection.probabilities, self.pool.latencies)
+
+    def _confidence(self, mask: NDArray[np.bool_], verdict: Verdict) -> NDArray[np.float64]:
+        if self.pool.vote is None:
+            raise PolicyError("A second round needs a learned vote, and this artefact has none. Fit on outcomes with replies.")
+        ballots = self.votes.ballots(self.probabilities, self.pool.latencies).masked(mask)
+        return winning_confidence(self.pool.vote, ballots, verdict)
+
+    def _replay(
+        self,
+        name: str,
+        worth: NDArray[np.float64],
+        mask: NDArray[np.bool_],
+        *,
+        decision_s: float,
+        rounds: Sequence[NDArray[np.bool_]] | None = None,
+    ) -> Replay:
         latencies = _filled(self.outcomes.latencies, self.pool.latencies)
+        # Rounds follow one another: a user waits for the slowest member of each.
+        waits = [np.where(called, latencies, 0.0).max(axis=1) for called in rounds or [mask]]
         return Replay(
             name=name,
             worth=worth,
             calls=mask.sum(axis=1).astype(np.float64),
             cost_usd=np.where(mask, _filled(self.outcomes.costs, self.pool.costs), 0.0).sum(axis=1),
-            latency_parallel_s=np.where(mask, latencies, -np.inf).max(axis=1) + decision_s,
+            latency_parallel_s=np.sum(waits, axis=0) + decision_s,
             latency_total_s=np.where(mask, latencies, 0.0).sum(axis=1) + decision_s,
         )
 

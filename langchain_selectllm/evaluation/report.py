@@ -37,6 +37,9 @@ class SystemReport:
     """Mean over queries of the slowest called member, the decision included where the system looks at the query."""
     latency_total_s: float | None
     """Mean over queries of the sum over called members, the decision included likewise."""
+    confidence: Mapping[str, float] | None = None
+    """How far the confidence in the final answer can be trusted: `confidence_ece`, `aurc`, `accuracy_at_50`,
+    `accuracy_at_80`; None where there is none."""
     versus: Mapping[str, Versus] = field(default_factory=dict)
     """Paired differences to `single_best`, `all_members` and `fixed_best` (at equal calls)."""
 
@@ -74,8 +77,8 @@ class Report:
 
     @property
     def headline(self) -> SystemReport | None:
-        """The system that the verdict speaks of: the paper's weighted vote of three, or the nearest to it evaluated."""
-        for family in ("weighted_max_conf", "max_conf", "labelled_max_conf"):
+        """The system that the verdict speaks of: the recommended one at three calls, or the nearest to it evaluated."""
+        for family in ("selectllm", "weighted_max_conf", "max_conf", "labelled_max_conf"):
             found = [system for system in self.systems if system.name.partition(":")[0] == family]
             if found:
                 return min(found, key=lambda system: abs(int(system.name.partition(":")[2] or 3) - 3))
@@ -132,6 +135,9 @@ _DEFINITIONS = {
     "calls": "mean number of members called",
     "cost_usd": "mean recorded cost of a query; the member's training mean where a call's cost was not recorded",
     "latency_parallel_s": "mean latency of the slowest called member, the decision's own time included",
+    "confidence_ece": "expected calibration error of the confidence in the final answer, 15 bins of equal width",
+    "aurc": "area under the risk-coverage curve: mean error rate of the surest share of queries, over all shares",
+    "accuracy_at_50": "accuracy on the half of the queries whose answers the system is surest of; at_80 likewise",
     "latency_total_s": "mean sum of the latencies of the called members, the decision's own time included",
 }
 
@@ -145,6 +151,7 @@ def _system_dict(system: SystemReport) -> dict[str, Any]:
         "cost_usd": system.cost_usd,
         "latency_parallel_s": system.latency_parallel_s,
         "latency_total_s": system.latency_total_s,
+        **(system.confidence or {"confidence_ece": None, "aurc": None, "accuracy_at_50": None, "accuracy_at_80": None}),
         "versus": {
             label: {
                 "control": versus.control,

@@ -7,7 +7,7 @@ import pytest
 
 from langchain_selectllm import SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.decision import decide_all
-from langchain_selectllm.policies import parse_policy
+from langchain_selectllm.catalogue import parse_policy
 from langchain_selectllm.testing import ReplayChatModel
 from tests.worlds import score_table
 
@@ -37,7 +37,9 @@ def test_decision(classifier):
     rng = np.random.default_rng(1)
     policy = parse_policy("weighted_max_conf:3")
     texts = iter([" ".join(rng.choice(WORDS, 80)) for _ in range(300)])
-    print(f"\ndecision, lexical, 8 members, 80 words: {median_ms(lambda: decide_all(classifier, policy, [next(texts)])):.2f} ms median")
+    print(
+        f"\ndecision, lexical, 8 members, 80 words: {median_ms(lambda: decide_all(classifier, policy, [next(texts)])):.2f} ms median"
+    )
 
 
 def test_router_overhead(classifier):
@@ -45,4 +47,6 @@ def test_router_overhead(classifier):
     parser = VotingOutputParser(answer="choice")
     router = SelectLLMRouter(classifier=classifier, models=models, policy="all_members", parser=parser, early_stop=False)
     alone, routed = median_ms(lambda: models["m0"].invoke("x")), median_ms(lambda: router.invoke("x"))
-    print(f"\nrouter over 8 members without latency: {routed:.2f} ms, one member alone {alone:.2f} ms: {routed / alone:.1f} times")
+    print(
+        f"\nrouter over 8 members without latency: {routed:.2f} ms, one member alone {alone:.2f} ms: {routed / alone:.1f} times"
+    )

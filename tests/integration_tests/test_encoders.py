@@ -45,8 +45,15 @@ def small_roberta(tmp_path_factory):
     names = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
     RobertaTokenizerFast(tokenizer_object=tokenizer, cls_token="<s>", sep_token="</s>", **names).save_pretrained(folder)
     config = RobertaConfig(
-        vocab_size=len(vocabulary), hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96,
-        max_position_embeddings=140, pad_token_id=1, bos_token_id=0, eos_token_id=2,
+        vocab_size=len(vocabulary),
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=96,
+        max_position_embeddings=140,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
     )
     import torch
 
@@ -113,7 +120,9 @@ def test_fine_tuning_learns_from_observed_cells_alone(small_roberta, topics, tmp
     assert probabilities[1, 1] > 0.7 > 0.3 > probabilities[0, 1]
     classifier.save_pretrained(tmp_path / "router")
     loaded = SelectLLMClassifier.from_pretrained(tmp_path / "router")
-    np.testing.assert_array_equal(loaded.predict_proba(["12345 + 67890", "x"]), classifier.predict_proba(["12345 + 67890", "x"]))
+    np.testing.assert_array_equal(
+        loaded.predict_proba(["12345 + 67890", "x"]), classifier.predict_proba(["12345 + 67890", "x"])
+    )
     assert (tmp_path / "router" / "encoder" / "model.safetensors").is_file()
 
 

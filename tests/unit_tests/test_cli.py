@@ -38,7 +38,7 @@ def trained(world, selectllm):
 def test_the_whole_job(trained, selectllm):
     code, out, _ = selectllm("evaluate", trained / "router", trained / "test", "--report", trained / "report.json")
     assert code == 0
-    assert "Verdict: weighted_max_conf:3" in out
+    assert "Verdict: selectllm:3" in out
     report = json.loads((trained / "report.json").read_text())
     assert report["n_queries"] == 60
     code, out, _ = selectllm("route", trained / "router", "What is 3 * 4?", "--policy", "max_conf:2")

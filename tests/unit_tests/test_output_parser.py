@@ -52,9 +52,9 @@ def test_nothing_readable_is_said():
     assert (tally.answer, tally.decided_by) == (None, "no readable answer")
 
 
-def test_a_default_vote_is_taken_only_when_none_was_asked_for():
-    assert VotingOutputParser(vote="log_odds").strategy(MajorityVote()).name == "log_odds"
-    assert VotingOutputParser().strategy(MajorityVote()).name == "majority"
+def test_the_vote_that_was_asked_for_is_taken():
+    assert VotingOutputParser(vote="log_odds").invoke(["a"]).vote == "log_odds"
+    assert VotingOutputParser(vote=MajorityVote()).invoke(["a"]).vote == "majority"
 
 
 def test_bad_settings_and_inputs_are_refused():

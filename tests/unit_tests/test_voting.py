@@ -4,17 +4,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.tally import tally
 from langchain_selectllm.voting import (
     ABSTAIN,
-    Ballots,
     LogOddsVote,
     MajorityVote,
     WeightedVote,
+    cast,
     decide,
-    encode_answers,
     get_vote,
     is_decided,
-    tally,
 )
 
 NAMES = ["a", "b", "c", "d"]
@@ -22,14 +21,13 @@ NAMES = ["a", "b", "c", "d"]
 
 def vote(strategy, answers, probabilities, latencies=None, order=None):
     order = order or range(len(answers))
-    return tally(
-        strategy,
-        members=NAMES[: len(answers)],
+    ballots = cast(
         slots=list(order),
         answers=[answers[i] for i in order],
         probabilities=np.array(probabilities),
         latencies=None if latencies is None else np.array(latencies),
     )
+    return tally(strategy, ballots, members=NAMES[: len(answers)])
 
 
 def test_majority_counts_ballots():
@@ -86,9 +84,8 @@ def test_the_winner_is_the_most_probable_supporter():
 
 
 def test_samples_of_one_member_are_all_counted():
-    result = tally(
-        MajorityVote(), members=["a", "b"], slots=[0, 0, 1], answers=["x", "x", "y"], probabilities=np.array([0.1, 0.9])
-    )
+    ballots = cast(slots=[0, 0, 1], answers=["x", "x", "y"], probabilities=np.array([0.1, 0.9]))
+    result = tally(MajorityVote(), ballots, members=["a", "b"])
     assert result.answers == {"a": "x", "a#2": "x", "b": "y"}
     assert result.answer == "x"
 
@@ -111,9 +108,9 @@ def test_order_of_arrival_does_not_change_the_vote(ballots, rng, name):
 def test_a_vote_decided_early_is_never_overturned(ballots, name, data):
     answers, probabilities = [a for a, _ in ballots], np.array([p for _, p in ballots])
     received = data.draw(st.integers(0, len(ballots)))
-    strategy, slots = get_vote(name), np.arange(received)
-    codes, candidates = encode_answers(answers[:received])
-    so_far = Ballots(codes[None], slots, probabilities[None], np.full(len(ballots), np.nan))
+    strategy, slots = get_vote(name), range(received)
+    so_far = cast(slots=slots, answers=answers[:received], probabilities=probabilities)
+    candidates = so_far.candidates[0]
     if is_decided(strategy, so_far, range(received, len(ballots))):
         winner = decide(strategy, so_far).winners[0]
         early = None if winner == ABSTAIN else candidates[winner]
@@ -123,8 +120,7 @@ def test_a_vote_decided_early_is_never_overturned(ballots, name, data):
 
 
 def test_two_of_three_equal_ballots_decide_a_majority_early():
-    codes, _ = encode_answers(["x", "x"])
-    so_far = Ballots(codes[None], np.arange(2), np.full((1, 3), 0.5), np.full(3, np.nan))
+    so_far = cast(slots=[0, 1], answers=["x", "x"], probabilities=np.full(3, 0.5))
     assert is_decided(MajorityVote(), so_far, [2])
     assert not is_decided(MajorityVote(), so_far.masked(np.array([[True, False, False]])), [2])
 

@@ -1,0 +1,81 @@
+"""A decided vote over the replies to one prompt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.learned_vote import LearnedVote
+from langchain_selectllm.voting import ABSTAIN, Ballots, Verdict, VoteStrategy, decide
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A decided vote over the replies to one prompt."""
+
+    answer: str | None
+    """The winning answer; None when every ballot abstains."""
+    winner: str | None
+    """The member whose reply stands for the answer: the most probable one among those that gave it."""
+    answers: dict[str, str | None]
+    """Each ballot's answer, by member (`member#2` for its second sample), in pool order; None = abstain."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """Score of each candidate answer."""
+    support: float = 0.0
+    """Share of the ballots cast (abstentions aside) that went to the answer, in [0, 1]."""
+    confidence: float | None = None
+    """Calibrated P(the answer is right); None where nothing was learned to tell it."""
+    decided_by: str = "vote"
+    """"vote", "tie rule", or "no readable answer"."""
+    vote: str = "majority"
+
+    def __str__(self) -> str:
+        return self.answer or ""
+
+
+def tally(vote: VoteStrategy, ballots: Ballots, *, members: Sequence[str]) -> Tally:
+    """The decided vote over one query's ballots.
+
+    Args:
+        vote: How ballots are scored.
+        ballots: Ballots of one query.
+        members: Names of the pool's K members.
+    """
+    slots, codes = ballots.members.tolist(), ballots.codes[0]
+    candidates = ballots.candidates[0]
+    cast_answers = [None if code < 0 else candidates[code] for code in codes.tolist()]
+    named = _ballot_names([members[slot] for slot in slots], cast_answers)
+    verdict = decide(vote, ballots)
+    code = int(verdict.winners[0])
+    if code == ABSTAIN:
+        return Tally(None, None, named, decided_by="no readable answer", vote=vote.name)
+    supporters = [slot for slot, c in zip(slots, codes, strict=True) if c == code]
+    best = max(supporters, key=lambda slot: (ballots.probabilities[0, slot], -slot))
+    return Tally(
+        answer=candidates[code],
+        winner=members[best],
+        answers=named,
+        scores={a: float(s) for a, s in zip(candidates, verdict.scores[0], strict=True)},
+        support=len(supporters) / int((codes >= 0).sum()),
+        decided_by="tie rule" if verdict.tied[0] else "vote",
+        vote=vote.name,
+    )
+
+
+def winning_confidence(vote: LearnedVote, ballots: Ballots, verdict: Verdict) -> NDArray[np.float64]:
+    """P(the winning answer is right), (n,); 0 where every ballot abstains."""
+    rows = np.arange(len(verdict.winners))
+    posterior = vote.posterior(ballots)[rows, np.maximum(verdict.winners, 0)]
+    return np.where(verdict.winners == ABSTAIN, 0.0, posterior)
+
+
+def _ballot_names(names: Sequence[str], answers: Sequence[str | None]) -> dict[str, str | None]:
+    named: dict[str, str | None] = {}
+    for name, answer in zip(names, answers, strict=True):
+        key, sample = name, 1
+        while key in named:
+            sample += 1
+            key = f"{name}#{sample}"
+        named[key] = answer
+    return named
