@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.exceptions import FanOutError
 from langchain_selectllm.fanout import CallPlan
+from langchain_selectllm.judge import Case, open_case
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import get_pool_vote
 from langchain_selectllm.pool import Pool
 from langchain_selectllm.registry import ModelRegistry
 from langchain_selectllm.tally import Tally, tally
-from langchain_selectllm.voting import Ballots, cast, is_decided
+from langchain_selectllm.voting import Ballots, is_decided
 
 
 class Ballot:
@@ -30,9 +31,24 @@ class Ballot:
         self._confidence = pool.vote
         self._registry = registry
         self._answers: dict[int, str | None] = {}
+        self.case: Case | None = None
+        """What a judge has to decide; None without a judge or without a choice."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether counting takes a model's work, which does not belong on an event loop."""
+        return self._parser.is_slow
+
+    def open_case(self, replies: Mapping[int, AIMessage]) -> Case | None:
+        """What a judge has to decide before the replies are counted; to be settled by the caller."""
+        texts = {k: str(reply.text) for k, reply in replies.items()}
+        self.case = open_case(self._vote, self._cast(replies, self._decision.vote_probabilities), texts, self._decision.text)
+        return self.case
 
     def is_decided(self, replies: Mapping[int, AIMessage], outstanding: Sequence[int]) -> bool:
         """Whether the outstanding members cannot change the winner."""
+        if self.is_slow:
+            return False
         return is_decided(self._vote, self._cast(replies, self._decision.vote_probabilities), outstanding)
 
     def next_round(self, replies: Mapping[int, AIMessage]) -> Sequence[int]:
@@ -44,13 +60,22 @@ class Ballot:
 
     def count(self, replies: Mapping[int, AIMessage]) -> Tally:
         """The tally of the replies."""
-        counted = tally(self._vote, self._cast(replies, self._decision.vote_probabilities), members=self._decision.members)
-        return replace(counted, confidence=self._trust(counted, replies))
+        counted = tally(
+            self._vote,
+            self._cast(replies, self._decision.vote_probabilities),
+            members=self._decision.members,
+            open_ended=self._parser.open_ended,
+            ruling=None if self.case is None else self.case.ruling,
+        )
+        instead = None if self.case is None else self.case.decided_by
+        return replace(counted, confidence=self._trust(counted, replies), decided_by=instead or counted.decided_by)
 
     def _trust(self, counted: Tally, replies: Mapping[int, AIMessage]) -> float | None:
         """Calibrated P(the answer is right): the learned vote's; a member's own where it replied alone."""
         if counted.answer is None:
             return 0.0
+        if counted.decided_by == "judge":
+            return None
         if self._confidence is not None:
             ballots = self._cast(replies, self._decision.probabilities)
             place = list(ballots.candidates[0]).index(counted.answer)
@@ -58,7 +83,7 @@ class Ballot:
         return float(self._decision.probabilities[next(iter(replies))]) if len(replies) == 1 else None
 
     def _cast(self, replies: Mapping[int, AIMessage], probabilities: NDArray[np.float64]) -> Ballots:
-        return cast(
+        return self._parser.cast(
             slots=sorted(replies),
             answers=self._read(replies),
             probabilities=probabilities,
@@ -97,11 +122,11 @@ def merge(decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelReg
     stand_in = max(plan.replies, key=lambda k: (decision.vote_probabilities[k], -k))
     winner = stand_in if counted.winner is None else names.index(counted.winner)
     message = plan.replies[winner]
-    usage = _summed_usage(plan.replies)
+    usage = _summed_usage(plan.replies, ballot.case)
     told = {
         **_decision_metadata(decision, policy),
-        **_vote_metadata(counted, names[winner]),
-        **_call_metadata(decision, plan, registry),
+        **_vote_metadata(counted, names[winner], ballot.case),
+        **_call_metadata(decision, plan, registry, ballot.case),
         "usage": dict(usage) if usage else None,
     }
     metadata = {**message.response_metadata, "selectllm": told}
@@ -115,20 +140,23 @@ def _decision_metadata(decision: Decision, policy: str) -> dict[str, Any]:
     }
 
 
-def _vote_metadata(counted: Tally, winner: str) -> dict[str, Any]:
+def _vote_metadata(counted: Tally, winner: str, case: Case | None) -> dict[str, Any]:
+    judged = {} if case is None else {"judge": case.told()}
     return {
         "answer": counted.answer,
         "winner": winner,
         "answers": counted.answers,
         "support": counted.support,
         "confidence": counted.confidence,
-        "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by},
+        "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by, **judged},
     }
 
 
-def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry) -> dict[str, Any]:
+def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry, case: Case | None) -> dict[str, Any]:
     names = decision.members
     costs = [registry[names[k]].cost_usd(reply.usage_metadata) for k, reply in plan.replies.items()]
+    if case is not None:
+        costs.append(case.judge.member.cost_usd(case.usage))
     complete = len(plan.replies) == plan.calls and None not in costs
     return {
         "calls": plan.calls,
@@ -145,10 +173,10 @@ def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry) 
     }
 
 
-def _summed_usage(replies: Mapping[int, AIMessage]) -> UsageMetadata | None:
-    """Tokens of all replies; None when no member counts them."""
+def _summed_usage(replies: Mapping[int, AIMessage], case: Case | None) -> UsageMetadata | None:
+    """Tokens of all replies and the judge; None when no model counts them."""
     total: UsageMetadata | None = None
-    for k in sorted(replies):
-        if replies[k].usage_metadata is not None:
-            total = add_usage(total, replies[k].usage_metadata)
+    for usage in [*(replies[k].usage_metadata for k in sorted(replies)), None if case is None else case.usage]:
+        if usage is not None:
+            total = add_usage(total, usage)
     return total

@@ -18,6 +18,7 @@ from langchain_core.runnables.utils import coro_with_context
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
+from langchain_selectllm.answers.lookup import EXTRACTOR_NAMES
 from langchain_selectllm.catalogue import parse_policy, policy_name
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.decision import Decision, TextOf, decide_all, last_human_text, prompt_messages
@@ -33,9 +34,10 @@ _BATCH_THREADS = 16
 
 def _parser_of_classifier(fields: dict[str, Any]) -> VotingOutputParser:
     kind = fields["classifier"].summary.answer_type
-    if kind == "callable":
+    if kind not in EXTRACTOR_NAMES:
         raise AnswerError(
-            "The classifier was trained with an answer callable. Pass parser=VotingOutputParser(answer=callable)."
+            f"The classifier was trained with an answer extractor of its author's ({kind!r}). Pass "
+            "parser=VotingOutputParser(answer=...) with that extractor or callable."
         )
     return VotingOutputParser(answer=kind)
 
@@ -210,8 +212,15 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
             with set_config_context(child) as context:
                 return context.run(self.models[name].model.invoke, asked.prompt, child, **asked.kwargs)
 
-        run(plan, call, self._limits(asked.config), gate)
-        return merge(asked.decision, plan, ballot, self.models, policy=policy_name(self.policy))
+        limits = self._limits(asked.config)
+        run(plan, call, limits, gate)
+        case = ballot.open_case(plan.replies)
+        if case is not None:
+            child = patch_config(asked.config, callbacks=run_manager.get_child("selectllm:judge"))
+            judging = CallPlan([0], [], 1, lambda *_: False)
+            run(judging, lambda _: case.judge.member.model.invoke(list(case.prompt), child), limits, gate)
+            case.settle(judging.outcome)
+        return self._merge(asked, plan, ballot)
 
     async def _aask(
         self, asked: "_Asked", run_manager: AsyncCallbackManagerForChainRun, gate: asyncio.Semaphore | None = None
@@ -225,7 +234,21 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
                 calling: Awaitable[AIMessage] = self.models[name].model.ainvoke(asked.prompt, child, **asked.kwargs)
                 return await coro_with_context(calling, context, create_task=True)
 
-        await arun(plan, call, self._limits(asked.config), gate)
+        limits = self._limits(asked.config)
+        await arun(plan, call, limits, gate)
+        # Without a model at work in the count, a thread would cost more than it frees.
+        if ballot.is_slow:
+            case = await run_in_executor(asked.config, ballot.open_case, plan.replies)
+        else:
+            case = ballot.open_case(plan.replies)
+        if case is not None:
+            child = patch_config(asked.config, callbacks=run_manager.get_child("selectllm:judge"))
+            judging = CallPlan([0], [], 1, lambda *_: False)
+            await arun(judging, lambda _: case.judge.member.model.ainvoke(list(case.prompt), child), limits, gate)
+            case.settle(judging.outcome)
+        return self._merge(asked, plan, ballot)
+
+    def _merge(self, asked: "_Asked", plan: CallPlan, ballot: Ballot) -> AIMessage:
         return merge(asked.decision, plan, ballot, self.models, policy=policy_name(self.policy))
 
     def _plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from langchain_selectllm.answers import get_extractor
+from langchain_selectllm.answers.lookup import EXTRACTOR_NAMES
 from langchain_selectllm.catalogue import parse_policy, policy_name
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
@@ -29,7 +30,7 @@ Outcomes = Annotated[list[Path], typer.Argument(help="Folders of recorded outcom
 Router = Annotated[Path, typer.Argument(help="Folder that `selectllm train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 Answer = Annotated[
-    str | None, typer.Option(help="Read replies as choice, number or text; each query's own answer_type when left out.")
+    str | None, typer.Option(help="Read replies as choice, code, number or text; each query's own answer_type when left out.")
 ]
 
 
@@ -172,5 +173,5 @@ def _names(members: str | None) -> list[str] | None:
 
 
 def _readable(answer: str | None) -> str | None:
-    """The answer kind of the training outcomes, unless it was a callable that only its author has."""
-    return None if answer == "callable" else answer
+    """The answer kind of the training outcomes, unless it was an extractor that only its author has."""
+    return answer if answer in EXTRACTOR_NAMES else None
