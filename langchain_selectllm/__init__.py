@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from langchain_selectllm.classifier import SelectLLMClassifier
     from langchain_selectllm.evaluation import Report, evaluate
     from langchain_selectllm.exceptions import SelectLLMError
+    from langchain_selectllm.feedback import FeedbackLog
     from langchain_selectllm.judge import JudgeVote
     from langchain_selectllm.outcomes import OutcomeTable
     from langchain_selectllm.output_parser import VotingOutputParser
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from langchain_selectllm.voting import LogOddsVote, MajorityVote, WeightedVote
 
 __all__ = [
+    "FeedbackLog",
     "JudgeVote",
     "LabelledMaxConf",
     "LogOddsVote",
@@ -39,6 +41,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "FeedbackLog": "feedback",
     "JudgeVote": "judge",
     "LabelledMaxConf": "policies",
     "LogOddsVote": "voting",

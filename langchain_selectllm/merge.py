@@ -135,6 +135,7 @@ def merge(decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelReg
 
 def _decision_metadata(decision: Decision, policy: str) -> dict[str, Any]:
     return {
+        "text": decision.text,
         "probabilities": dict(zip(decision.members, decision.probabilities.tolist(), strict=True)),
         "selection": {"members": list(decision.selected_members), "policy": policy, "reason": decision.reason},
     }
@@ -146,9 +147,16 @@ def _vote_metadata(counted: Tally, winner: str, case: Case | None) -> dict[str, 
         "answer": counted.answer,
         "winner": winner,
         "answers": counted.answers,
+        "supporters": list(counted.supporters),
+        "open_ended": counted.open_ended,
         "support": counted.support,
         "confidence": counted.confidence,
-        "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by, **judged},
+        "vote": {
+            "strategy": counted.vote,
+            "scores": counted.scores,
+            "decided_by": counted.decided_by,
+            **judged,
+        },
     }
 
 

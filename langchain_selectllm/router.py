@@ -22,8 +22,9 @@ from langchain_selectllm.answers.lookup import EXTRACTOR_NAMES
 from langchain_selectllm.catalogue import parse_policy, policy_name
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.decision import Decision, TextOf, decide_all, last_human_text, prompt_messages
-from langchain_selectllm.exceptions import AnswerError
+from langchain_selectllm.exceptions import AnswerError, OutcomeError
 from langchain_selectllm.fanout import CallPlan, Limits, arun, run
+from langchain_selectllm.feedback import FeedbackLog, Given
 from langchain_selectllm.merge import Ballot, merge
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import Policy, WeightedMaxConf
@@ -68,6 +69,8 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
     """Whether outstanding calls are given up once they cannot change the winner."""
     text_of: TextOf = last_human_text
     """Which text of the prompt's messages is routed on."""
+    feedback_log: FeedbackLog | None = Field(default=None, repr=False, exclude=True)
+    """Where `feedback` is kept."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Check at once that classifier, models and policy belong together.
@@ -104,6 +107,24 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
     def decide(self, prompt: LanguageModelInput) -> Decision:
         """Whom the router would call for the prompt, and why; calls nobody."""
         return self._decide([prompt])[0]
+
+    def feedback(self, given: Given, score: float, **fields: Any) -> dict[str, float]:
+        """Keep a score of a final answer as outcomes in `feedback_log`; see `FeedbackLog.add`.
+
+        Args:
+            given: The router's message, the decision for one member, or the id of a run that the log saw as a callback.
+            score: Worth of the answer in [0, 1].
+            fields: More to keep beside it, such as `comment`.
+
+        Returns:
+            The score that each member got.
+
+        Raises:
+            OutcomeError: If the router has no log, the score is out of range, or it cannot be told who gave the answer.
+        """
+        if self.feedback_log is None:
+            raise OutcomeError("The router has no feedback_log. Pass feedback_log=FeedbackLog(folder) when you make it.")
+        return self.feedback_log.add(given, score, **fields)
 
     @override
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:

@@ -30,6 +30,10 @@ class Tally:
     """"vote", "tie rule", "judge", "no two replies agree" (of free text: the most probable reply stands alone), or "no
     readable answer"."""
     vote: str = "majority"
+    supporters: tuple[str, ...] = ()
+    """Whose ballots went to the answer, named as in `answers`."""
+    open_ended: bool = False
+    """Whether answers are free text, so that another answer than a right one need not be wrong."""
 
     def __str__(self) -> str:
         return self.answer or ""
@@ -55,7 +59,7 @@ def tally(
     verdict = decide(vote, ballots)
     code = int(verdict.winners[0])
     if code == ABSTAIN:
-        return Tally(None, None, named, decided_by="no readable answer", vote=vote.name)
+        return Tally(None, None, named, decided_by="no readable answer", vote=vote.name, open_ended=open_ended)
     decided_by = "tie rule" if verdict.tied[0] else "vote"
     n_cast, n_candidates = int((codes >= 0).sum()), int(ballots.exists[0].sum())
     if open_ended and n_cast == n_candidates > 1:
@@ -73,6 +77,8 @@ def tally(
         support=len(supporters) / n_cast,
         decided_by=decided_by,
         vote=vote.name,
+        supporters=tuple(name for name, c in zip(named, codes, strict=True) if c == code),
+        open_ended=open_ended,
     )
 
 
