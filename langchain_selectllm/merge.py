@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.exceptions import FanOutError
 from langchain_selectllm.fanout import CallPlan
-from langchain_selectllm.judge import Case, open_case
+from langchain_selectllm.judge import Case, JudgeVote, open_case
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import get_pool_vote
 from langchain_selectllm.pool import Pool
@@ -41,6 +41,9 @@ class Ballot:
 
     def open_case(self, replies: Mapping[int, AIMessage]) -> Case | None:
         """What a judge has to decide before the replies are counted; to be settled by the caller."""
+        if not (self.is_slow or isinstance(self._vote, JudgeVote)):
+            return None
+        # Casting does a comparing extractor's slow work, which is remembered for the count.
         texts = {k: str(reply.text) for k, reply in replies.items()}
         self.case = open_case(self._vote, self._cast(replies, self._decision.vote_probabilities), texts, self._decision.text)
         return self.case

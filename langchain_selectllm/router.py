@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -251,9 +252,15 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         async def call(k: int) -> AIMessage:
             name = asked.decision.members[k]
             child = patch_config(asked.config, callbacks=run_manager.get_child(f"selectllm:member:{name}"))
+            model = self.models[name].model
             with set_config_context(child) as context:
-                calling: Awaitable[AIMessage] = self.models[name].model.ainvoke(asked.prompt, child, **asked.kwargs)
-                return await coro_with_context(calling, context, create_task=True)
+                try:
+                    calling: Awaitable[AIMessage] = model.ainvoke(asked.prompt, child, **asked.kwargs)
+                    return await coro_with_context(calling, context, create_task=True)
+                except NotImplementedError:
+                    # A model without an async form, such as ChatHuggingFace, is run in a thread.
+                    invoke = partial(context.run, model.invoke, asked.prompt, child, **asked.kwargs)
+                    return await asyncio.get_running_loop().run_in_executor(None, invoke)
 
         limits = self._limits(asked.config)
         await arun(plan, call, limits, gate)

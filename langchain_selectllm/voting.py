@@ -88,13 +88,13 @@ class Ballots:
         """The ballots counted for the medoids of answers that agree; groups depend on the ballots cast, and on no other."""
         if self.agreement is None:
             return self
-        # A ballot for a member that is surely wrong is a ballot still.
-        weights = np.where(self.exists, np.maximum(self.summed(self.probabilities), 1e-9), 0.0)
+        # By number, not by probability: the same replies are grouped alike whatever a vote weighs them with.
+        counts = self._count(np.ones(self.codes.shape))
         codes = self.codes.copy()
-        for row, agreement, weight in zip(codes, self.agreement, weights, strict=True):
-            n = min(len(agreement), len(weight))
+        for row, agreement, count in zip(codes, self.agreement, counts, strict=True):
+            n = min(len(agreement), len(count))
             if (row >= 0).any():
-                row[row >= 0] = medoids(agreement[:n, :n], weight[:n])[row[row >= 0]]
+                row[row >= 0] = medoids(agreement[:n, :n], count[:n])[row[row >= 0]]
         return replace(self, codes=codes, given=self.codes)
 
 

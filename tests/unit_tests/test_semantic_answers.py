@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier, SelectLLMRouter, SemanticAnswers, VotingOutputParser
 from langchain_selectllm.agreement import medoids
+from langchain_selectllm.evaluation import evaluate
 from langchain_selectllm.exceptions import AnswerError
 from langchain_selectllm.recorded import RecordedVotes
-from langchain_selectllm.testing import ReplayChatModel
+from langchain_selectllm.testing import ReplayChatModel, replay_models
 from langchain_selectllm.voting import NOT_CALLED, MajorityVote, WeightedVote, decide
 from tests.worlds import score_table
 
@@ -71,10 +72,10 @@ def ballots(texts, probabilities):
 
 def test_the_weighted_vote_weighs_groups_by_their_members():
     cast = ballots(["at 0", "at 10", "at 90"], [0.2, 0.3, 0.9])
-    assert decide(MajorityVote(), cast).winners[0] == 1
+    assert cast.codes.tolist() == [[0, 0, 2]]
+    assert decide(MajorityVote(), cast).winners[0] == 0
     assert decide(WeightedVote(), cast).winners[0] == 2
-    # The medoid is the one with more weight around it: 0.2 + 0.3 cos 10 < 0.3 + 0.2 cos 10.
-    assert cast.codes.tolist() == [[1, 1, 2]]
+    assert decide(WeightedVote(), cast).scores[0, [0, 2]].tolist() == [0.5, 0.9]
 
 
 def test_groups_depend_on_the_members_called_and_on_no_other():
@@ -183,6 +184,33 @@ def test_evaluation_and_serving_group_alike():
         )
         winner = served.candidates[0][decide(WeightedVote(), served).winners[0]]
         assert recorded.candidates[row][verdict.winners[row]] == winner
+
+
+def test_a_learned_vote_is_replayed_and_served_alike_by_meaning():
+    """Members that say the right thing in words of their own, and err independently."""
+    rng = np.random.default_rng(0)
+    gold = rng.integers(0, 12, 120) * 30
+    wrong = (gold[:, None] + 90 * rng.integers(1, 4, (120, 4))) % 360
+    right = rng.random((120, 4)) < np.array([0.8, 0.7, 0.6, 0.5])
+    said = np.where(right, gold[:, None], wrong) + rng.integers(-8, 9, (120, 4))
+    table = open_table([[f"at {a}" for a in row] for row in said], [f"at {a}" for a in gold], meaning(0.9))
+    assert table.scores.mean() == pytest.approx(right.mean())
+    train, test = table.split(0.3)
+    classifier = SelectLLMClassifier().fit(train)
+    assert classifier.summary.vote == "learned"
+    parser = VotingOutputParser(answer=meaning(0.9))
+    for policy in ("weighted_max_conf:3", "fixed_best:3", "learned:3", "adaptive:3"):
+        report = evaluate(classifier, test, policies=[policy])[policy]
+        router = SelectLLMRouter(classifier=classifier, models=replay_models(test), policy=policy, parser=parser)
+        served = [told(message) for message in router.batch(list(test.texts))]
+        graded = [test.matches([one["answer"]], g)[0] for one, g in zip(served, test.references, strict=True)]
+        assert np.mean(graded) == pytest.approx(report.accuracy)
+        assert np.mean([one["calls"] for one in served]) == pytest.approx(report.calls)
+        assert all(0.0 < one["confidence"] < 1.0 for one in served)
+
+
+def told(message):
+    return message.response_metadata["selectllm"]
 
 
 def test_a_router_over_such_a_classifier_asks_for_the_extractor():
