@@ -86,7 +86,7 @@ class SelectLLMClassifier:
         return self
 
     def update(self, outcomes: OutcomeTable, *, training: OutcomeTable, progress: Progress = silent) -> Self:
-        """Refit heads, calibration and vote on old and new outcomes; the encoder stays, which is what takes the time.
+        """Refit heads, calibration and vote on old and new outcomes; the encoder stays as it is.
 
         `summary.outcomes` then says how many outcomes of each member the classifier rests on.
 
