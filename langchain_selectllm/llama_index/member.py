@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from inspect import getattr_static
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -74,8 +75,7 @@ class LlamaIndexChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        if isinstance(self.llm, CustomLLM) and type(self.llm).achat is CustomLLM.achat:
-            # Its async form is its sync form, which would hold up every other member: LangChain runs it in a thread.
+        if self._blocks:
             return await super()._agenerate(messages, stop, None, **kwargs)
         return self._result(await self._asked("a", messages, stop, kwargs))
 
@@ -101,11 +101,21 @@ class LlamaIndexChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
+        if self._blocks:
+            async for chunk in super()._astream(messages, stop, None, **kwargs):
+                yield chunk
+            return
         response: ChatResponse | None = None
         async for response in await self._asked("astream_", messages, stop, kwargs):
             if response.delta:
                 yield _chunk(AIMessageChunk(content=response.delta))
         yield _chunk(self._last_chunk(response))
+
+    @property
+    def _blocks(self) -> bool:
+        """Whether the LLM's async form is its sync form, which would hold up every other member; LangChain uses a thread."""
+        # A static look-up: LlamaIndex wraps its methods anew at every access.
+        return getattr_static(self.llm, "achat") is getattr_static(CustomLLM, "achat")
 
     def _asked(self, form: str, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]) -> Any:
         """What the LLM returns, in the form "", "a", "stream_" or "astream_"."""
