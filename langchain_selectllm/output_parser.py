@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableConfig
@@ -12,7 +12,6 @@ from pydantic import ConfigDict, PrivateAttr
 from typing_extensions import override
 
 from langchain_selectllm.answers import AnswerExtractor, get_extractor
-from langchain_selectllm.answers.tool_calls import canonical_tool_calls
 from langchain_selectllm.voting import MajorityVote, Tally, VoteStrategy, get_vote, tally
 
 if TYPE_CHECKING:
@@ -50,9 +49,7 @@ class VotingOutputParser(BaseOutputParser[Tally]):
             get_vote(self.vote)
 
     def extract(self, reply: BaseMessage | str, query: str | None = None) -> str | None:
-        """The canonical answer of one reply; None = abstain. A reply that calls tools answers with the calls."""
-        if isinstance(reply, AIMessage) and reply.tool_calls:
-            return canonical_tool_calls(reply.tool_calls)
+        """The canonical answer of one reply; None = abstain."""
         return self._extractor.extract(reply if isinstance(reply, str) else reply.text, query)
 
     def strategy(self, default: VoteStrategy) -> VoteStrategy:

@@ -273,7 +273,7 @@ def adders(**says):
 class ToolChatModel(ReplayChatModel):
     """A LangChain chat model that calls `call` whenever it is offered tools."""
 
-    call: dict = {}
+    call: dict = {}  # noqa: RUF012 - pydantic copies it
 
     def bind_tools(self, tools, *, tool_choice=None, **kwargs):
         return self.bind(tools=tools, tool_choice=tool_choice)
