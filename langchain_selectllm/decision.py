@@ -52,14 +52,18 @@ class Decision:
         return replace(decision, selected=tuple(sorted(filled)))
 
     def only(self, name: str) -> Self:
-        """The same decision with one member called, because it was asked for.
+        """The same decision with one member called and no other in reserve, because it was asked for.
 
         Raises:
-            MemberMismatchError: If there is no such member.
+            MemberMismatchError: If there is no such member, or it is left out.
         """
-        if name not in self.members:
-            raise MemberMismatchError(f"{name!r} is not a member. Members: {', '.join(self.members)}.")
-        return replace(self, selected=(self.members.index(name),), reason="asked for by name")
+        able = [member for member in self.members if member not in self.left_out]
+        if name not in able:
+            why = self.left_out.get(name, "is not a member")
+            raise MemberMismatchError(f"{name!r} {why}. Members to choose from: {', '.join(able)}.")
+        others = {member: "another was asked for" for member in able if member != name}
+        chosen = (self.members.index(name),)
+        return replace(self, selected=chosen, reason="asked for by name", left_out={**self.left_out, **others})
 
     @property
     def selected_members(self) -> tuple[str, ...]:

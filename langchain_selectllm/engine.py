@@ -1,7 +1,7 @@
 """What decides before the calls and merges after them, whoever makes the calls."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
@@ -27,11 +27,13 @@ class Engine:
     deadline_s: float | None
     min_replies: int | None
     early_stop: bool
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Members that are never called, with the reason."""
 
     def decide(self, prompts: Sequence[LanguageModelInput]) -> list[Decision]:
         """Whom to call for each prompt; all prompts are encoded at once."""
         texts = [self.text_of(prompt_messages(prompt)) for prompt in prompts]
-        return decide_all(self.classifier, self.policy, texts)
+        return [one.without(self.left_out) for one in decide_all(self.classifier, self.policy, texts)]
 
     def plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:
         """Whom to call next and when to stop, and the vote over what comes back."""

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from contextvars import copy_context
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field
 from typing_extensions import override
@@ -25,6 +25,10 @@ from langchain_selectllm.exceptions import AnswerError
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import Policy, WeightedMaxConf, parse_policy
 from langchain_selectllm.registry import ChatModel, Member, ModelRegistry
+from langchain_selectllm.wrappers import BoundTools, Tools, bind_registry
+
+if TYPE_CHECKING:
+    from langchain_selectllm.chat_model import ChatSelectLLM
 
 _BATCH_THREADS = 16
 
@@ -64,6 +68,8 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
     """Whether outstanding calls are given up once they cannot change the winner."""
     text_of: TextOf = last_human_text
     """Which text of the prompt's messages is routed on."""
+    bound: BoundTools | None = Field(default=None, repr=False, exclude=True)
+    """The members with tools bound; `bind_tools` sets it."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Check at once that classifier, models and policy belong together.
@@ -100,6 +106,35 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
     def decide(self, prompt: LanguageModelInput) -> Decision:
         """Whom the router would call for the prompt, and why; calls nobody."""
         return self.engine.decide([prompt])[0]
+
+    def bind_tools(
+        self, tools: Tools, *, tool_choice: str | None = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The same router with tools bound on every member that can call tools; the others leave the selection, by name.
+
+        Members vote with the calls they make, names and arguments. Tools bound before are replaced.
+
+        Args:
+            tools: What any chat model's `bind_tools` takes.
+            tool_choice: The tool to use; "any" for any of them.
+            kwargs: Passed on to the members' `bind_tools`.
+
+        Raises:
+            ToolSupportError: If no member can call tools.
+        """
+        return self.with_tools(tools, tool_choice=tool_choice, **kwargs)
+
+    def with_tools(self, tools: Tools, *, tool_choice: str | None = None, **kwargs: Any) -> Self:
+        """What `bind_tools` returns, known to be a router."""
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        return self.model_copy(update={"bound": bind_registry(self.models, tools, **kwargs)})
+
+    def as_chat_model(self, **kwargs: Any) -> "ChatSelectLLM":
+        """The chat model over this router, for places that ask for a `BaseChatModel`."""
+        from langchain_selectllm.chat_model import ChatSelectLLM
+
+        return ChatSelectLLM(router=self, **kwargs)
 
     @override
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
@@ -170,12 +205,13 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         return Engine(
             classifier=self.classifier,
             policy=self.policy,
-            models=self.models,
+            models=self.models if self.bound is None else self.bound.models,
             parser=self.parser,
             text_of=self.text_of,
             deadline_s=self.deadline_s,
             min_replies=self.min_replies,
             early_stop=self.early_stop,
+            left_out={} if self.bound is None else self.bound.left_out,
         )
 
     def _invoke(
