@@ -1,8 +1,10 @@
 """What training leaves behind, and how it is trained."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,15 @@ class Learned:
     summary: TrainingSummary
     trained_on: frozenset[int]
     """Digests of the training query ids."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal digest of what was learned; two classifiers that differ anywhere have different ones."""
+        digest = hashlib.sha256(repr((self.encoder.kind, self.encoder.name, self.pool.members, self.pool.fixed_sets)).encode())
+        parts = (self.heads.weights, self.heads.bias, self.calibration.weights, self.calibration.bias)
+        for array in (*parts, self.pool.base_rates, self.pool.costs, self.pool.latencies):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Calibrated P(correct), (n, K); base rates for a blank text."""

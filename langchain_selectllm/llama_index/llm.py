@@ -1,5 +1,6 @@
 """The router as a LlamaIndex LLM."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,11 +34,12 @@ from llama_index.core.tools.types import BaseTool
 from typing_extensions import override
 
 from langchain_selectllm.classifier import SelectLLMClassifier
+from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.llama_index.member import LlamaIndexChatModel
 from langchain_selectllm.llama_index.messages import arguments_of, to_langchain, to_llama_index
-from langchain_selectllm.llama_index.tools import takes_tools, with_tools
 from langchain_selectllm.registry import ChatModel, Member
 from langchain_selectllm.router import SelectLLMRouter
+from langchain_selectllm.wrappers import raw_models
 
 AnyModel = ChatModel | LLM | Member
 
@@ -60,7 +62,9 @@ class SelectLLM(FunctionCallingLLM):
     def model_post_init(self, context: Any, /) -> None:
         """Find out once whether any member can be offered tools."""
         super().model_post_init(context)
-        self._calls_functions = takes_tools(self.router)
+        probe = {"type": "function", "function": {"name": "probe", "description": "", "parameters": {"type": "object"}}}
+        with contextlib.suppress(ToolSupportError):
+            self._calls_functions = bool(self.router.with_tools([probe]))
 
     @classmethod
     def from_models(cls, classifier: SelectLLMClassifier, models: Mapping[str, AnyModel], **kwargs: Any) -> Self:
@@ -98,9 +102,9 @@ class SelectLLM(FunctionCallingLLM):
     @override
     def metadata(self) -> LLMMetadata:
         """The smallest windows of the members that tell theirs."""
-        models = [member.model for member in self.router.models.values()]
+        models = [raw for member in self.router.models.values() for raw in raw_models(member.model)]
         known = [model.llm.metadata for model in models if isinstance(model, LlamaIndexChatModel)]
-        profiles = [getattr(model, "profile", None) or {} for model in models]
+        profiles = [model.profile or {} for model in models]
         windows = [*(m.context_window for m in known), *(p.get("max_input_tokens") for p in profiles)]
         outputs = [*(m.num_output for m in known), *(p.get("max_output_tokens") for p in profiles)]
         return LLMMetadata(
@@ -226,7 +230,7 @@ class SelectLLM(FunctionCallingLLM):
         settings = dict(kwargs)
         tools, choice = settings.pop("tools", None), _choice(settings.pop("tool_choice", None))
         parallel = settings.pop("allow_parallel_tool_calls", True)
-        router = with_tools(self.router, tools, choice) if tools else self.router
+        router = self.router.with_tools(tools, tool_choice=choice) if tools else self.router
         return router, [to_langchain(message) for message in messages], settings, parallel
 
 

@@ -237,6 +237,51 @@ def test_an_llm_without_async_runs_in_a_thread_so_that_the_loop_is_free(fitted):
     assert all(threading.main_thread() not in llm.threads for llm in models.values())
 
 
+@pytest.mark.parametrize("mode", ["stream_chat", "astream_chat", "stream_complete", "astream_complete"])
+def test_one_chosen_member_streams_as_it_goes(fitted, mode):
+    llm = make(fitted, policy="max_conf:1")
+    given = user("Add 3 and 4.") if mode.endswith("chat") else "Add 3 and 4."
+    stream = getattr(llm, mode)(given)
+    pieces = asyncio.run(collect(stream)) if mode.startswith("a") else list(stream)
+    assert [piece.delta for piece in pieces if piece.delta] == ["The", " answer", " is", " (A)."]
+    assert str(pieces[1]) in {"The answer", "assistant: The answer"}
+    assert pieces[-1].additional_kwargs["selectllm"]["calls"] == 1
+    assert pieces[-1].raw["usage"]["total_tokens"] == 14
+
+
+@pytest.mark.parametrize("mode", ["stream_chat", "astream_chat"])
+def test_several_chosen_members_stream_the_winners_words_after_the_vote(fitted, mode):
+    stream = getattr(make(fitted), mode)(user("x"))
+    pieces = asyncio.run(collect(stream)) if mode == "astream_chat" else list(stream)
+    assert "".join(piece.delta for piece in pieces) == "The answer is (A)."
+    assert pieces[-1].message.content == "The answer is (A)."
+    assert pieces[-1].raw["selectllm"]["calls"] == 5
+
+
+def test_cancelling_a_call_cancels_every_member(fitted):
+    cancelled = []
+    all_called = asyncio.Barrier(6)
+
+    class Waiting(ScriptedLlama):
+        async def achat(self, messages, **kwargs):
+            try:
+                await all_called.wait()
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(self.model)
+                raise
+
+    async def give_up():
+        task = asyncio.create_task(make(fitted, {name: Waiting(model=name) for name in LETTERS}).achat(user("x")))
+        await all_called.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(give_up())
+    assert sorted(cancelled) == sorted(LETTERS)
+
+
 # Tools.
 
 
@@ -250,6 +295,7 @@ def multiply(a: int, b: int) -> int:
     return a * b
 
 
+ADD_3_4 = '[{"args": {"a": 3, "b": 4}, "name": "add"}]'
 TOOLS = [FunctionTool.from_defaults(add), FunctionTool.from_defaults(multiply)]
 
 
@@ -293,7 +339,7 @@ def test_members_vote_on_tool_calls_whatever_their_order_and_number_format(fitte
     response = make(fitted, three).chat_with_tools(TOOLS, user_msg="Add 3 and 4.")
     told = response.additional_kwargs["selectllm"]
     # Three calls of add(3, 4), one of multiply(3, 4), and one text without a choice.
-    assert told["vote"]["scores"] == {'[["add", {"a": 3, "b": 4}]]': 3.0, '[["multiply", {"a": 3, "b": 4}]]': 1.0}
+    assert told["vote"]["scores"] == {ADD_3_4: 3.0, ADD_3_4.replace("add", "multiply"): 1.0}
     assert told["answers"]["guesser"] is None
     (call,) = make(fitted).get_tool_calls_from_response(response)
     assert (call.tool_name, call.tool_kwargs) == ("add", {"a": 3, "b": 4})
@@ -329,9 +375,9 @@ def test_a_tool_choice_in_openais_words_is_understood(fitted):
 def test_members_without_tools_do_not_vote_and_are_named(fitted):
     models = adders() | {"guesser": PlainLlama(), "reader": ReplayChatModel(default="The answer is (B).")}
     told = make(fitted, models).chat_with_tools(TOOLS, user_msg="x").additional_kwargs["selectllm"]
-    assert told["failures"]["guesser"] == {"error": "NotImplementedError", "message": "'guesser' cannot call tools."}
-    assert set(told["answers"]) == {"calculator", "clockmaker", "generalist"}
-    assert told["answer"] == '[["add", {"a": 3, "b": 4}]]'
+    assert told["left_out"] == dict.fromkeys(["guesser", "reader"], "cannot call tools")
+    assert told["selection"]["members"] == list(told["answers"]) == ["calculator", "clockmaker", "generalist"]
+    assert told["answer"] == ADD_3_4
 
 
 def test_a_pool_without_tools_says_so(fitted):
@@ -345,7 +391,7 @@ def test_wrapped_chat_models_keep_their_wrappers_when_tools_are_bound(fitted):
     models = adders() | {"guesser": down.with_fallbacks([right]), "reader": right.with_retry().with_config(tags=["t"])}
     told = make(fitted, models).chat_with_tools(TOOLS, user_msg="x").additional_kwargs["selectllm"]
     assert told["failures"] == {}
-    assert told["answers"]["guesser"] == told["answers"]["reader"] == '[["add", {"a": 3, "b": 4}]]'
+    assert told["answers"]["guesser"] == told["answers"]["reader"] == ADD_3_4
 
 
 def test_one_call_is_kept_where_parallel_calls_are_not_allowed(fitted):
