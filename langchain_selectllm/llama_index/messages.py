@@ -120,9 +120,10 @@ def _langchain_block(block: TextBlock | ImageBlock | AudioBlock | DocumentBlock)
         kind, mime, resolve = "audio", f"audio/{block.format or 'wav'}", block.resolve_audio
     else:
         kind, mime, resolve = "file", block.document_mimetype, block.resolve_document
+    named = {"filename": block.title} if isinstance(block, DocumentBlock) and block.title else {}
     if block.url:
-        return {"type": kind, "url": str(block.url)}
-    return {"type": kind, "base64": base64.b64encode(resolve().read()).decode(), "mime_type": mime}
+        return {"type": kind, "url": str(block.url), **named}
+    return {"type": kind, "base64": base64.b64encode(resolve().read()).decode(), "mime_type": mime, **named}
 
 
 def _llama_block(block: Mapping[str, Any]) -> ContentBlock:
@@ -135,5 +136,5 @@ def _llama_block(block: Mapping[str, Any]) -> ContentBlock:
     if kind == "audio":
         return AudioBlock(audio=data, url=url, format=mime.partition("/")[2] if mime else None)
     if kind == "file":
-        return DocumentBlock(data=data, url=url, document_mimetype=mime)
+        return DocumentBlock(data=data, url=url, document_mimetype=mime, title=block.get("filename"))
     raise ValueError(f"LlamaIndex has no counterpart for a {kind!r} block. Use text, image, audio or file blocks.")

@@ -535,7 +535,7 @@ PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4
         ChatMessage(role="user", blocks=[ImageBlock(image=PNG, image_mimetype="image/png"), TextBlock(text="what?")]),
         ChatMessage(role="user", blocks=[ImageBlock(url="https://example.org/x.png")]),
         ChatMessage(role="user", blocks=[AudioBlock(audio=b"RIFFxx", format="wav")]),
-        ChatMessage(role="user", blocks=[DocumentBlock(data=b"%PDF-1.4", document_mimetype="application/pdf")]),
+        ChatMessage(role="user", blocks=[DocumentBlock(data=b"%PDF-1.4", document_mimetype="application/pdf", title="x.pdf")]),
         ChatMessage(
             role="assistant",
             blocks=[ThinkingBlock(content="hm", additional_information={"signature": "s"}), TextBlock(text="a")],
