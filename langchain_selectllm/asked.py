@@ -3,7 +3,9 @@
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,8 @@ from langchain_selectllm.engine import Engine
 from langchain_selectllm.fanout import Limits, arun, run
 from langchain_selectllm.live import LiveReply, auntil, until
 from langchain_selectllm.streaming import closing_chunk, message_chunks
+
+_BATCH_THREADS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,3 +112,33 @@ def ask_all(
         )
         for decision, prompt, manager, config in zip(decisions, prompts, run_managers, configs, strict=True)
     ]
+
+
+def answer_all(asked: Sequence[Asked]) -> list[AIMessage | Exception]:
+    """The winning message of each prompt, or what went wrong; `max_concurrency` bounds the calls of all together."""
+    limit = asked[0].max_concurrency if asked else None
+    gate = threading.Semaphore(limit) if limit else None
+
+    def one(prompt: Asked) -> AIMessage | Exception:
+        try:
+            return prompt.answer(gate)
+        except Exception as error:  # noqa: BLE001 - handed to the caller, who asked for it or raises it
+            return error
+
+    with ThreadPoolExecutor(min(max(len(asked), 1), _BATCH_THREADS)) as pool:
+        futures = [pool.submit(copy_context().run, one, prompt) for prompt in asked]
+        return [future.result() for future in futures]
+
+
+async def aanswer_all(asked: Sequence[Asked]) -> list[AIMessage | Exception]:
+    """The same as `answer_all`, in tasks."""
+    limit = asked[0].max_concurrency if asked else None
+    gate = asyncio.Semaphore(limit) if limit else None
+    results = await asyncio.gather(*(prompt.aanswer(gate) for prompt in asked), return_exceptions=True)
+    return [_exception_or_message(result) for result in results]
+
+
+def _exception_or_message(result: AIMessage | BaseException) -> AIMessage | Exception:
+    if isinstance(result, BaseException) and not isinstance(result, Exception):
+        raise result
+    return result

@@ -19,6 +19,8 @@ from langchain_selectllm.asked import Asked
 from langchain_selectllm.calls import MemberCalls, isolated
 from langchain_selectllm.profiles import member_params, pool_profile
 from langchain_selectllm.router import SelectLLMRouter
+from langchain_selectllm.schemas import Schema
+from langchain_selectllm.structured import StructuredVote, VoteBy, parsed
 
 _Message = TypeVar("_Message", AIMessage, AIMessageChunk)
 
@@ -58,6 +60,15 @@ class ChatSelectLLM(BaseChatModel):
             bound["tool_settings"] = kwargs
         self._with_tools(dict(bound))
         return self.bind(**bound, **traced)
+
+    @override
+    def with_structured_output(
+        self, schema: Schema, *, include_raw: bool = False, vote: VoteBy = "fields", **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """A runnable that returns the object that members fill `schema` with, voted on; see the router's method."""
+        structure = StructuredVote(schema, vote)
+        router = self.router.model_copy(update={"structure": structure})
+        return parsed(self.model_copy(update={"router": router}), structure, include_raw=include_raw, ignored=kwargs)
 
     @override
     def _generate(
@@ -145,6 +156,7 @@ class ChatSelectLLM(BaseChatModel):
             "policy": repr(router.policy),
             "vote": repr(router.parser.strategy(router.policy.vote)),
             "answer": repr(router.parser.answer),
+            "structure": None if router.structure is None else [router.structure.by, router.structure.tool],
             "calls": [router.deadline_s, router.min_replies, router.early_stop],
         }
 

@@ -13,6 +13,7 @@ from langchain_selectllm.merge import Ballot, merge
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import Policy, policy_name
 from langchain_selectllm.registry import ModelRegistry
+from langchain_selectllm.structured import ObjectBallot, StructuredVote
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class Engine:
     early_stop: bool
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Members that are never called, with the reason."""
+    structure: StructuredVote | None = None
+    """What objects are voted on; answers are when None."""
 
     def decide(self, prompts: Sequence[LanguageModelInput]) -> list[Decision]:
         """Whom to call for each prompt; all prompts are encoded at once."""
@@ -37,7 +40,8 @@ class Engine:
 
     def plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:
         """Whom to call next and when to stop, and the vote over what comes back."""
-        ballot = Ballot(decision, self.parser, self.policy.vote, self.models)
+        given = (decision, self.parser, self.policy.vote, self.models)
+        ballot = Ballot(*given) if self.structure is None else ObjectBallot(*given, self.structure)
         enough = (len(decision.selected) + 1) // 2 if self.min_replies is None else self.min_replies
         is_decided: Callable[..., bool] = ballot.is_decided if self.early_stop else lambda *_: False
         return CallPlan(decision.selected, decision.reserve, enough, is_decided), ballot

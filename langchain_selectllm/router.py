@@ -1,11 +1,7 @@
 """The Runnable: one prompt in, a few members asked in parallel, the voted answer out."""
 
-import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,7 +13,7 @@ from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
-from langchain_selectllm.asked import Asked, ask_all
+from langchain_selectllm.asked import aanswer_all, answer_all, ask_all
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.decision import Decision, TextOf, decide_all, last_human_text
 from langchain_selectllm.engine import Engine
@@ -25,12 +21,12 @@ from langchain_selectllm.exceptions import AnswerError
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import Policy, WeightedMaxConf, parse_policy
 from langchain_selectllm.registry import ChatModel, Member, ModelRegistry
+from langchain_selectllm.schemas import Schema
+from langchain_selectllm.structured import StructuredVote, VoteBy, parsed
 from langchain_selectllm.wrappers import BoundTools, Tools, bind_registry
 
 if TYPE_CHECKING:
     from langchain_selectllm.chat_model import ChatSelectLLM
-
-_BATCH_THREADS = 16
 
 
 def _parser_of_classifier(fields: dict[str, Any]) -> VotingOutputParser:
@@ -70,6 +66,8 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
     """Which text of the prompt's messages is routed on."""
     bound: BoundTools | None = Field(default=None, repr=False, exclude=True)
     """The members with tools bound; `bind_tools` sets it."""
+    structure: StructuredVote | None = Field(default=None, repr=False, exclude=True)
+    """What objects are voted on instead of answers; `with_structured_output` sets it."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Check at once that classifier, models and policy belong together.
@@ -129,6 +127,24 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
         return self.model_copy(update={"bound": bind_registry(self.models, tools, **kwargs)})
+
+    def with_structured_output(
+        self, schema: Schema, *, include_raw: bool = False, vote: VoteBy = "fields", **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """A runnable that returns the object that members fill `schema` with, voted on.
+
+        Args:
+            schema: A pydantic class, a TypedDict, or a JSON schema with a title. Objects that are not valid abstain.
+            include_raw: Whether to return a dict of the message ("raw"), the object ("parsed") and "parsing_error".
+            vote: "fields" for a vote on every field, "whole" for a vote of equal objects.
+            kwargs: `method` and `strict` are accepted and mean nothing: every member is asked through a tool.
+
+        Raises:
+            ToolSupportError: If no member can call tools.
+        """
+        structure = StructuredVote(schema, vote)
+        voting = self.model_copy(update={"structure": structure})
+        return parsed(voting, structure, include_raw=include_raw, ignored=kwargs)
 
     def as_chat_model(self, **kwargs: Any) -> "ChatSelectLLM":
         """The chat model over this router, for places that ask for a `BaseChatModel`."""
@@ -212,6 +228,7 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
             min_replies=self.min_replies,
             early_stop=self.early_stop,
             left_out={} if self.bound is None else self.bound.left_out,
+            structure=self.structure,
         )
 
     def _invoke(
@@ -233,19 +250,7 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         config: list[RunnableConfig],
         **kwargs: Any,
     ) -> list[AIMessage | Exception]:
-        limit = config[0].get("max_concurrency") if config else None
-        gate = threading.Semaphore(limit) if limit else None
-
-        def one(asked: Asked) -> AIMessage | Exception:
-            try:
-                return asked.answer(gate)
-            except Exception as error:  # noqa: BLE001 - handed to the caller, who asked for it or raises it
-                return error
-
-        all_asked = ask_all(self.engine, prompts, run_manager, config, kwargs)
-        with ThreadPoolExecutor(min(max(len(prompts), 1), _BATCH_THREADS)) as pool:
-            futures = [pool.submit(copy_context().run, one, asked) for asked in all_asked]
-            return [future.result() for future in futures]
+        return answer_all(ask_all(self.engine, prompts, run_manager, config, kwargs))
 
     async def _abatch(
         self,
@@ -254,12 +259,9 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         config: list[RunnableConfig],
         **kwargs: Any,
     ) -> list[AIMessage | Exception]:
-        limit = config[0].get("max_concurrency") if config else None
-        gate = asyncio.Semaphore(limit) if limit else None
         settings = config[0] if config else None
-        all_asked = await run_in_executor(settings, ask_all, self.engine, prompts, run_manager, config, kwargs)
-        results = await asyncio.gather(*(asked.aanswer(gate) for asked in all_asked), return_exceptions=True)
-        return [_exception_or_message(result) for result in results]
+        asked = await run_in_executor(settings, ask_all, self.engine, prompts, run_manager, config, kwargs)
+        return await aanswer_all(asked)
 
     def _stream(
         self,
@@ -283,9 +285,3 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
             async with aclosing(asked.achunks()) as chunks:
                 async for chunk in chunks:
                     yield chunk
-
-
-def _exception_or_message(result: AIMessage | BaseException) -> AIMessage | Exception:
-    if isinstance(result, BaseException) and not isinstance(result, Exception):
-        raise result
-    return result
