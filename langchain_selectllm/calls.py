@@ -20,7 +20,7 @@ from langchain_selectllm.streaming import as_chunk
 
 MEMBER_TAG = "selectllm:member:"
 # LangGraph leaves runs with this tag out of `stream_mode="messages"`.
-_NO_STREAM = "nostream"
+NO_STREAM = "nostream"
 
 Scope = Callable[[str], AbstractContextManager[tuple[Context, RunnableConfig]]]
 """From the name of a member to the context and the config of its call."""
@@ -42,7 +42,7 @@ def nested(
     def scope(name: str) -> Iterator[tuple[Context, RunnableConfig]]:
         callbacks = run_manager.get_child(f"{MEMBER_TAG}{name}")
         if not alone:
-            callbacks.add_tags([_NO_STREAM])
+            callbacks.add_tags([NO_STREAM])
         child = patch_config(config, callbacks=callbacks)
         with set_config_context(child) as context:
             yield context, child

@@ -17,6 +17,8 @@ Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 # What an earlier binding of other tools may have left in a wrapper.
 _REPLACED = frozenset({"tools", "tool_choice"})
 
+_ANY_TOOL = {"type": "function", "function": {"name": "any", "parameters": {"type": "object", "properties": {}}}}
+
 
 @dataclass(frozen=True, eq=False)
 class BoundTools:
@@ -41,6 +43,15 @@ def bind_registry(models: ModelRegistry, tools: Tools, **kwargs: Any) -> BoundTo
         )
     left_out = {name: "cannot call tools" for name, model in bound.items() if model is None}
     return BoundTools(ModelRegistry({**models, **able}), left_out)
+
+
+def without_tools(models: ModelRegistry) -> dict[str, str]:
+    """Members that cannot call tools, with the reason.
+
+    Raises:
+        ToolSupportError: If that is all of them.
+    """
+    return dict(bind_registry(models, [_ANY_TOOL]).left_out)
 
 
 def bind_model(model: Runnable[Any, Any], tools: Tools, **kwargs: Any) -> ChatModel | None:
