@@ -1,9 +1,11 @@
 """How members of one prompt are called: as children of our run, or out of sight of its callbacks."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, BaseCallbackHandler, CallbackManagerForChainRun
@@ -103,10 +105,15 @@ class MemberCalls:
             return context.run(self.models[name].model.invoke, self.prompt, config, **self.kwargs)
 
     async def ainvoke(self, name: str) -> AIMessage:
-        """The member's reply."""
+        """The member's reply; a model without an async form, such as ChatHuggingFace, is run in a thread."""
+        model = self.models[name].model
         with self.scope(name) as (context, config):
-            calling = self.models[name].model.ainvoke(self.prompt, config, **self.kwargs)
-            return await coro_with_context(calling, context, create_task=True)
+            try:
+                calling = model.ainvoke(self.prompt, config, **self.kwargs)
+                return await coro_with_context(calling, context, create_task=True)
+            except NotImplementedError:
+                invoke = partial(context.run, model.invoke, self.prompt, config, **self.kwargs)
+                return await asyncio.get_running_loop().run_in_executor(None, invoke)
 
     def stream(self, name: str) -> Chunks:
         """The member's reply as it comes."""
@@ -119,11 +126,18 @@ class MemberCalls:
                 context.run(cast("Any", chunks).close)
 
     async def astream(self, name: str) -> AsyncChunks:
-        """The member's reply as it comes."""
+        """The member's reply as it comes; from a model without an async form it comes whole."""
         with self.scope(name) as (context, config):
             chunks = cast("Any", self.models[name].model.astream(self.prompt, config, **self.kwargs))
+            chunk = None
             try:
                 while (chunk := await coro_with_context(anext(chunks, None), context, create_task=True)) is not None:
                     yield as_chunk(chunk)
+            except NotImplementedError:
+                if chunk is not None:
+                    raise
+            else:
+                return
             finally:
                 await coro_with_context(chunks.aclose(), context, create_task=True)
+        yield as_chunk(await self.ainvoke(name))

@@ -3,6 +3,7 @@ import functools
 import operator
 import threading
 from itertools import pairwise
+from unittest.mock import MagicMock
 
 import pytest
 from langchain_core.caches import InMemoryCache
@@ -11,6 +12,7 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
+from langsmith import tracing_context
 
 from langchain_selectllm import ChatSelectLLM, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import FanOutError, MemberMismatchError
@@ -66,6 +68,37 @@ def test_one_run_is_seen_and_every_token_is_counted_once(fitted, mode, wrapped):
     for counted in (handler.usage_metadata, ambient.usage_metadata):
         # 10 input tokens a member, reported once, under the winner's name.
         assert [usage["input_tokens"] for usage in counted.values()] == [50]
+
+
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
+def test_a_tracer_that_is_on_everywhere_sees_one_run(fitted, mode):
+    client, watchers = MagicMock(), []
+
+    class Watched(ToolModel):
+        def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+            watchers.extend(run_manager.handlers)
+            return super()._generate(messages, stop, run_manager, **kwargs)
+
+    models = {name: Watched(model=name) for name in LETTERS}
+    with tracing_context(enabled=True, client=client):
+        call(chat(fitted, models), "x", mode)
+        assert watchers == []
+        call(chat(fitted, models).router, "x", mode)
+    assert len(watchers) == 5
+    assert [started.kwargs["name"] for started in client.create_run.call_args_list][:1] == ["ChatSelectLLM"]
+
+
+@every_mode
+def test_a_member_without_an_async_form_is_run_in_a_thread(fitted, mode):
+    class SyncOnly(ReplayChatModel):
+        async def _agenerate(self, *args, **kwargs):
+            raise NotImplementedError
+
+    models = {name: SyncOnly(model=name, default=f"({letter})") for name, letter in LETTERS.items()}
+    for policy, calls in (("all_members", 5), ("single_best", 1)):
+        for model in (chat(fitted, models, policy=policy), chat(fitted, models, policy=policy).router):
+            told = call(model, "x", mode).response_metadata["selectllm"]
+            assert (told["calls"], told["failures"]) == (calls, {})
 
 
 @every_mode

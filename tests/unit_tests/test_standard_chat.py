@@ -14,21 +14,23 @@ NAMES = ["alpha", "beta", "gamma"]
 
 
 @functools.cache
-def three_members():
+def three_members(policy):
     scores = np.random.default_rng(0).random((60, 3)) < [0.8, 0.7, 0.6]
     classifier = SelectLLMClassifier().fit(score_table(scores, NAMES))
     models = {name: ToolModel(model=name) for name in NAMES}
-    return SelectLLMRouter(classifier=classifier, models=models, policy="weighted_max_conf:3")
+    return SelectLLMRouter(classifier=classifier, models=models, policy=policy)
 
 
 class Standard:
+    policy = "weighted_max_conf:3"
+
     @property
     def chat_model_class(self):
         return ChatSelectLLM
 
     @property
     def chat_model_params(self):
-        return {"router": three_members()}
+        return {"router": three_members(self.policy)}
 
     @property
     def supports_anthropic_inputs(self):
@@ -49,3 +51,9 @@ class TestUnit(Standard, ChatModelUnitTests):
 
 class TestIntegration(Standard, ChatModelIntegrationTests):
     pass
+
+
+class TestIntegrationOfOneChosenMember(Standard, ChatModelIntegrationTests):
+    """One member is chosen, whose own stream is handed on."""
+
+    policy = "max_conf:1"

@@ -97,6 +97,16 @@ def test_streamed_tool_calls_add_up_too(fitted, mode, facade, policy):
 
 @modes
 @facades
+@pytest.mark.parametrize("policy", ["single_best", "all_members"])
+def test_members_that_reply_in_blocks_stream_blocks(fitted, mode, facade, policy):
+    models = tool_models(**{name: {**SAYS, "output_version": "v1"} for name in fitted.members})
+    whole = functools.reduce(operator.add, chunks_of(make(fitted, models, facade, policy=policy), mode))
+    assert [(block["type"], block["text"]) for block in whole.content] == [("text", "one two three")]
+    assert whole.response_metadata["selectllm"]["answer"] == "one two three"
+
+
+@modes
+@facades
 def test_a_member_that_fails_before_its_first_chunk_is_replaced(fitted, mode, facade):
     told = chunks_of(make(fitted, scripted_streams(fitted, "! never"), facade), mode)[-1].response_metadata["selectllm"]
     chosen = fitted.members[fitted.pool.single_best]
