@@ -14,6 +14,7 @@ SelectLLMError
 ├── LeakageError (ValueError)          evaluation was asked to use training queries
 ├── ToolSupportError (NotImplementedError)  no member can call tools
 ├── DeadlineError (TimeoutError)       a member did not reply in time
+├── LowConfidenceError                 the answer is not sure enough
 ├── MissingDependencyError (ImportError)  an optional package is not installed
 └── FanOutError (ExceptionGroup)       every selected member failed; each cause is in `.exceptions`
 """
@@ -72,6 +73,15 @@ class LeakageError(SelectLLMError, ValueError):
 
 class ToolSupportError(SelectLLMError, NotImplementedError):
     """No member can call tools."""
+
+
+class LowConfidenceError(SelectLLMError):
+    """The answer is not sure enough; `.reply` holds the message with its metadata, `.confidence` how sure it is."""
+
+    def __init__(self, message: str, *, reply: object, confidence: float) -> None:
+        super().__init__(message)
+        self.reply = reply
+        self.confidence = confidence
 
 
 class DeadlineError(SelectLLMError, TimeoutError):

@@ -57,7 +57,7 @@ def fit_vote(
     rng = np.random.default_rng(seed)
     length_mean, length_scale = _length_statistics(np.log1p(recorded.lengths), recorded.slots, probabilities.shape[1])
     start = LearnedVote(
-        weights=np.empty(0),
+        answer_weights=np.empty(0),
         none_weights=np.empty(0),
         length_mean=length_mean,
         length_scale=length_scale,
@@ -72,7 +72,7 @@ def fit_vote(
     right = np.concatenate([part[2] for part in parts])
     none = np.vstack([part[3] for part in parts])
     weights, none_weights = _maximise(features, queries, right, none)
-    return replace(start, weights=weights, none_weights=none_weights)
+    return replace(start, answer_weights=weights, none_weights=none_weights)
 
 
 def _observe(
