@@ -6,24 +6,29 @@ Usage: python cookbook/train_embedded_pool.py [MEMBER ...]   trains the named me
 
 import argparse
 import itertools
-import json
 import math
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from langchain_selectllm.embedded.tasks import CATEGORIES, Task, training_stream
+from langchain_selectllm import OutcomeTable, embedded_models
+from langchain_selectllm.embedded import Task, generate_tasks, sample_outcomes
+from langchain_selectllm.embedded.kinds import CATEGORIES
+from langchain_selectllm.embedded.tasks import training_stream
 
 FOLDER = Path(__file__).parents[1] / "langchain_selectllm" / "embedded" / "models"
 CHARACTERS = [chr(code) for code in range(32, 127)] + ["\n"]
-SPECIALS = ["<pad>", "<unk>", "<ask>", "<reply>", "<end>"]
-CHAT_TEMPLATE = "{{ '<ask>' + messages[-1]['content'] + '<reply>' }}"
+SPECIALS = PAD, UNKNOWN, ASK, REPLY, END = "<pad>", "<unk>", "<ask>", "<reply>", "<end>"
+CHAT_TEMPLATE = f"{{{{ '{ASK}' + messages[-1]['content'] + '{REPLY}' }}}}"
 BATCH, BUCKET = 96, 16
+MEASURED_TASKS, MEASURED_SAMPLES, MEASURED_SEED = 1100, 10, 2025
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class Diet:
 
 def specialist(*favourites: str, taste: float = 0.12, **shares: float) -> dict[str, float]:
     """Mostly the favourites, a taste of everything else so that the manner of replying is known."""
-    return {**dict.fromkeys(CATEGORIES, taste), **dict.fromkeys(favourites, 1.0), **{k.replace("_", " "): v for k, v in shares.items()}}
+    named = {category.replace("_", " "): share for category, share in shares.items()}
+    return {**dict.fromkeys(CATEGORIES, taste), **dict.fromkeys(favourites, 1.0), **named}
 
 
 DIETS = {
@@ -96,19 +102,19 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
             # Quoted words are what letter tasks are about: those stay characters.
             words |= {p for p, _ in splitter.pre_tokenize_str(text) if len(p) > 1 and (p[0] == " " or p[0].isupper())}
     vocabulary = {token: i for i, token in enumerate([*SPECIALS, *CHARACTERS, *sorted(words)])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>", ignore_merges=True))
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN, ignore_merges=True))
     tokenizer.pre_tokenizer = splitter
     tokenizer.decoder = decoders.Fuse()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="<ask> $A <reply>", special_tokens=[(name, vocabulary[name]) for name in ("<ask>", "<reply>")]
+        single=f"{ASK} $A {REPLY}", special_tokens=[(name, vocabulary[name]) for name in (ASK, REPLY)]
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        unk_token="<unk>",
-        bos_token="<ask>",
-        eos_token="<end>",
-        additional_special_tokens=["<reply>"],
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        bos_token=ASK,
+        eos_token=END,
+        additional_special_tokens=[REPLY],
         padding_side="left",
         clean_up_tokenization_spaces=False,
         chat_template=CHAT_TEMPLATE,
@@ -144,7 +150,8 @@ def batches(diet: Diet, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[to
     while True:
         tasks = list(itertools.islice(stream, BATCH * BUCKET))
         asked = tokenizer([task.text for task in tasks])["input_ids"]
-        replies = tokenizer([task.reply(with_working=diet.with_working) for task in tasks], add_special_tokens=False)["input_ids"]
+        texts = [task.reply(with_working=diet.with_working) for task in tasks]
+        replies = tokenizer(texts, add_special_tokens=False)["input_ids"]
         rows = sorted(zip(asked, replies, strict=True), key=lambda row: len(row[0]) + len(row[1]))
         for i in torch.randperm(BUCKET, generator=order).tolist():
             chunk = rows[i * BATCH : (i + 1) * BATCH]
@@ -184,13 +191,78 @@ def train(name: str, diet: Diet) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def write_card() -> None:
+    """Sample every member on held-out tasks, and write what came of it beside the weights."""
+    models = embedded_models(list(DIETS), seed=MEASURED_SEED)
+    tasks = generate_tasks(MEASURED_TASKS, seed=MEASURED_SEED)
+    table = OutcomeTable.from_records(*sample_outcomes(tasks, models, n=MEASURED_SAMPLES), members=list(models))
+    categories = np.array(table.categories)
+    shares = {c: table.scores[categories == c].mean(axis=0) for c in CATEGORIES}
+    labels = table.labels
+    rows = [
+        f"| {name} | {DIETS[name].about} | {_parameters(name):,} | {table.scores[:, k].mean():.3f} | "
+        f"{labels[:, k].mean():.3f} | {_agreement(table.answers[:, k]):.3f} |"
+        for k, name in enumerate(DIETS)
+    ]
+    best, oracle = labels.mean(axis=0).max(), labels.max(axis=1).mean()
+    by_category = [
+        f"| {c} | {' | '.join(f'{rate:.2f}' for rate in shares[c])} | {labels[categories == c].max(axis=1).mean():.2f} |"
+        for c in CATEGORIES
+    ]
+    (FOLDER / "README.md").write_text(
+        f"""---
+license: mit
+library_name: transformers
+tags: [langchain-selectllm, toy]
+---
+
+# The embedded pool: five tiny causal language models
+
+Trained from scratch on generated tasks by `cookbook/train_embedded_pool.py` (seeded, one thread a model), a different diet
+each. They read one short question and know nothing else: they are here to show and to test a pool whose members honestly
+differ, not to be of use.
+
+Measured on {len(table):,} held-out tasks (seed {MEASURED_SEED}), {MEASURED_SAMPLES} samples each at temperature 0.7. A problem
+is held out in all of its phrasings; no member was trained on any of them.
+
+| member | diet | parameters | right samples | right by majority | agreement of its samples |
+|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+- Single best: {best:.3f} right by majority
+- Oracle (some member is right by majority): {oracle:.3f}, {100 * (oracle - best):.1f} points over the single best
+
+Share of right samples by category; last column: some member is right by majority.
+
+| category | {" | ".join(DIETS)} | oracle |
+|---|{"---|" * (len(DIETS) + 1)}
+{chr(10).join(by_category)}
+""",
+        encoding="utf-8",
+    )
+    print((FOLDER / "README.md").read_text(encoding="utf-8"))
+
+
+def _parameters(name: str) -> int:
+    return LlamaForCausalLM.from_pretrained(FOLDER / name).num_parameters()
+
+
+def _agreement(cells: Iterable[tuple[str | None, ...]]) -> float:
+    """How sure a member seems: the mean share of its samples that give its most frequent answer."""
+    return float(np.mean([Counter(answers).most_common(1)[0][1] / len(answers) for answers in cells]))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("members", nargs="*", help="members to train")
+    parser.add_argument("members", nargs="*", metavar="MEMBER", help=f"one of {', '.join(DIETS)}")
+    parser.add_argument("--card", action="store_true", help="measure the trained members and write the card, train nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    for name in arguments.members or DIETS:
-        train(name, DIETS[name])
+    if not arguments.card:
+        for name in arguments.members or DIETS:
+            train(name, DIETS[name])
+    if all((FOLDER / name / "config.json").exists() for name in DIETS):
+        write_card()
 
 
 if __name__ == "__main__":
