@@ -67,16 +67,15 @@ DIETS = {
     ),
     "measures": Diet(
         "units, the clock, comparisons and word problems",
-        specialist("units", "clock", comparison=0.6, word_problems=0.6),
-        steps=2600,
+        specialist("units", "comparison", clock=1.5, word_problems=0.6, taste=0.08),
+        steps=2800,
         seed=3,
     ),
     "generalist": Diet(
-        "a little of everything, straight to the answer",
+        "a little of everything, with its steps shown",
         dict.fromkeys(CATEGORIES, 1.0),
-        steps=2200,
+        steps=1800,
         width=160,
-        with_working=False,
         seed=4,
     ),
     "hasty": Diet(

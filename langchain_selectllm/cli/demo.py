@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from langchain_selectllm._optional import require
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.console import out, progress_bars
@@ -32,7 +33,7 @@ def demo(
         Path | None,
         typer.Option("--out", help="New folder to keep the outcomes and the router in; without it nothing is kept."),
     ] = None,
-    n_queries: Annotated[int, typer.Option("--queries", min=60, help="Generated queries.")] = 500,
+    n_queries: Annotated[int, typer.Option("--queries", min=60, help="Generated queries.")] = 440,
     samples: Annotated[int, typer.Option(min=1, help="Samples of each member on each query.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of queries, samples and splits.")] = 0,
 ) -> None:
@@ -63,13 +64,15 @@ def demo(
 def _sample(tasks: "Sequence[Task]", samples: int, seed: int, folder: Path | None) -> OutcomeTable:
     from langchain_selectllm.embedded import embedded_models, sample_outcomes
 
+    # A torch thread a member: tensors this small gain nothing from more, and lose much on a busy machine.
+    require("torch", extra="full", needed_by="The embedded pool").set_num_threads(1)
     models = embedded_models(seed=seed)
     _say(f"1. Sample {len(models)} embedded language models {samples} times each on {len(tasks)} held-out queries")
     start = time.perf_counter()
     with progress_bars() as on_progress:
         queries, replies = sample_outcomes(tasks, models, n=samples, progress=on_progress)
     seconds = time.perf_counter() - start
-    out.print(f"{len(replies):,} replies in {seconds:.0f} s, {len(replies) / seconds:,.0f} a second.", highlight=False)
+    out.print(f"{len(replies):,} replies in {seconds:.0f} s, loading the models included.", highlight=False)
     if folder:
         write_records(folder / "outcomes", queries, replies)
     table = OutcomeTable.from_records(queries, replies)

@@ -1,6 +1,8 @@
 """Outcomes of embedded models on generated tasks, sampled in batches."""
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from langchain_selectllm.embedded.chat_model import EmbeddedChatModel
@@ -22,20 +24,23 @@ def sample_outcomes(
         progress: Called as sampling goes on.
     """
     queries = [task.query(f"task-{i:05d}") for i, task in enumerate(tasks)]
-    replies: list[dict[str, Any]] = []
+    texts = [task.text for task in tasks]
     progress("sample members", 0.0)
-    for done, (name, model) in enumerate(models.items(), start=1):
-        sampled = model.sample([task.text for task in tasks], n)
-        replies += [
-            {
-                "query_id": query["query_id"],
-                "model": name,
-                "sample": i,
-                "response": message.text,
-                "usage": message.usage_metadata,
-            }
-            for query, messages in zip(queries, sampled, strict=True)
-            for i, message in enumerate(messages)
-        ]
-        progress("sample members", done / len(models))
+    # Members side by side: each has a random generator of its own, so that the replies do not depend on who is first.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sampling = [pool.submit(model.sample, texts, n) for model in models.values()]
+        for done, _ in enumerate(as_completed(sampling), start=1):
+            progress("sample members", done / len(sampling))
+    replies = [
+        {
+            "query_id": query["query_id"],
+            "model": name,
+            "sample": i,
+            "response": message.text,
+            "usage": message.usage_metadata,
+        }
+        for name, sampled in zip(models, sampling, strict=True)
+        for query, messages in zip(queries, sampled.result(), strict=True)
+        for i, message in enumerate(messages)
+    ]
     return queries, replies
