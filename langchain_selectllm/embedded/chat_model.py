@@ -1,13 +1,13 @@
 """A member of the embedded pool as a LangChain chat model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from typing_extensions import override
 
 from langchain_selectllm.decision import last_human_text
@@ -59,6 +59,34 @@ class EmbeddedChatModel(BaseChatModel):
         )
         return ChatResult(generations=[ChatGeneration(message=self._message(reply)) for reply in sampled[0]])
 
+    @override
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        growing = shared_sampler(self.folder).stream(last_human_text(messages), stop=stop or (), **self._settings(kwargs))
+        said = ""
+        for reply in growing:
+            # What may be the beginning of a stop mark must not be out before the mark is known to be none.
+            if not stop and reply.text != said:
+                yield _told(AIMessageChunk(content=reply.text[len(said) :]), run_manager)
+                said = reply.text
+            if reply.finished:
+                break
+        whole = self._message(reply)
+        yield _told(
+            AIMessageChunk(
+                content=whole.text[len(said) :],
+                response_metadata=whole.response_metadata,
+                usage_metadata=whole.usage_metadata,
+                chunk_position="last",
+            ),
+            run_manager,
+        )
+
     def _settings(self, overrides: dict[str, Any]) -> dict[str, Any]:
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
         return {name: overrides.get(name, value) for name, value in own.items()}
@@ -81,3 +109,11 @@ class EmbeddedChatModel(BaseChatModel):
     @property
     def _identifying_params(self) -> dict[str, Any]:
         return {"model": self.model, "folder": str(self.folder), **self._settings({})}
+
+
+def _told(message: AIMessageChunk, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
+    """The chunk, after the callbacks have heard of it."""
+    chunk = ChatGenerationChunk(message=message)
+    if run_manager is not None:
+        run_manager.on_llm_new_token(message.text, chunk=chunk)
+    return chunk

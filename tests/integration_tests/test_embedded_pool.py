@@ -94,6 +94,19 @@ def test_several_replies_come_from_one_call():
     assert len(result.generations[0]) == 3
 
 
+def test_a_streamed_reply_is_the_same_reply_in_pieces():
+    model = load_embedded("arithmetic", seed=5)
+    chunks = list(model.stream("What is 17 + 25?"))
+    assert len([chunk for chunk in chunks if chunk.text]) > 5
+    whole = sum(chunks[1:], chunks[0])
+    asked = model.invoke("What is 17 + 25?")
+    assert whole.text == asked.text
+    assert whole.usage_metadata == asked.usage_metadata
+    stopped = model.invoke("What is 17 + 25?", stop=["swer"])
+    assert "".join(chunk.text for chunk in model.stream("What is 17 + 25?", stop=["swer"])) == stopped.text
+    assert stopped.text.endswith("The an")
+
+
 def test_stop_and_the_token_limit_end_a_reply():
     model = load_embedded("arithmetic", temperature=0)
     assert model.invoke("What is 17 + 25?", stop=["The answer"]).text.strip().endswith("7+5=12.")
