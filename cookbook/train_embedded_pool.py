@@ -1,7 +1,10 @@
 """Train the embedded pool from scratch: five tiny causal language models with five different diets.
 
 Usage: python cookbook/train_embedded_pool.py [MEMBER ...]   trains the named members, all five when none is named
-       python cookbook/train_embedded_pool.py --card         measures every member on held-out tasks and writes the card
+       python cookbook/train_embedded_pool.py --card         trains nothing, measures the members on held-out tasks
+
+Minutes a member on one core; run two at a time on two. Every run ends with the card, once all five are there. The same seed
+on the same machine gives the same weights; another CPU or another release of torch gives slightly different ones.
 """
 
 import argparse
