@@ -25,7 +25,8 @@ _POLICIES = (
     *("weighted_max_conf:2", "weighted_max_conf:3"),
 )
 _TEST_SHARE = 0.4
-_LIVE_TASKS = 4
+_LIVE = ("addition", "comparison", "units", "spelling")
+"""Categories that are answered live, one prompt each."""
 
 
 def demo(
@@ -43,8 +44,10 @@ def demo(
     start = time.perf_counter()
 
     from langchain_selectllm.embedded import generate_tasks
+    from langchain_selectllm.embedded.kinds import CATEGORIES
 
-    tasks = generate_tasks(n_queries + _LIVE_TASKS, seed=seed)
+    # Categories come in turn: the tasks behind the recorded ones hold one of each.
+    tasks = generate_tasks(n_queries + len(CATEGORIES), seed=seed)
     training, test = _sample(tasks[:n_queries], samples, seed, folder).split(_TEST_SHARE, seed=seed)
     _say(f"2. Label {len(training)} queries by the majority of each member's samples, and learn from them")
     with progress_bars() as on_progress:
@@ -56,7 +59,7 @@ def demo(
     _say(f"3. Replay every system on the other {len(test)} queries")
     show.print_report(_evaluate(classifier, test, seed))
     _say("4. Answer new prompts live through SelectLLMRouter")
-    _answer_live(classifier, tasks[n_queries:], seed)
+    _answer_live(classifier, [task for task in tasks[n_queries:] if task.category in _LIVE], seed)
     again = f'selectllm ask {router} "What is 17 + 25?"' if router else "selectllm demo --out FOLDER keeps outcomes and router"
     out.print(f"\nDone in {time.perf_counter() - start:.0f} s. Next: {again}", highlight=False, soft_wrap=True)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from langchain_selectllm._optional import require
+from langchain_selectllm.embedded.shutdown import GATE
 from langchain_selectllm.exceptions import EmbeddedModelError
 
 MAX_PROMPT_TOKENS = 448
@@ -80,7 +81,7 @@ class Sampler:
         order = sorted(range(len(texts)), key=lambda i: len(prompts[i]))
         for rows in _chunks(order, max(_ROWS // n, 1)):
             drawn: list[list[int]] = [[] for _ in range(len(rows) * n)]
-            for alive, tokens in self._steps([prompts[i] for i in rows], n, temperature, max_tokens, generator):
+            for alive, tokens in _guarded(self._steps([prompts[i] for i in rows], n, temperature, max_tokens, generator)):
                 for row, token in zip(alive, tokens, strict=True):
                     drawn[row].append(token)
             for position, i in enumerate(rows):
@@ -104,7 +105,7 @@ class Sampler:
         """
         prompts = self._checked([text], n=1, temperature=temperature, max_tokens=max_tokens)
         reply: list[int] = []
-        for _, tokens in self._steps(prompts, 1, temperature, max_tokens, self._generator(seed)):
+        for _, tokens in _guarded(self._steps(prompts, 1, temperature, max_tokens, self._generator(seed))):
             reply += tokens
             yield self._sampled(reply, len(prompts[0]), stop)
 
@@ -176,13 +177,23 @@ _LOADING = threading.Lock()
 
 def shared_sampler(folder: Path) -> Sampler:
     """The sampler of a folder, loaded once a process however many chat models use it."""
-    with _LOADING:
+    with _LOADING, GATE:
         return _load(folder)
 
 
 @cache
 def _load(folder: Path) -> Sampler:
     return Sampler.load(folder)
+
+
+def _guarded(steps: Iterator[tuple[list[int], list[int]]]) -> Iterator[tuple[list[int], list[int]]]:
+    """The steps, each of which is over before the interpreter ends."""
+    while True:
+        with GATE:
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
 
 
 def _next_token(torch: Any, logits: Any, temperature: float, generator: Any) -> Any:

@@ -1,6 +1,8 @@
 """The embedded pool as it is installed: real weights, really sampled."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -148,6 +150,20 @@ def test_the_router_answers_numbers_and_words_live(router):
 async def test_the_router_answers_live_and_async(router):
     replies = await router.abatch(["What is 21 + 34?", "How many minutes are 3 hours?"])
     assert [reply.response_metadata["selectllm"]["answer"] for reply in replies] == ["55", "180"]
+
+
+def test_a_process_ends_cleanly_while_given_up_calls_still_run():
+    script = (
+        "import threading, time\n"
+        "from langchain_selectllm import load_embedded\n"
+        "model = load_embedded('generalist', max_tokens=400)\n"
+        "model.invoke('What is 1 + 1?')\n"
+        "for _ in range(4):\n"
+        "    threading.Thread(target=model.sample, args=(['Sort the letters of x.'], 400), daemon=True).start()\n"
+        "time.sleep(0.3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.fixture
