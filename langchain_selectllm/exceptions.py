@@ -11,6 +11,7 @@ SelectLLMError
 │   ├── ArtefactMissingError           a file of it is not there
 │   ├── ArtefactFormatError            it is not ours, or is newer than this release
 │   └── ArtefactCorruptError           its content does not match its own checksums or shapes
+├── EmbeddedModelError (ValueError)    an embedded model is unknown, or is asked for what it cannot do
 ├── LeakageError (ValueError)          evaluation was asked to use training queries
 ├── ToolSupportError (NotImplementedError)  no member can call tools
 ├── DeadlineError (TimeoutError)       a member did not reply in time
@@ -65,6 +66,10 @@ class ArtefactFormatError(ArtefactError):
 
 class ArtefactCorruptError(ArtefactError):
     """The folder's content does not match its own checksums or shapes."""
+
+
+class EmbeddedModelError(SelectLLMError, ValueError):
+    """An embedded model is unknown, or is asked for what it cannot do."""
 
 
 class LeakageError(SelectLLMError, ValueError):
