@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from markers import write_section
 from numpy.typing import NDArray
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier
@@ -29,7 +30,6 @@ TEST_SHARE = 0.3
 SIZES = (2, 3, 4, 5)
 BY_COST = "selectllm, cost of single best"
 BY_TASK = "best member of each category"
-MARKERS = ("<!-- results -->", "<!-- /results -->")
 
 
 @dataclass(frozen=True)
@@ -242,8 +242,11 @@ def _remarks(trials: Trials, *, by_task: bool) -> list[str]:
     parts = [f"Classifier: macro AUROC {np.mean(aurocs):.3f}, ECE {np.mean(eces):.3f}."]
     last = [name for name in trials.names if name.startswith("selectllm:")][-1]
     single, oracle = (trials.mean(name, "worth") for name in ("single_best", "oracle"))
-    closed = (trials.mean(last, "worth") - single) / (oracle - single)
-    parts.append(f"`{last}` closes {100 * closed:.0f} % of the gap from single best to oracle.")
+    gain = trials.mean(last, "worth") - single
+    if gain < 0:
+        parts.append(f"`{last}` is BELOW single best, by {-100 * gain:.1f} points.")
+    else:
+        parts.append(f"`{last}` closes {100 * gain / (oracle - single):.0f} % of the gap from single best to oracle.")
     if by_task:
         words = _words(trials.difference("selectllm:1", BY_TASK, weights="categories"))
         parts.append(f"`selectllm:1` against the {BY_TASK}, mean over tasks: {words}.")
@@ -276,19 +279,11 @@ def explain(seeds: int) -> str:
         "member is right. `single_best`: the member with the best training accuracy. `all_members`: everybody, majority vote. "
         "`fixed_best:S`: the one set of S members with the best training vote accuracy, ballots weighted by base rates, "
         "found by exhaustive search. `weighted_max_conf:S`: the paper's policy. `selectllm:S`: this package's recommended "
-        "policy, at most S calls in the mean (the column says how many it made). Differences are paired, to `fixed_best:S` "
-        "of the same S; intervals are 95 % bootstrap intervals over queries pooled over the seeds, a query being one unit "
-        "however often it was tested. They hold for these queries and trainings, not for other kinds of queries."
+        "policy, tuned on the 70 % for at most S calls in the mean; the column says how many it made. Differences are paired, "
+        "to `fixed_best:S` of the same S; intervals are 95 % bootstrap intervals over queries pooled over the seeds, a query "
+        "being one unit however often it was tested. *Better* and *WORSE* mean that 0 lies outside the interval. The figures "
+        "hold for these queries and pools, not for other ones."
     )
-
-
-def write(target: Path, text: str) -> None:
-    """Put the text between the markers of the file."""
-    before, start, rest = target.read_text(encoding="utf-8").partition(MARKERS[0])
-    _, end, after = rest.partition(MARKERS[1])
-    if not (start and end):
-        sys.exit(f"{target} has no {MARKERS[0]} … {MARKERS[1]}. Add the two markers; nothing was written.")
-    target.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -301,7 +296,7 @@ def main() -> None:
     text = "\n\n".join([*sections, explain(given.seeds)])
     print(text)
     if given.write is not None:
-        write(given.write, text)
+        write_section(given.write, "results", text)
 
 
 if __name__ == "__main__":
