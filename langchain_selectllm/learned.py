@@ -16,6 +16,7 @@ from langchain_selectllm.metrics import classifier_metrics
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.pool import Pool, learn_pool
 from langchain_selectllm.recorded import RecordedVotes
+from langchain_selectllm.topics import Topics, topic_indicators, topic_softmax
 from langchain_selectllm.tuning import single_points, tune
 from langchain_selectllm.vote_training import why_no_vote
 
@@ -57,6 +58,7 @@ class Learned:
 
     encoder: Encoder
     heads: LinearHeads
+    topics: Topics
     calibration: StackedCalibration
     pool: Pool
     summary: TrainingSummary
@@ -67,7 +69,9 @@ class Learned:
         """Calibrated P(correct), (n, K); base rates for a blank text."""
         if not texts:
             return np.empty((0, len(self.pool.members)))
-        probabilities = self.calibration.probabilities(self.heads.logits(self.encoder.encode(texts)))
+        features = self.encoder.encode(texts)
+        topics = self.topics.probabilities(features)
+        probabilities = self.calibration.probabilities(self.heads.logits(features), topics)
         probabilities[[not text.strip() for text in texts]] = self.pool.base_rates
         return probabilities
 
@@ -91,27 +95,34 @@ def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: 
     encoder.fit(outcomes.texts, outcomes.scores, folds == 0)
     features = encoder.encode(outcomes.texts)
     progress("encode", 1.0)
+    names, indicators = ((), np.zeros((len(outcomes), 0))) if encoder.supervised else topic_indicators(outcomes.categories)
     if encoder.supervised:
+        # Its features are logits already, and of the held-out fold alone they are out of sample.
         heads = LinearHeads.identity(len(outcomes.members))
         logits = np.where((folds == 0)[:, None], heads.logits(features), np.nan)
     else:
-        heads, logits = cross_fit(features, outcomes.scores, folds, c=encoder.head_c, seed=seed, progress=progress)
+        targets = np.hstack([outcomes.scores, indicators])
+        heads, logits = cross_fit(features, targets, folds, c=encoder.head_c, seed=seed, progress=progress)
+    n_members = len(outcomes.members)
+    heads, topics = heads.take(slice(n_members)), Topics(names, heads.take(slice(n_members, None)))
+    logits, told = logits[:, :n_members], topic_softmax(logits[:, n_members:])
     unseen = np.asarray(~np.isnan(logits).any(axis=1))
-    calibration = StackedCalibration.fit(logits[unseen], outcomes.scores[unseen], seed=seed)
+    calibration = StackedCalibration.fit(logits[unseen], told[unseen], outcomes.scores[unseen], seed=seed)
+    held_out = calibration.probabilities(logits, told)
     pool, search = _search_pool(outcomes, progress)
-    pool, vote = _learn_vote(outcomes, calibration.probabilities(logits), unseen, pool, seed=seed, progress=progress)
+    pool, vote = _learn_vote(outcomes, held_out, unseen, pool, seed=seed, progress=progress)
     complete = outcomes.scores[outcomes.observed.all(axis=1)]
     summary = TrainingSummary(
         n_queries=len(outcomes),
         outcomes={name: int(outcomes.observed[:, k].sum()) for k, name in enumerate(outcomes.members)},
         oracle=float(complete.max(axis=1).mean()) if len(complete) else float("nan"),
-        metrics=classifier_metrics(calibration.probabilities(logits[unseen]), outcomes.labels[unseen], pool.base_rates),
+        metrics=classifier_metrics(held_out[unseen], outcomes.labels[unseen], pool.base_rates),
         fixed_set_search=search,
         vote=vote,
         answer=outcomes.answer,
         answer_type=outcomes.answer or Counter(kind or "text" for kind in outcomes.answer_types).most_common(1)[0][0],
     )
-    return Learned(encoder, heads, calibration, pool, summary, frozenset(outcomes.query_digests))
+    return Learned(encoder, heads, topics, calibration, pool, summary, frozenset(outcomes.query_digests))
 
 
 def with_member(learned: Learned, name: str, outcomes: OutcomeTable, *, validation: float, seed: int) -> Learned:
@@ -134,7 +145,9 @@ def with_member(learned: Learned, name: str, outcomes: OutcomeTable, *, validati
     return replace(
         learned,
         heads=learned.heads.with_member(head),
-        calibration=learned.calibration.with_member(logits, alone.scores[:, 0], seed=seed),
+        calibration=learned.calibration.with_member(
+            logits, learned.topics.probabilities(features), alone.scores[:, 0], seed=seed
+        ),
         pool=_grown_pool(learned.pool, name, outcomes),
         summary=replace(learned.summary, outcomes={**learned.summary.outcomes, name: len(alone)}),
         trained_on=learned.trained_on | frozenset(alone.query_digests),

@@ -134,8 +134,8 @@ def test_calibration_is_identity_on_heads_it_never_saw_change():
     heads = LinearHeads.identity(2)
     logits = heads.logits(np.array([[0.5, -1.0]], dtype=np.float32))
     assert logits.tolist() == [[0.5, -1.0]]
-    calibration = StackedCalibration(np.eye(2), np.zeros(2))
-    np.testing.assert_allclose(calibration.probabilities(logits), 1 / (1 + np.exp(-logits)))
+    calibration = StackedCalibration(np.eye(2), np.zeros((0, 2)), np.zeros(2))
+    np.testing.assert_allclose(calibration.probabilities(logits, np.zeros((1, 0))), 1 / (1 + np.exp(-logits)))
 
 
 def test_metrics_by_hand():
