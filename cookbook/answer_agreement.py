@@ -24,9 +24,10 @@ _SEVERAL = re.compile(
     r"\s?(?:,|/|&|,?\s?\b(?:and|or)\b)\s*(?:also\s|option\s)?[(\[*]*[A-J]\b"
 )
 _WORD = re.compile(r"answer is \(?[A-J][a-z]")
+_ENDED = re.compile(r"[.!?:)\]}$*\"”']\s*$")
 OTHER = "other"
 CLASSES = {
-    "ours": ("letter in other words", "option text, no letter"),
+    "ours": ("letter in other words", "option text", "option text in a reply that was cut off"),
     "both": ("first and last statement differ", OTHER),
     "source": (
         "nothing stated, source filled in a guess",
@@ -90,7 +91,8 @@ def class_of(reading: Reading, guessing: set[str]) -> str:
     stated = _STATED.findall(reading.reply)
     alone = ChoiceExtractor().extract(reading.reply)
     if reading.kind == "ours":
-        return CLASSES["ours"][alone != reading.ours]
+        # An extractor that is not shown the query knows no option texts.
+        return CLASSES["ours"][0 if alone == reading.ours else 1 if _ENDED.search(reading.reply) else 2]
     if reading.kind == "both":
         differ = len(set(stated)) > 1 and stated[-1] == reading.ours and reading.source in stated
         return CLASSES["both"][not differ]
