@@ -24,10 +24,16 @@ _SEVERAL = re.compile(
     r"\s?(?:,|/|&|,?\s?\b(?:and|or)\b)\s*(?:also\s|option\s)?[(\[*]*[A-J]\b"
 )
 _WORD = re.compile(r"answer is \(?[A-J][a-z]")
+_LISTED = re.compile(r"\b(?:choices?|options?):\s*\(?A\b")
 _ENDED = re.compile(r"[.!?:)\]}$*\"”']\s*$")
 OTHER = "other"
 CLASSES = {
-    "ours": ("letter in other words", "option text", "option text in a reply that was cut off"),
+    "ours": (
+        "letter in other words",
+        "first of a list of options",
+        "option text",
+        "option text in a reply that was cut off",
+    ),
     "both": ("first and last statement differ", OTHER),
     "source": (
         "nothing stated, source filled in a guess",
@@ -92,7 +98,9 @@ def class_of(reading: Reading, guessing: set[str]) -> str:
     alone = ChoiceExtractor().extract(reading.reply)
     if reading.kind == "ours":
         # An extractor that is not shown the query knows no option texts.
-        return CLASSES["ours"][0 if alone == reading.ours else 1 if _ENDED.search(reading.reply) else 2]
+        if alone != reading.ours:
+            return CLASSES["ours"][2 if _ENDED.search(reading.reply) else 3]
+        return CLASSES["ours"][bool(_LISTED.search(reading.reply)) and alone == "A"]
     if reading.kind == "both":
         differ = len(set(stated)) > 1 and stated[-1] == reading.ours and reading.source in stated
         return CLASSES["both"][not differ]
