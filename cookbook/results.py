@@ -242,11 +242,9 @@ def _remarks(trials: Trials, *, by_task: bool) -> list[str]:
     parts = [f"Classifier: macro AUROC {np.mean(aurocs):.3f}, ECE {np.mean(eces):.3f}."]
     last = [name for name in trials.names if name.startswith("selectllm:")][-1]
     single, oracle = (trials.mean(name, "worth") for name in ("single_best", "oracle"))
-    gain = trials.mean(last, "worth") - single
-    if gain < 0:
-        parts.append(f"`{last}` is BELOW single best, by {-100 * gain:.1f} points.")
-    else:
-        parts.append(f"`{last}` closes {100 * gain / (oracle - single):.0f} % of the gap from single best to oracle.")
+    closed = (trials.mean(last, "worth") - single) / (oracle - single)
+    words = _words(trials.difference(last, "single_best"))
+    parts.append(f"`{last}` against single best: {words}; {100 * closed:.0f} % of the gap to the oracle closed.")
     if by_task:
         words = _words(trials.difference("selectllm:1", BY_TASK, weights="categories"))
         parts.append(f"`selectllm:1` against the {BY_TASK}, mean over tasks: {words}.")
@@ -273,7 +271,7 @@ def _selective(replay: Replay) -> tuple[float, float] | None:
 def explain(seeds: int) -> str:
     """How the figures came about."""
     return (
-        f"Written by `cookbook/results.py`. Queries are split 70/30 by id, with seeds 0 to {seeds - 1}; everything (encoder, "
+        f"Written by `cookbook/results.py`, which names the members. Queries are split 70/30 by id, with seeds 0 to {seeds - 1}; everything (encoder, "
         "heads, calibration, vote, fixed sets, operating points) is fitted on the 70 %, figures are means over the seeds on "
         "the 30 %. Accuracy in per cent, one ballot a member, lexical encoder, default settings. `oracle`: right when any "
         "member is right. `single_best`: the member with the best training accuracy. `all_members`: everybody, majority vote. "
