@@ -271,16 +271,17 @@ def _selective(replay: Replay) -> tuple[float, float] | None:
 def explain(seeds: int) -> str:
     """How the figures came about."""
     return (
-        f"Written by `cookbook/results.py`, which names the members. Queries are split 70/30 by id, with seeds 0 to {seeds - 1}; everything (encoder, "
-        "heads, calibration, vote, fixed sets, operating points) is fitted on the 70 %, figures are means over the seeds on "
-        "the 30 %. Accuracy in per cent, one ballot a member, lexical encoder, default settings. `oracle`: right when any "
-        "member is right. `single_best`: the member with the best training accuracy. `all_members`: everybody, majority vote. "
-        "`fixed_best:S`: the one set of S members with the best training vote accuracy, ballots weighted by base rates, "
-        "found by exhaustive search. `weighted_max_conf:S`: the paper's policy. `selectllm:S`: this package's recommended "
-        "policy, tuned on the 70 % for at most S calls in the mean; the column says how many it made. Differences are paired, "
-        "to `fixed_best:S` of the same S; intervals are 95 % bootstrap intervals over queries pooled over the seeds, a query "
-        "being one unit however often it was tested. *Better* and *WORSE* mean that 0 lies outside the interval. The figures "
-        "hold for these queries and pools, not for other ones."
+        f"Written by `cookbook/results.py`, which names the members. Queries are split 70/30 by id, with seeds 0 to {seeds "
+        "- 1}; everything (encoder, heads, calibration, vote, fixed sets, operating points) is fitted on the 70 %, "
+        "figures are means over the seeds on the 30 %. Accuracy in per cent, one ballot a member, lexical encoder, "
+        "default settings. `oracle`: right when any member is right. `single_best`: the member with the best training "
+        "accuracy. `all_members`: everybody, majority vote. `fixed_best:S`: the one set of S members with the best "
+        "training vote accuracy, ballots weighted by base rates, found by exhaustive search. `weighted_max_conf:S`: the "
+        "paper's policy. `selectllm:S`: this package's recommended policy, tuned on the 70 % for at most S calls in the "
+        "mean; the column says how many it made. Differences are paired, to `fixed_best:S` of the same S; intervals are "
+        "95 % bootstrap intervals over queries pooled over the seeds, a query being one unit however often it was tested. "
+        "*Better* and *WORSE* mean that 0 lies outside the interval. The figures hold for these queries and pools, not "
+        "for other ones."
     )
 
 
