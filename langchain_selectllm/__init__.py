@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_selectllm.chat_model import ChatSelectLLM
     from langchain_selectllm.classifier import SelectLLMClassifier
     from langchain_selectllm.evaluation import Report, evaluate
     from langchain_selectllm.exceptions import SelectLLMError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from langchain_selectllm.voting import LogOddsVote, MajorityVote, WeightedVote
 
 __all__ = [
+    "ChatSelectLLM",
     "LabelledMaxConf",
     "LogOddsVote",
     "MajorityVote",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ChatSelectLLM": "chat_model",
     "LabelledMaxConf": "policies",
     "LogOddsVote": "voting",
     "MajorityVote": "voting",

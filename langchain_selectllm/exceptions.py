@@ -12,6 +12,7 @@ SelectLLMError
 │   ├── ArtefactFormatError            it is not ours, or is newer than this release
 │   └── ArtefactCorruptError           its content does not match its own checksums or shapes
 ├── LeakageError (ValueError)          evaluation was asked to use training queries
+├── ToolSupportError (NotImplementedError)  no member can call tools
 ├── DeadlineError (TimeoutError)       a member did not reply in time
 ├── MissingDependencyError (ImportError)  an optional package is not installed
 └── FanOutError (ExceptionGroup)       every selected member failed; each cause is in `.exceptions`
@@ -67,6 +68,10 @@ class ArtefactCorruptError(ArtefactError):
 
 class LeakageError(SelectLLMError, ValueError):
     """Evaluation was asked to use queries the classifier was trained on."""
+
+
+class ToolSupportError(SelectLLMError, NotImplementedError):
+    """No member can call tools."""
 
 
 class DeadlineError(SelectLLMError, TimeoutError):

@@ -134,7 +134,7 @@ def run(plan: CallPlan, call: Callable[[int], AIMessage], limits: Limits, gate: 
         except queue.Empty:
             for late in _late(started_at, limits.deadline_s):
                 del started_at[late]
-                plan.finish(late, _deadline_error(limits), limits.deadline_s or 0.0)
+                plan.finish(late, deadline_error(limits.deadline_s or 0.0), limits.deadline_s or 0.0)
             continue
         if outcome is None:
             started_at[member] = time.perf_counter()
@@ -167,7 +167,7 @@ async def arun(
                     return await call(member), time.perf_counter() - start
             except Exception as error:  # noqa: BLE001 - one member's failure is a result like any other
                 late = isinstance(error, TimeoutError) and timer.expired()
-                return _deadline_error(limits) if late else error, time.perf_counter() - start
+                return deadline_error(limits.deadline_s or 0.0) if late else error, time.perf_counter() - start
 
     try:
         while not plan.done:
@@ -197,5 +197,6 @@ def _late(started_at: Mapping[int, float], deadline_s: float | None) -> list[int
     return [k for k, start in sorted(started_at.items()) if deadline_s is not None and now - start >= deadline_s]
 
 
-def _deadline_error(limits: Limits) -> DeadlineError:
-    return DeadlineError(f"No reply within deadline_s={limits.deadline_s:g}. Raise it, or leave slow members out.")
+def deadline_error(deadline_s: float) -> DeadlineError:
+    """The error of a member that passed its deadline."""
+    return DeadlineError(f"No reply within deadline_s={deadline_s:g}. Raise it, or leave slow members out.")

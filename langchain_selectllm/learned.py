@@ -1,8 +1,10 @@
 """What training leaves behind, and how it is trained."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,26 @@ class Learned:
     summary: TrainingSummary
     trained_on: frozenset[int]
     """Digests of the training query ids."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal digest of what was learned; two classifiers that differ anywhere have different ones."""
+        pool, topics, calibration = self.pool, self.topics.heads, self.calibration
+        words = (self.encoder.kind, self.encoder.name, pool.members, pool.fixed_sets, pool.adaptive_points, pool.guarded_points)
+        digest = hashlib.sha256(repr(words).encode())
+        parts = [
+            self.heads.weights,
+            self.heads.bias,
+            topics.weights,
+            topics.bias,
+            calibration.weights,
+            calibration.topic_weights,
+        ]
+        parts += [calibration.bias, pool.base_rates, pool.costs, pool.latencies]
+        parts += [] if pool.vote is None else list(pool.vote.arrays().values())
+        for array in parts:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Calibrated P(correct), (n, K); base rates for a blank text."""

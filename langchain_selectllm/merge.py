@@ -66,6 +66,21 @@ class Ballot:
             lengths=[len(replies[k].text) for k in sorted(replies)],
         )
 
+    def elected(self, message: AIMessage, counted: Tally) -> AIMessage:
+        """The message that is returned, from the winning member's own."""
+        del counted
+        return message
+
+    def told(self, counted: Tally) -> dict[str, Any]:
+        """What the metadata says about the vote."""
+        return {
+            "answer": counted.answer,
+            "answers": counted.answers,
+            "support": counted.support,
+            "confidence": counted.confidence,
+            "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by},
+        }
+
     def _read(self, replies: Mapping[int, AIMessage]) -> list[str | None]:
         for k in replies.keys() - self._answers.keys():
             self._answers[k] = self._parser.extract(replies[k], self._decision.text)
@@ -96,11 +111,12 @@ def merge(decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelReg
     counted = ballot.count(plan.replies)
     stand_in = max(plan.replies, key=lambda k: (decision.vote_probabilities[k], -k))
     winner = stand_in if counted.winner is None else names.index(counted.winner)
-    message = plan.replies[winner]
+    message = ballot.elected(plan.replies[winner], counted)
     usage = _summed_usage(plan.replies)
     told = {
         **_decision_metadata(decision, policy),
-        **_vote_metadata(counted, names[winner]),
+        **ballot.told(counted),
+        "winner": names[winner],
         **_call_metadata(decision, plan, registry),
         "usage": dict(usage) if usage else None,
     }
@@ -112,17 +128,7 @@ def _decision_metadata(decision: Decision, policy: str) -> dict[str, Any]:
     return {
         "probabilities": dict(zip(decision.members, decision.probabilities.tolist(), strict=True)),
         "selection": {"members": list(decision.selected_members), "policy": policy, "reason": decision.reason},
-    }
-
-
-def _vote_metadata(counted: Tally, winner: str) -> dict[str, Any]:
-    return {
-        "answer": counted.answer,
-        "winner": winner,
-        "answers": counted.answers,
-        "support": counted.support,
-        "confidence": counted.confidence,
-        "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by},
+        "left_out": dict(decision.left_out),
     }
 
 

@@ -111,6 +111,7 @@ def _maximise(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights of the largest penalised likelihood of a conditional logit with the alternative "none"."""
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     n, split = len(none), features.shape[1]
     scale, none_scale = features.std(axis=0) + 1e-6, np.abs(none).mean(axis=0) + 1e-6
@@ -132,7 +133,9 @@ def _maximise(
         return -likelihood / n + _PENALTY * float(weights @ weights) / 2, gradient / n + _PENALTY * weights
 
     start = np.zeros(split + none.shape[1])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    # The solver's many small products are slower in several threads than in one, much slower on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
     return found[:split] / scale, found[split:] / none_scale
 
 
