@@ -271,8 +271,8 @@ def _selective(replay: Replay) -> tuple[float, float] | None:
 def explain(seeds: int) -> str:
     """How the figures came about."""
     return (
-        f"Written by `cookbook/results.py`, which names the members. Queries are split 70/30 by id, with seeds 0 to {seeds "
-        "- 1}; everything (encoder, heads, calibration, vote, fixed sets, operating points) is fitted on the 70 %, "
+        "Written by `cookbook/results.py`, which names the members. Queries are split 70/30 by id, with seeds 0 to "
+        f"{seeds - 1}; everything (encoder, heads, calibration, vote, fixed sets, operating points) is fitted on the 70 %, "
         "figures are means over the seeds on the 30 %. Accuracy in per cent, one ballot a member, lexical encoder, "
         "default settings. `oracle`: right when any member is right. `single_best`: the member with the best training "
         "accuracy. `all_members`: everybody, majority vote. `fixed_best:S`: the one set of S members with the best "
