@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections import deque
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,12 @@ def run_console(block, monkeypatch):
             assert not stop.value.code, f"{line} ended in exit code {stop.value.code}"
 
 
+# LlamaIndex's workflows look at every attribute of an agent, pydantic's deprecated ones included.
+@pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20", "ignore::pydantic.PydanticDeprecatedSince211")
 @pytest.mark.parametrize("page", [page for page in PAGES if BLOCK.search(page.read_text())], ids=named)
 def test_blocks_run_in_order(page, tmp_path, monkeypatch):
+    if "from llama_index" in page.read_text() and find_spec("llama_index") is None:
+        pytest.skip("llama-index-core is not installed")
     monkeypatch.chdir(tmp_path)
     text = page.read_text()
     names = {"__name__": "__docs__"}
