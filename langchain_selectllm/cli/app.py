@@ -59,7 +59,7 @@ def train(
     router: Annotated[Path, typer.Option("--out", help="Folder to save the router in.")],
     members: Annotated[str | None, typer.Option(help="Comma-separated models; all of them when left out.")] = None,
     encoder: Annotated[
-        str, typer.Option(help="lexical, a sentence-transformers model id or folder, or fine-tune:MODEL.")
+        str, typer.Option(help="lexical, a sentence-transformers model id or folder, fine-tune:MODEL or hidden:MODEL.")
     ] = "lexical",
     validation: Annotated[float, typer.Option(help="Share of the queries held out of each fit.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Seed of folds and solvers.")] = 0,

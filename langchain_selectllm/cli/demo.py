@@ -9,7 +9,7 @@ import typer
 from langchain_selectllm._optional import require
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
-from langchain_selectllm.cli.console import out, progress_bars
+from langchain_selectllm.cli.console import out, print_json, progress_bars
 from langchain_selectllm.outcomes import OutcomeTable, write_records
 from langchain_selectllm.outcomes.folders import check_new_folder
 
@@ -23,6 +23,7 @@ _POLICIES = (
     *("random:1", "random:3", "prior_only:3"),
     *("max_conf:1", "max_conf:3", "labelled_max_conf:3"),
     *("weighted_max_conf:2", "weighted_max_conf:3"),
+    *("selectllm:2", "selectllm:3"),
 )
 _TEST_SHARE = 0.4
 _LIVE = ("addition", "comparison", "units", "spelling")
@@ -37,11 +38,13 @@ def demo(
     n_queries: Annotated[int, typer.Option("--queries", min=60, help="Generated queries.")] = 440,
     samples: Annotated[int, typer.Option(min=1, help="Samples of each member on each query.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of queries, samples and splits.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON for other programs.")] = False,
 ) -> None:
     """Sample five small language models live, learn who answers what, compare all systems, and answer a few prompts."""
     if folder is not None:
         check_new_folder(folder)
     start = time.perf_counter()
+    out.quiet = as_json
 
     from langchain_selectllm.embedded import generate_tasks
     from langchain_selectllm.embedded.kinds import CATEGORIES
@@ -57,10 +60,15 @@ def demo(
         classifier.save_pretrained(router)
     show.print_trained(classifier, router)
     _say(f"3. Replay every system on the other {len(test)} queries")
-    show.print_report(_evaluate(classifier, test, seed))
+    report = _evaluate(classifier, test, seed)
+    show.print_report(report)
     _say("4. Answer new prompts live through SelectLLMRouter")
     _answer_live(classifier, [task for task in tasks[n_queries:] if task.category in _LIVE], seed)
     again = f'selectllm ask {router} "What is 17 + 25?"' if router else "selectllm demo --out FOLDER keeps outcomes and router"
+    if as_json:
+        out.quiet = False
+        print_json(report.to_dict())
+        return
     out.print(f"\nDone in {time.perf_counter() - start:.0f} s. Next: {again}", highlight=False, soft_wrap=True)
 
 
@@ -98,6 +106,7 @@ def _answer_live(classifier: SelectLLMClassifier, tasks: "Sequence[Task]", seed:
     router = SelectLLMRouter(
         classifier=classifier,
         models=embedded_models(classifier.members, seed=seed),
+        policy="selectllm:3",
         parser=VotingOutputParser(answer=read_answer),
     )
     for task in tasks:

@@ -85,7 +85,7 @@ def print_decision(decision: Decision, policy: str) -> None:
 def print_reply(message: AIMessage) -> None:
     """Who was asked, what each of them answered, and which answer won; from the metadata of a router's message."""
     told: dict[str, Any] = message.response_metadata["selectllm"]
-    called = told["selection"]["members"] + told["topped_up"]
+    called = {name.partition("#")[0] for name in told["answers"]} | set(told["failures"]) | set(told["cancelled"])
     table = Table(title=f"{told['selection']['policy']}: {told['selection']['reason']}")
     table.add_column("member")
     table.add_column("P(correct)", justify="right")
@@ -97,7 +97,10 @@ def print_reply(message: AIMessage) -> None:
     if told["answer"] is None:
         out.print("No reply had a readable answer; this is the most probable member's.", highlight=False)
     else:
-        out.print(f"Voted answer: {told['answer']} (decided by {told['vote']['decided_by']})", highlight=False, markup=False)
+        sure = "" if told["confidence"] is None else f", confidence {told['confidence']:.2f}"
+        out.print(
+            f"Voted answer: {told['answer']} (decided by {told['vote']['decided_by']}{sure})", highlight=False, markup=False
+        )
 
 
 def print_card(folder: Path, card: str) -> None:
