@@ -11,6 +11,8 @@ SelectLLMError
 │   ├── ArtefactMissingError           a file of it is not there
 │   ├── ArtefactFormatError            it is not ours, or is newer than this release
 │   └── ArtefactCorruptError           its content does not match its own checksums or shapes
+├── PoolFileError (ValueError)         a pool file is malformed, or a provider refuses its settings
+├── StoreError (RuntimeError)          a store of outcomes cannot be opened, is in use, or does not hold what is asked for
 ├── LeakageError (ValueError)          evaluation was asked to use training queries
 ├── DeadlineError (TimeoutError)       a member did not reply in time
 ├── MissingDependencyError (ImportError)  an optional package is not installed
@@ -63,6 +65,14 @@ class ArtefactFormatError(ArtefactError):
 
 class ArtefactCorruptError(ArtefactError):
     """The folder's content does not match its own checksums or shapes."""
+
+
+class PoolFileError(SelectLLMError, ValueError):
+    """A pool file is malformed, or a provider refuses its settings."""
+
+
+class StoreError(SelectLLMError, RuntimeError):
+    """A store of outcomes cannot be opened, is in use, or does not hold what is asked for."""
 
 
 class LeakageError(SelectLLMError, ValueError):
