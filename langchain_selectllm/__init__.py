@@ -4,7 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_selectllm.agreement import label_from_agreement
     from langchain_selectllm.classifier import SelectLLMClassifier
+    from langchain_selectllm.collection.collect import acollect_outcomes, collect_outcomes
+    from langchain_selectllm.collection.export import export_outcomes
+    from langchain_selectllm.collection.grading import grade_outcomes
     from langchain_selectllm.evaluation import Report, evaluate
     from langchain_selectllm.exceptions import SelectLLMError
     from langchain_selectllm.outcomes import OutcomeTable
@@ -31,7 +35,12 @@ __all__ = [
     "VotingOutputParser",
     "WeightedMaxConf",
     "WeightedVote",
+    "acollect_outcomes",
+    "collect_outcomes",
     "evaluate",
+    "export_outcomes",
+    "grade_outcomes",
+    "label_from_agreement",
 ]
 
 _HOMES = {
@@ -50,7 +59,12 @@ _HOMES = {
     "VotingOutputParser": "output_parser",
     "WeightedMaxConf": "policies",
     "WeightedVote": "voting",
+    "acollect_outcomes": "collection.collect",
+    "collect_outcomes": "collection.collect",
     "evaluate": "evaluation",
+    "export_outcomes": "collection.export",
+    "grade_outcomes": "collection.grading",
+    "label_from_agreement": "agreement",
 }
 
 

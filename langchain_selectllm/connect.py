@@ -38,7 +38,7 @@ def connect(name: str, spec: MemberSpec) -> ChatModel:
         model = _provider_model(name, spec, settings)
     if spec.system_prompt is None:
         return cast("ChatModel", model)
-    return RunnableLambda(partial(_after_system, spec.system_prompt)) | model
+    return RunnableLambda(partial(_after_system, spec.system_prompt)) | cast("ChatModel", model)
 
 
 def _provider_model(name: str, spec: MemberSpec, settings: dict[str, Any]) -> Any:

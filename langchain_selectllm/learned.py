@@ -49,6 +49,8 @@ class TrainingSummary:
     """What all replies were read as, or None for each query's own `answer_type`."""
     answer_type: str
     """What most replies were read as: the default of a router over this classifier."""
+    labels_from: str = "references"
+    """Where the labels came from: "references" (or recorded scores), or agreement with the pool's own vote."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,7 @@ def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: 
         vote=vote,
         answer=outcomes.answer,
         answer_type=outcomes.answer or Counter(kind or "text" for kind in outcomes.answer_types).most_common(1)[0][0],
+        labels_from=outcomes.labels_from,
     )
     return Learned(encoder, heads, calibration, pool, summary, frozenset(outcomes.query_digests))
 
@@ -136,7 +139,12 @@ def with_member(learned: Learned, name: str, outcomes: OutcomeTable, *, validati
         heads=learned.heads.with_member(head),
         calibration=learned.calibration.with_member(logits, alone.scores[:, 0], seed=seed),
         pool=_grown_pool(learned.pool, name, outcomes),
-        summary=replace(learned.summary, outcomes={**learned.summary.outcomes, name: len(alone)}),
+        summary=replace(
+            learned.summary,
+            outcomes={**learned.summary.outcomes, name: len(alone)},
+            # One member labelled by agreement is enough for the mark.
+            labels_from=learned.summary.labels_from if outcomes.labels_from == "references" else outcomes.labels_from,
+        ),
         trained_on=learned.trained_on | frozenset(alone.query_digests),
     )
 

@@ -4,17 +4,13 @@ import asyncio
 import time
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 from langchain_core.messages import AIMessage
 
 from langchain_selectllm.collection.failures import RetryPolicy, describe, is_retryable, sleep_or_stop
 from langchain_selectllm.collection.gate import BreakerPolicy, Gate
+from langchain_selectllm.collection.inputs import PoolMember
 from langchain_selectllm.exceptions import DeadlineError
-from langchain_selectllm.pool_file import MemberSpec
-from langchain_selectllm.registry import Member
-
-_BYTES_A_MESSAGE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +38,7 @@ class MemberCaller:
 
     def __init__(
         self,
-        name: str,
-        member: Member,
-        spec: MemberSpec,
+        member: PoolMember,
         *,
         stop: asyncio.Event,
         retry: RetryPolicy | None = None,
@@ -53,18 +47,14 @@ class MemberCaller:
         """Store what is needed; nobody is called yet.
 
         Args:
-            name: Name of the member.
-            member: Its chat model and prices.
-            spec: Its limits and sampling parameters.
+            member: Its chat model, prices and limits.
             stop: No attempt is begun once it is set.
             retry: How often a call is tried.
             breaker: When the member is paused and given up.
         """
-        self.name = name
         self.member = member
-        self.spec = spec
         self.stop = stop
-        self.gate = Gate(spec.requests_per_second, breaker or BreakerPolicy(), stop)
+        self.gate = Gate(member.spec.requests_per_second, breaker or BreakerPolicy(), stop)
         self._retry = retry or RetryPolicy()
         self._random = Random()  # noqa: S311 - jitter is no secret
 
@@ -85,7 +75,7 @@ class MemberCaller:
                 wait_s = self._retry.wait_s(attempt, error, self._random)
             else:
                 leave.succeeded()
-                cost = self.member.cost_usd(message.usage_metadata)
+                cost = self.member.member.cost_usd(message.usage_metadata)
                 return Reply(message, time.perf_counter() - start, attempt, cost)
             finally:
                 leave.give_back()
@@ -96,28 +86,9 @@ class MemberCaller:
     async def _attempt(self, prompt: str) -> AIMessage:
         try:
             # The client's own time-out counts from one byte to the next; a reply that trickles would never end.
-            async with asyncio.timeout(self.spec.timeout_s) as timer:
-                return await self.member.model.ainvoke(prompt)
+            async with asyncio.timeout(self.member.spec.timeout_s) as timer:
+                return await self.member.member.model.ainvoke(prompt)
         except TimeoutError as error:
             if timer.expired():
-                raise DeadlineError(f"No reply within timeout_s={self.spec.timeout_s:g}.") from error
+                raise DeadlineError(f"No reply within timeout_s={self.member.spec.timeout_s:g}.") from error
             raise
-
-    def expected_cost_usd(self, prompt: str, output_tokens: float | None) -> float | None:
-        """What a call will cost if its reply has that many tokens; None when a price or the length is unknown."""
-        if output_tokens is None:
-            return None
-        return self.member.cost_usd(_usage(self._n_bytes(prompt) / 4.0, output_tokens))
-
-    def most_cost_usd(self, prompt: str) -> float | None:
-        """What a call can cost at most, as no token is shorter than a byte; None without prices or `max_tokens`."""
-        if self.spec.max_tokens is None:
-            return None
-        return self.member.cost_usd(_usage(self._n_bytes(prompt) + 2 * _BYTES_A_MESSAGE, self.spec.max_tokens))
-
-    def _n_bytes(self, prompt: str) -> int:
-        return len(prompt.encode("utf-8", "replace")) + len((self.spec.system_prompt or "").encode("utf-8", "replace"))
-
-
-def _usage(input_tokens: float, output_tokens: float) -> dict[str, Any]:
-    return {"input_tokens": input_tokens, "output_tokens": output_tokens}

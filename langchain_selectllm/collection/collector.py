@@ -1,4 +1,4 @@
-"""Collecting: every member's samples on every query, into a store, whatever happens on the way."""
+"""Every member's samples on every query, into an open store, whatever happens on the way."""
 
 import asyncio
 import time
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 from langchain_selectllm.collection.budget import Budget
 from langchain_selectllm.collection.caller import Failure, MemberCaller, Reply
+from langchain_selectllm.collection.costs import most_cost_usd
 from langchain_selectllm.collection.failures import RetryPolicy
 from langchain_selectllm.collection.gate import BreakerPolicy
-from langchain_selectllm.collection.inputs import Pool, PoolMember, Queries, check_samples, pages, read_pool, read_queries
-from langchain_selectllm.collection.opening import locked, open_store
+from langchain_selectllm.collection.inputs import PoolMember, pages
 from langchain_selectllm.collection.progress import Collected, MemberProgress, OnProgress
-from langchain_selectllm.collection.rows import Call, ReplyRow
+from langchain_selectllm.collection.rows import Call, ReplyRow, parameters_digest
+from langchain_selectllm.collection.workers import innermost, work_through
 from langchain_selectllm.collection.writer import StoreThread
-from langchain_selectllm.exceptions import PoolFileError, StoreError
+from langchain_selectllm.exceptions import SelectLLMError
 from langchain_selectllm.outcomes.records import QueryRecord
 
 if TYPE_CHECKING:
@@ -31,53 +32,10 @@ class Settings:
 
     samples: int = 10
     """Samples of each member on each query."""
-    max_cost_usd: float | None = None
-    """Nothing is called that might bring the recorded cost of the whole store above this."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    """How often a call is tried."""
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
-
-
-async def acollect_outcomes(
-    pool: Pool,
-    queries: Queries,
-    store: str,
-    *,
-    samples: int = 10,
-    max_cost_usd: float | None = None,
-    stop: asyncio.Event | None = None,
-    progress: OnProgress | None = None,
-    retry: RetryPolicy | None = None,
-    breaker: BreakerPolicy | None = None,
-) -> Collected:
-    """Sample every member on every query into a store; what the store holds already is not called again.
-
-    Each reply is committed before its member is called anew, so that a process killed at any point loses only the calls
-    that were in flight.
-
-    Args:
-        pool: A pool file, or chat models by name.
-        queries: A file `queries.jsonl[.gz]`, or records with its fields.
-        store: URL of the store, such as "sqlite:///outcomes.db".
-        samples: Samples of each member on each query.
-        max_cost_usd: Nothing is called that might bring the recorded cost of the whole store above this. Every member then
-            needs prices and `max_tokens`.
-        stop: Set it to end early: what is in flight is waited for and kept.
-        progress: Called a few times a second.
-        retry: How often a call is tried.
-        breaker: When a failing member is paused and given up.
-
-    Raises:
-        PoolFileError: If the pool file is malformed, or a limit on the cost cannot be kept with it.
-        OutcomeError: If the queries are malformed, or contradict those of the store.
-        StoreError: If the store cannot be opened or written, or another process is collecting into it.
-    """
-    settings = Settings(samples, max_cost_usd, retry or RetryPolicy(), breaker or BreakerPolicy())
-    check_samples(samples)
-    members, records = read_pool(pool), read_queries(queries)
-    check_affordable(members, max_cost_usd)
-    with open_store(store) as opened, locked(opened):
-        opened.add_queries(records)
-        return await collect_into(opened, members, records, settings, stop=stop or asyncio.Event(), progress=progress)
+    """When a failing member is paused and given up."""
 
 
 async def collect_into(
@@ -85,6 +43,7 @@ async def collect_into(
     members: Sequence[PoolMember],
     queries: Sequence[QueryRecord],
     settings: Settings,
+    budget: Budget,
     *,
     stop: asyncio.Event,
     progress: OnProgress | None = None,
@@ -94,7 +53,6 @@ async def collect_into(
     Raises:
         StoreError: If the store cannot be written.
     """
-    budget = Budget(settings.max_cost_usd, store.cost_usd())
     async with StoreThread(store.save_replies) as thread:
         runs = [_MemberRun(member, store, thread, queries, settings, budget, stop) for member in members]
         for run in runs:
@@ -104,33 +62,14 @@ async def collect_into(
             async with asyncio.TaskGroup() as group:
                 for run in runs:
                     group.create_task(run.collect())
-        except* StoreError as errors:
-            raise _innermost(errors) from None
+        except* SelectLLMError as errors:
+            raise innermost(errors) from None
         finally:
             display.cancel()
             if progress is not None:
                 progress([run.progress for run in runs])
     stopped = next((run.stopped for run in runs if run.stopped), None)
     return Collected(tuple(run.progress for run in runs), "interrupted" if stop.is_set() else stopped, budget.spent_usd)
-
-
-def check_affordable(members: Sequence[PoolMember], max_cost_usd: float | None) -> None:
-    """Whether the cost of every call is bounded, where there is a limit to keep.
-
-    Raises:
-        PoolFileError: If a member lacks prices or `max_tokens`.
-        ValueError: If the limit is negative.
-    """
-    if max_cost_usd is None:
-        return
-    if not max_cost_usd >= 0:
-        raise ValueError(f"max_cost_usd is {max_cost_usd!r}. Use a number from 0.")
-    for member in members:
-        if MemberCaller(member.name, member.member, member.spec, stop=asyncio.Event()).most_cost_usd("") is None:
-            raise PoolFileError(
-                f"Member {member.name!r} has no bound on the cost of a call, so that max_cost_usd cannot be kept. Give it "
-                "price_input_usd_per_million, price_output_usd_per_million and max_tokens (prices 0 where it is free)."
-            )
 
 
 class _MemberRun:
@@ -148,9 +87,7 @@ class _MemberRun:
     ) -> None:
         self.member, self.store, self.thread, self.queries = member, store, thread, queries
         self.settings, self.budget, self.stop = settings, budget, stop
-        self.caller = MemberCaller(
-            member.name, member.member, member.spec, stop=stop, retry=settings.retry, breaker=settings.breaker
-        )
+        self.caller = MemberCaller(member, stop=stop, retry=settings.retry, breaker=settings.breaker)
         self.digest = ""
         self.progress = MemberProgress(member.name, settings.samples * len(queries))
         self.stopped: str | None = None
@@ -158,29 +95,13 @@ class _MemberRun:
     def count(self) -> None:
         """Count what the store holds already."""
         self.digest = self.store.add_parameters(self.member.parameters)
-        self.progress.done = sum(
-            sample < self.settings.samples
-            for page in pages(self.queries)
-            for _, sample in self.store.answered(self.member.name, self.digest, [query.query_id for query in page])
-        )
+        self.progress.done = count_answered(self.store, self.member, self.queries, self.settings.samples)
 
     async def collect(self) -> None:
         """Make the calls that are missing, as many at a time as the member takes."""
         self.progress.start()
-        calls = self._missing()
-        turn = asyncio.Lock()
-
-        async def work() -> None:
-            while not self._over():
-                async with turn:
-                    call = await anext(calls, None)
-                if call is None:
-                    return
-                await self._make(call)
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self.member.spec.max_concurrency, self.progress.left)):
-                group.create_task(work())
+        workers = min(self.member.spec.max_concurrency, self.progress.left)
+        await work_through(self._missing(), self._make, at_a_time=workers, is_over=self._over)
         if self.stopped is None and self.progress.left and not self.stop.is_set():
             self.stopped = "failures"
         self.progress.end(self._end())
@@ -196,7 +117,7 @@ class _MemberRun:
                         yield Call(query.query_id, sample, query.text)
 
     async def _make(self, call: Call) -> None:
-        most = self.caller.most_cost_usd(call.prompt)
+        most = most_cost_usd(self.member, call.prompt)
         async with self.budget.spend(most) as expense:
             if expense is None:
                 self.stopped = "max_cost_usd"
@@ -229,6 +150,16 @@ class _MemberRun:
         if self.progress.state.startswith(("running", "paused")):
             pause = self.caller.gate.pause_left_s
             self.progress.state = f"paused {pause:.0f} s" if pause >= 0.5 else "running"
+
+
+def count_answered(store: "OutcomeStore", member: PoolMember, queries: Sequence[QueryRecord], samples: int) -> int:
+    """How many of the member's calls have their reply in the store."""
+    digest = parameters_digest(member.parameters)
+    return sum(
+        sample < samples
+        for page in pages(queries)
+        for _, sample in store.answered(member.name, digest, [query.query_id for query in page])
+    )
 
 
 async def _show(runs: Sequence[_MemberRun], progress: OnProgress | None) -> None:
@@ -267,7 +198,3 @@ def _row(call: Call, member: str, parameters: str, outcome: Reply | Failure) -> 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _innermost(error: BaseException) -> BaseException:
-    return _innermost(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error

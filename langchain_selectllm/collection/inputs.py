@@ -26,6 +26,8 @@ class PoolMember:
     member: Member
     parameters: Mapping[str, Any]
     """What decides its replies."""
+    is_described: bool
+    """Whether `spec` is all it takes to connect it on another machine."""
 
 
 def read_pool(pool: Pool) -> tuple[PoolMember, ...]:
@@ -59,7 +61,7 @@ def read_queries(queries: Queries) -> list[QueryRecord]:
 
 
 def _from_spec(name: str, spec: MemberSpec) -> PoolMember:
-    return PoolMember(name, spec, connect_member(name, spec), spec.parameters)
+    return PoolMember(name, spec, connect_member(name, spec), spec.parameters, is_described=True)
 
 
 def _from_model(name: str, member: Member) -> PoolMember:
@@ -75,7 +77,7 @@ def _from_model(name: str, member: Member) -> PoolMember:
         price_input_usd_per_million=member.price_input_usd_per_million,
         price_output_usd_per_million=member.price_output_usd_per_million,
     )
-    return PoolMember(name, spec, member, parameters)
+    return PoolMember(name, spec, member, parameters, is_described=False)
 
 
 def check_samples(samples: int) -> None:

@@ -1,11 +1,10 @@
 """What collecting would call and cost, without calling anybody."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from langchain_selectllm.collection.caller import MemberCaller
+from langchain_selectllm.collection.costs import expected_cost_usd, most_cost_usd
 from langchain_selectllm.collection.inputs import Pool, PoolMember, Queries, check_samples, pages, read_pool, read_queries
 from langchain_selectllm.collection.opening import open_store
 from langchain_selectllm.collection.rows import parameters_digest
@@ -69,7 +68,6 @@ def plan_collection(pool: Pool, queries: Queries, store: str, *, samples: int = 
 
 
 def _plan(member: PoolMember, queries: Sequence[QueryRecord], store: "OutcomeStore", samples: int) -> PlannedMember:
-    caller = MemberCaller(member.name, member.member, member.spec, stop=asyncio.Event())
     digest = parameters_digest(member.parameters)
     recorded = store.mean_output_tokens(member.name, digest)
     output_tokens = member.spec.max_tokens if recorded is None else recorded
@@ -79,8 +77,8 @@ def _plan(member: PoolMember, queries: Sequence[QueryRecord], store: "OutcomeSto
         for query in page:
             missing = sum((query.query_id, sample) not in answered for sample in range(samples))
             calls += missing
-            expected.append(_times(missing, caller.expected_cost_usd(query.text, output_tokens)))
-            most.append(_times(missing, caller.most_cost_usd(query.text)))
+            expected.append(_times(missing, expected_cost_usd(member, query.text, output_tokens)))
+            most.append(_times(missing, most_cost_usd(member, query.text)))
     return PlannedMember(member.name, samples * len(queries), calls, _sum(expected), _sum(most))
 
 

@@ -119,29 +119,67 @@ class OutcomeStore:
         for row in self._in_pages(tables.queries, ["query_id"]):
             yield row["fields"]
 
-    def read_replies(self) -> Iterator[Mapping[str, Any]]:
-        """The rows of all calls, errors included, in order of their key."""
-        return self._in_pages(tables.replies, _KEY)
+    def read_replies(self, grading: str | None = None) -> Iterator[Mapping[str, Any]]:
+        """The replies in order of their key, `answer` and `score` of a grading beside them; without the calls that failed."""
+        grades, replies = tables.grades.c, tables.replies.c
+        source = self._beside_grades(grading or "")
+        columns = [*tables.replies.c, grades.answer, grades.score]
+        return self._in_pages(tables.replies, _KEY, replies.text.is_not(None), source=source, columns=columns)
 
-    def read_grades(self, grading: str) -> Iterator[Mapping[str, Any]]:
-        """The grades of one grading, in order of their key."""
-        return self._in_pages(tables.grades, _KEY, tables.grades.c.grading == grading)
+    def read_failures(self) -> Iterator[Mapping[str, Any]]:
+        """The calls that failed, in order of their key."""
+        return self._in_pages(tables.replies, _KEY, tables.replies.c.text.is_(None))
 
     def read_ungraded(self, grading: str, *, redo: bool) -> Iterator[Recorded]:
         """The replies that have no grade of that name yet, or with `redo` all of them, beside their queries."""
-        replies, queries, grades = tables.replies.c, tables.queries.c, tables.grades.c
-        same = and_(grades.grading == grading, *(grades[name] == replies[name] for name in _KEY))
-        source = tables.replies.join(tables.queries, replies.query_id == queries.query_id).outerjoin(tables.grades, same)
+        replies, queries = tables.replies.c, tables.queries.c
         query_fields = (queries.text.label("query"), queries.reference, queries.answer_type)
         columns = [*(replies[name] for name in _KEY), replies.text, *query_fields]
-        wanted = replies.text.is_not(None) if redo else and_(replies.text.is_not(None), grades.grading.is_(None))
-        for row in self._in_pages(tables.replies, _KEY, wanted, source=source, columns=columns):
+        source = self._beside_grades(grading).join(tables.queries, replies.query_id == queries.query_id)
+        for row in self._in_pages(tables.replies, _KEY, _to_grade(redo=redo), source=source, columns=columns):
             yield Recorded(**row)
 
-    def gradings(self) -> list[str]:
-        """Names of the gradings, sorted."""
+    def count_ungraded(self, grading: str, *, redo: bool) -> int:
+        """How many replies `read_ungraded` reads."""
+        statement = select(func.count()).select_from(self._beside_grades(grading)).where(_to_grade(redo=redo))
         with self.engine.connect() as connection:
-            return list(connection.scalars(select(tables.grades.c.grading).distinct().order_by(tables.grades.c.grading)))
+            return int(connection.scalar(statement) or 0)
+
+    def grade_summary(self, grading: str) -> dict[str, tuple[int, int, float | None]]:
+        """Replies with a grade, those with a score, and the mean score, by member."""
+        grades = tables.grades.c
+        statement = select(grades.member, func.count(), func.count(grades.score), func.avg(grades.score))
+        statement = statement.where(grades.grading == grading).group_by(grades.member).order_by(grades.member)
+        with self.engine.connect() as connection:
+            return {member: (n, graded, mean) for member, n, graded, mean in connection.execute(statement)}
+
+    def begin_grading(self, name: str, kind: str, *, redo: bool) -> None:
+        """Keep by whom a grading is made.
+
+        Raises:
+            StoreError: If a grader of another kind has made it, and is not to be replaced.
+        """
+        known = self.gradings().get(name, kind)
+        if known != kind and not redo:
+            raise StoreError(
+                f"The grading {name!r} was made by a grader of kind {known!r}, not {kind!r}. Give another name, or redo it."
+            )
+        statement = self._upsert(tables.gradings)
+        with self.engine.begin() as connection:
+            updated = {"kind": statement.excluded["kind"]}
+            statement = statement.on_conflict_do_update(index_elements=["name"], set_=updated)
+            connection.execute(statement, {"name": name, "kind": kind})
+
+    def gradings(self) -> dict[str, str]:
+        """Kinds of grader by name of the grading, sorted."""
+        with self.engine.connect() as connection:
+            return dict(connection.execute(select(tables.gradings).order_by(tables.gradings.c.name)).tuples().all())
+
+    @staticmethod
+    def _beside_grades(grading: str) -> Any:
+        replies, grades = tables.replies.c, tables.grades.c
+        same = and_(grades.grading == grading, *(grades[name] == replies[name] for name in _KEY))
+        return tables.replies.outerjoin(tables.grades, same)
 
     def sampled(self) -> list[tuple[str, str]]:
         """Every (member, digest of sampling parameters) with a recorded call, sorted."""
@@ -193,6 +231,12 @@ class OutcomeStore:
                     f"{query.where}: query_id {query.query_id!r} is in the store with another text. Give different queries "
                     "different ids, or collect into another store."
                 )
+
+
+def _to_grade(*, redo: bool) -> Any:
+    """Which replies beside their grades are to be graded."""
+    is_reply = tables.replies.c.text.is_not(None)
+    return is_reply if redo else and_(is_reply, tables.grades.c.grading.is_(None))
 
 
 def _behind(columns: Sequence[Any], values: Sequence[Any]) -> Any:

@@ -54,10 +54,18 @@ replies = Table(
     Column("finished_at", Float, nullable=False),
 )
 
+gradings = Table(
+    "selectllm_gradings",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # "reference", a kind of answer, "function" or "judge".
+    Column("kind", Text, nullable=False),
+)
+
 grades = Table(
     "selectllm_grades",
     metadata,
-    Column("grading", Text, primary_key=True),
+    Column("grading", ForeignKey(gradings.c.name), primary_key=True),
     Column("member", Text, primary_key=True),
     Column("parameters", String(16), primary_key=True),
     Column("query_id", Text, primary_key=True),
