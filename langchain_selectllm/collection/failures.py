@@ -44,6 +44,8 @@ def is_retryable(error: Exception) -> bool:
     """
     if isinstance(error, ModelError):
         return error.is_retryable
+    if isinstance(error, TimeoutError):
+        return True
     status = _status(error)
     if status is not None:
         return status in _RETRYABLE_STATUS or status >= 500
