@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -56,7 +57,8 @@ def server():
             wait_until_up(home, process)
             yield f"postgresql://postgres@/postgres?host={home}"
         finally:
-            process.terminate()
+            # The fast shutdown, which does not wait for clients to leave.
+            process.send_signal(signal.SIGINT)
             process.wait(timeout=30)
 
 

@@ -51,7 +51,11 @@ def open_store(url: str) -> "OutcomeStore":
         )
     from langchain_selectllm.collection.store import OutcomeStore
 
-    return OutcomeStore(engine)
+    try:
+        return OutcomeStore(engine)
+    except StoreError:
+        engine.dispose()
+        raise
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

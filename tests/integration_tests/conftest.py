@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import postgres
+
 
 @pytest.fixture(scope="session")
 def data():
@@ -11,3 +13,18 @@ def data():
     if not (folder / "mmlu_pro" / "queries.jsonl.gz").is_file():
         pytest.skip(f"no recorded outcomes in {folder} (set SELECTLLM_DATA to their folder)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_url():
+    """A PostgreSQL server of the test run's own."""
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    """URL of an empty store, on either kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/outcomes.db"
+    return postgres.new_database(request.getfixturevalue("postgres_url"))

@@ -27,7 +27,8 @@ def key(monkeypatch):
 
 def pool_file(folder, server, **members):
     entries = {
-        name: {"model": f"openai:{name}", "base_url": server.url, "timeout_s": 3, **settings} for name, settings in members.items()
+        name: {"model": f"openai:{name}", "base_url": server.url, "timeout_s": 3, **settings}
+        for name, settings in members.items()
     }
     path = folder / "pool.yaml"
     # JSON is YAML.
