@@ -108,7 +108,8 @@ def read_pool_file(path: str | Path) -> PoolFile:
     try:
         return PoolFile.model_validate(content)
     except ValidationError as error:
-        raise PoolFileError(_first_problem(error, root, path)) from error
+        # Without its cause, which repeats what the file holds.
+        raise PoolFileError(_first_problem(error, root, path)) from None
 
 
 def _refuse_keys_and_doubles(root: Any, path: str | Path) -> None:
@@ -149,8 +150,9 @@ def _first_problem(error: ValidationError, root: Any, path: str | Path) -> str:
     if problem["type"] == "missing":
         return f"{path}:{line}: {name} is missing. It is required."
     reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    given = "" if isinstance(problem["input"], Mapping) else f" is {problem['input']!r}"
-    return f"{path}:{line}: {name}{given}; {reason}."
+    hidden = isinstance(problem["input"], Mapping) or reason.endswith(_NO_KEYS)
+    given = "" if hidden else f" is {problem['input']!r}"
+    return f"{path}:{line}: {name}{given}; {reason.removesuffix('.')}."
 
 
 def _line(root: Any, place: Sequence[Any]) -> int:

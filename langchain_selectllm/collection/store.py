@@ -174,7 +174,7 @@ class OutcomeStore:
         """Kinds of grader by name of the grading, sorted."""
         with self.engine.connect() as connection:
             found = connection.execute(select(tables.gradings.c.name, tables.gradings.c.kind).order_by(tables.gradings.c.name))
-            return {name: kind for name, kind in found}
+            return {row.name: row.kind for row in found}
 
     @staticmethod
     def _beside_grades(grading: str) -> Any:
@@ -225,7 +225,7 @@ class OutcomeStore:
     def _check_texts(connection: Connection, queries: Sequence[QueryRecord]) -> None:
         ids = [query.query_id for query in queries]
         statement = select(tables.queries.c.query_id, tables.queries.c.text).where(tables.queries.c.query_id.in_(ids))
-        known = {query_id: text for query_id, text in connection.execute(statement)}
+        known = {row.query_id: row.text for row in connection.execute(statement)}
         for query in queries:
             if known.setdefault(query.query_id, storable(query.text) or "") != storable(query.text):
                 raise OutcomeError(
