@@ -10,6 +10,7 @@ _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL | re.IGNORECASE)
 _OPENING = re.compile(r"[{\[]")
 # A reply is searched from its end; this much of it, so that a flood of brackets costs no time.
 _MAX_SEARCHED = 20_000
+_MAX_FALSE_STARTS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,15 @@ class JsonExtractor:
 
 def _embedded(text: str) -> Iterator[str]:
     """The objects and arrays that stand in the text, from left to right."""
-    position = 0
-    while (opening := _OPENING.search(text, position)) is not None:
+    position = false_starts = 0
+    while false_starts < _MAX_FALSE_STARTS and (opening := _OPENING.search(text, position)) is not None:
         try:
             value, position = _DECODER.raw_decode(text, opening.start())
-        except (ValueError, RecursionError):
+        except ValueError:
             position = opening.end()
+            false_starts += 1
+        except RecursionError:
+            return
         else:
             yield _render(value)
 

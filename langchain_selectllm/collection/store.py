@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from types import TracebackType
 from typing import Any, Self
 
@@ -271,7 +271,7 @@ def _plain(value: Any) -> Any:
 
 
 def _storable_values(row: ReplyRow | GradeRow) -> dict[str, Any]:
-    values = asdict(row)
+    values = {field.name: getattr(row, field.name) for field in fields(row)}
     return {name: storable(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
