@@ -4,8 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_selectllm.agreement import label_from_agreement
     from langchain_selectllm.chat_model import ChatSelectLLM
     from langchain_selectllm.classifier import SelectLLMClassifier
+    from langchain_selectllm.collection.collect import acollect_outcomes, collect_outcomes
+    from langchain_selectllm.collection.export import export_outcomes
+    from langchain_selectllm.collection.grading import grade_outcomes
     from langchain_selectllm.embedded import embedded_models, load_embedded
     from langchain_selectllm.evaluation import Report, evaluate
     from langchain_selectllm.exceptions import SelectLLMError
@@ -34,8 +38,13 @@ __all__ = [
     "VotingOutputParser",
     "WeightedMaxConf",
     "WeightedVote",
+    "acollect_outcomes",
+    "collect_outcomes",
     "embedded_models",
     "evaluate",
+    "export_outcomes",
+    "grade_outcomes",
+    "label_from_agreement",
     "load_embedded",
 ]
 
@@ -56,8 +65,13 @@ _HOMES = {
     "VotingOutputParser": "output_parser",
     "WeightedMaxConf": "policies",
     "WeightedVote": "voting",
+    "acollect_outcomes": "collection.collect",
+    "collect_outcomes": "collection.collect",
     "embedded_models": "embedded",
     "evaluate": "evaluation",
+    "export_outcomes": "collection.export",
+    "grade_outcomes": "collection.grading",
+    "label_from_agreement": "agreement",
     "load_embedded": "embedded",
 }
 

@@ -128,6 +128,7 @@ def _summary_config(summary: TrainingSummary) -> dict[str, Any]:
         "vote": summary.vote,
         "answer": summary.answer,
         "answer_type": summary.answer_type,
+        "labels_from": summary.labels_from,
     }
 
 

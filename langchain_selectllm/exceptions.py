@@ -12,6 +12,8 @@ SelectLLMError
 │   ├── ArtefactFormatError            it is not ours, or is newer than this release
 │   └── ArtefactCorruptError           its content does not match its own checksums or shapes
 ├── EmbeddedModelError (ValueError)    an embedded model is unknown, or is asked for what it cannot do
+├── PoolFileError (ValueError)         a pool file is malformed, or a provider refuses its settings
+├── StoreError (RuntimeError)          a store of outcomes cannot be opened, is in use, or does not hold what is asked for
 ├── LeakageError (ValueError)          evaluation was asked to use training queries
 ├── ToolSupportError (NotImplementedError)  no member can call tools
 ├── DeadlineError (TimeoutError)       a member did not reply in time
@@ -70,6 +72,14 @@ class ArtefactCorruptError(ArtefactError):
 
 class EmbeddedModelError(SelectLLMError, ValueError):
     """An embedded model is unknown, or is asked for what it cannot do."""
+
+
+class PoolFileError(SelectLLMError, ValueError):
+    """A pool file is malformed, or a provider refuses its settings."""
+
+
+class StoreError(SelectLLMError, RuntimeError):
+    """A store of outcomes cannot be opened, is in use, or does not hold what is asked for."""
 
 
 class LeakageError(SelectLLMError, ValueError):

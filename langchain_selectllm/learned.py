@@ -52,6 +52,8 @@ class TrainingSummary:
     """What all replies were read as, or None for each query's own `answer_type`."""
     answer_type: str
     """What most replies were read as: the default of a router over this classifier."""
+    labels_from: str = "references"
+    """Where the labels came from: "references" (or recorded scores), or agreement with the pool's own vote."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,8 @@ class Learned:
     def digest(self) -> str:
         """Hexadecimal digest of what was learned; two classifiers that differ anywhere have different ones."""
         pool, topics, calibration = self.pool, self.topics.heads, self.calibration
-        words = (self.encoder.kind, self.encoder.name, pool.members, pool.fixed_sets, pool.adaptive_points, pool.guarded_points)
+        words: list[Any] = [self.encoder.kind, self.encoder.name, pool.members, pool.fixed_sets]
+        words += [pool.adaptive_points, pool.guarded_points, () if pool.vote is None else pool.vote.known_answers]
         digest = hashlib.sha256(repr(words).encode())
         parts = [
             self.heads.weights,
@@ -145,6 +148,7 @@ def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: 
         vote=vote,
         answer=outcomes.answer,
         answer_type=outcomes.answer or Counter(kind or "text" for kind in outcomes.answer_types).most_common(1)[0][0],
+        labels_from=outcomes.labels_from,
     )
     return Learned(encoder, heads, topics, calibration, pool, summary, frozenset(outcomes.query_digests))
 
@@ -173,7 +177,12 @@ def with_member(learned: Learned, name: str, outcomes: OutcomeTable, *, validati
             logits, learned.topics.probabilities(features), alone.scores[:, 0], seed=seed
         ),
         pool=_grown_pool(learned.pool, name, outcomes),
-        summary=replace(learned.summary, outcomes={**learned.summary.outcomes, name: len(alone)}),
+        summary=replace(
+            learned.summary,
+            outcomes={**learned.summary.outcomes, name: len(alone)},
+            # One member labelled by agreement is enough for the mark.
+            labels_from=learned.summary.labels_from if outcomes.labels_from == "references" else outcomes.labels_from,
+        ),
         trained_on=learned.trained_on | frozenset(alone.query_digests),
     )
 

@@ -29,7 +29,7 @@ class VotingOutputParser(BaseOutputParser[Tally]):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     answer: str | Callable[[str], str | None] | AnswerExtractor = "text"
-    """How an answer is read: "choice", "number", "text", a callable from reply to answer, or an extractor."""
+    """How an answer is read: "choice", "number", "text", "json", a callable from reply to answer, or an extractor."""
     vote: str | VoteStrategy | None = None
     """How ballots are scored: "majority", "weighted", "log_odds" or a strategy, in a router "learned" too; a router's policy
     decides when None."""

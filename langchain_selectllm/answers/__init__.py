@@ -3,6 +3,7 @@
 from langchain_selectllm.answers.base import AnswerExtractor, is_correct
 from langchain_selectllm.answers.choice import ChoiceExtractor
 from langchain_selectllm.answers.function import CallableExtractor
+from langchain_selectllm.answers.json_value import JsonExtractor
 from langchain_selectllm.answers.lookup import get_extractor
 from langchain_selectllm.answers.number import NumberExtractor
 from langchain_selectllm.answers.text import TextExtractor
@@ -11,6 +12,7 @@ __all__ = [
     "AnswerExtractor",
     "CallableExtractor",
     "ChoiceExtractor",
+    "JsonExtractor",
     "NumberExtractor",
     "TextExtractor",
     "get_extractor",

@@ -77,7 +77,7 @@ class LexicalEncoder:
         shares = []
         for text in texts:
             keys = np.unique(ngram_hashes(text)[0])
-            shares.append(1.0 - np.isin(keys, self._arrays["words"]).mean() if len(keys) else 1.0)
+            shares.append(1.0 - _found(self._arrays["words"], keys)[1].mean() if len(keys) else 1.0)
         return np.array(shares)
 
     def _row(self, text: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -100,12 +100,8 @@ class LexicalEncoder:
         )
 
     def _block(self, name: str, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        known = self._arrays[name]
-        if not len(known):
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         keys, counts = np.unique(hashes, return_counts=True)
-        columns = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        found = known[columns] == keys
+        columns, found = _found(self._arrays[name], keys)
         columns = columns[found]
         values = ((1 + np.log(counts[found])) * self._arrays[f"{name}_idf"][columns]).astype(np.float32)
         norm = float(np.sqrt((values**2).sum()))
@@ -132,3 +128,11 @@ class LexicalEncoder:
                 f"The artefact has {len(arrays['surface_mean'])} surface features; this release uses {N_SURFACE}."
             )
         return encoder
+
+
+def _found(known: NDArray[np.uint64], keys: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Where each key stands among the known ones, which are sorted, and whether it is one of them; (n_keys,) each."""
+    if not len(known):
+        return np.zeros(len(keys), dtype=np.intp), np.zeros(len(keys), dtype=np.bool_)
+    columns = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return columns, known[columns] == keys

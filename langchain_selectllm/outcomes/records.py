@@ -7,7 +7,7 @@ from typing import Any, SupportsInt
 
 from langchain_selectllm.exceptions import OutcomeError
 
-ANSWER_TYPES = ("choice", "number", "text")
+ANSWER_TYPES = ("choice", "number", "text", "json")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,11 @@ if TYPE_CHECKING:
 
     from langchain_selectllm.answers import AnswerExtractor
 
+AGREEMENT = "agreement with the pool's own vote"
+"""Where labels come from when there were no references; see `label_from_agreement`."""
+
 Answer = str | Callable[[str], str | None]
-"""How replies are read: "choice", "number", "text", or a callable from reply to answer."""
+"""How replies are read: "choice", "number", "text", "json", or a callable from reply to answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,8 @@ class OutcomeTable:
 
     answer: str | None = None
     """What replies were read as when it was not each query's own `answer_type`; "callable" for a callable."""
+    labels_from: str = "references"
+    """Where labels come from: "references" (or recorded scores), or `AGREEMENT`."""
 
     def __len__(self) -> int:
         return len(self.query_ids)

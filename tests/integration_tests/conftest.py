@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import postgres
+
 
 @pytest.fixture(scope="session")
 def data():
@@ -19,3 +21,18 @@ def _one_torch_thread():
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url():
+    """A PostgreSQL server of the test run's own."""
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    """URL of an empty store, on either kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/outcomes.db"
+    return postgres.new_database(request.getfixturevalue("postgres_url"))
