@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_selectllm.chat_model import ChatSelectLLM
     from langchain_selectllm.classifier import SelectLLMClassifier
+    from langchain_selectllm.embedded import embedded_models, load_embedded
     from langchain_selectllm.evaluation import Report, evaluate
     from langchain_selectllm.exceptions import SelectLLMError
     from langchain_selectllm.outcomes import OutcomeTable
@@ -33,7 +34,9 @@ __all__ = [
     "VotingOutputParser",
     "WeightedMaxConf",
     "WeightedVote",
+    "embedded_models",
     "evaluate",
+    "load_embedded",
 ]
 
 _HOMES = {
@@ -53,7 +56,9 @@ _HOMES = {
     "VotingOutputParser": "output_parser",
     "WeightedMaxConf": "policies",
     "WeightedVote": "voting",
+    "embedded_models": "embedded",
     "evaluate": "evaluation",
+    "load_embedded": "embedded",
 }
 
 

@@ -55,7 +55,7 @@ class Asked:
 
     def chunks(self) -> Iterator[AIMessageChunk]:
         """The one chosen member's chunks as they come, or the winner's message cut up; the last chunk tells the decision."""
-        if len(self.decision.selected) > 1:
+        if not self.engine.is_final(self.decision):
             yield from message_chunks(self.answer())
             return
         plan, ballot = self.engine.plan(self.decision)
@@ -70,7 +70,7 @@ class Asked:
 
     async def achunks(self) -> AsyncGenerator[AIMessageChunk, None]:
         """The same chunks as `chunks`."""
-        if len(self.decision.selected) > 1:
+        if not self.engine.is_final(self.decision):
             for chunk in message_chunks(await self.aanswer()):
                 yield chunk
             return

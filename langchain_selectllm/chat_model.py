@@ -158,6 +158,7 @@ class ChatSelectLLM(BaseChatModel):
             "answer": repr(router.parser.answer),
             "structure": None if router.structure is None else [router.structure.by, router.structure.tool],
             "calls": [router.deadline_s, router.min_replies, router.early_stop],
+            "confidence": [router.min_confidence, router.below_confidence],
         }
 
 

@@ -15,6 +15,7 @@ from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import Policy
 from langchain_selectllm.registry import ModelRegistry
 from langchain_selectllm.structured import ObjectBallot, StructuredVote
+from langchain_selectllm.trust import ConfidenceRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,8 @@ class Engine:
     early_stop: bool
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Members that are never called, with the reason."""
+    rule: ConfidenceRule | None = None
+    """The least confidence that an answer needs; any will do when None."""
     structure: StructuredVote | None = None
     """What objects are voted on; answers are when None."""
 
@@ -41,7 +44,7 @@ class Engine:
 
     def plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:
         """Whom to call next and when to stop, and the vote over what comes back."""
-        given = (decision, self.parser, self.classifier.pool, self.models)
+        given = (decision, self.parser, self.classifier.pool, self.models, self.rule)
         ballot = Ballot(*given) if self.structure is None else ObjectBallot(*given, self.structure)
         enough = (len(decision.selected) + 1) // 2 if self.min_replies is None else self.min_replies
         is_decided: Callable[..., bool] = ballot.is_decided if self.early_stop else lambda *_: False
@@ -52,5 +55,11 @@ class Engine:
 
         Raises:
             FanOutError: If no member replied.
+            LowConfidenceError: If the confidence rule says so.
         """
-        return merge(decision, plan, ballot, self.models, policy=policy_name(self.policy))
+        message = merge(decision, plan, ballot, self.models, policy=policy_name(self.policy))
+        return message if self.rule is None else self.rule.apply(message)
+
+    def is_final(self, decision: Decision) -> bool:
+        """Whether the one chosen member's reply is the answer whatever it says, so that it can be streamed as it comes."""
+        return len(decision.selected) == 1 and not decision.second and self.rule is None

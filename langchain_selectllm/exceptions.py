@@ -11,9 +11,11 @@ SelectLLMError
 │   ├── ArtefactMissingError           a file of it is not there
 │   ├── ArtefactFormatError            it is not ours, or is newer than this release
 │   └── ArtefactCorruptError           its content does not match its own checksums or shapes
+├── EmbeddedModelError (ValueError)    an embedded model is unknown, or is asked for what it cannot do
 ├── LeakageError (ValueError)          evaluation was asked to use training queries
 ├── ToolSupportError (NotImplementedError)  no member can call tools
 ├── DeadlineError (TimeoutError)       a member did not reply in time
+├── LowConfidenceError                 the answer is not sure enough
 ├── MissingDependencyError (ImportError)  an optional package is not installed
 └── FanOutError (ExceptionGroup)       every selected member failed; each cause is in `.exceptions`
 """
@@ -66,12 +68,25 @@ class ArtefactCorruptError(ArtefactError):
     """The folder's content does not match its own checksums or shapes."""
 
 
+class EmbeddedModelError(SelectLLMError, ValueError):
+    """An embedded model is unknown, or is asked for what it cannot do."""
+
+
 class LeakageError(SelectLLMError, ValueError):
     """Evaluation was asked to use queries the classifier was trained on."""
 
 
 class ToolSupportError(SelectLLMError, NotImplementedError):
     """No member can call tools."""
+
+
+class LowConfidenceError(SelectLLMError):
+    """The answer is not sure enough; `.reply` holds the message with its metadata, `.confidence` how sure it is."""
+
+    def __init__(self, message: str, *, reply: object, confidence: float) -> None:
+        super().__init__(message)
+        self.reply = reply
+        self.confidence = confidence
 
 
 class DeadlineError(SelectLLMError, TimeoutError):

@@ -5,7 +5,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 
@@ -31,7 +31,7 @@ class CallPlan:
     """Whom to call next and when to stop, as a function of what came back; no I/O.
 
     Starts with the selection. A failure that leaves fewer possible replies than `min_replies` brings in the next of the
-    reserve. When every call has ended, `next_round` is asked once whom else to call. Stops when nothing is outstanding, or
+    reserve. When every call has ended, `next_round` is asked whom else to call. Stops when nothing is outstanding, or
     when `is_decided` says that the rest cannot change the winner.
     """
 
@@ -39,7 +39,7 @@ class CallPlan:
     reserve: Sequence[int]
     min_replies: int
     is_decided: Callable[[dict[int, AIMessage], Sequence[int]], bool]
-    next_round: Callable[[dict[int, AIMessage]], Sequence[int]] = lambda _: ()
+    next_round: Callable[[dict[int, AIMessage], Collection[int]], Sequence[int]] = lambda *_: ()
     replies: dict[int, AIMessage] = field(default_factory=dict)
     failures: dict[int, Exception] = field(default_factory=dict)
     latencies: dict[int, float] = field(default_factory=dict)
@@ -86,9 +86,9 @@ class CallPlan:
         else:
             self.replies[member] = outcome
             self._stopped = bool(self.outstanding) and self.is_decided(self.replies, self.outstanding)
-        if self.rounds == 1 and not self.outstanding:
+        if not self.outstanding:
             called = {*self.replies, *self.failures}
-            self._waiting = [k for k in self.next_round(self.replies) if k not in called]
+            self._waiting = [k for k in self.next_round(self.replies, called) if k not in called]
             self.rounds += bool(self._waiting)
 
     def _top_up(self) -> None:

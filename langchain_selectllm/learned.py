@@ -88,12 +88,14 @@ class Learned:
         return digest.hexdigest()
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Calibrated P(correct), (n, K); base rates for a blank text."""
+        """Calibrated P(correct), (n, K), shrunk towards the base rates as a text is unfamiliar; those for a blank text."""
         if not texts:
             return np.empty((0, len(self.pool.members)))
         features = self.encoder.encode(texts)
         topics = self.topics.probabilities(features)
         probabilities = self.calibration.probabilities(self.heads.logits(features), topics)
+        novelty = self.encoder.novelty(texts)[:, None]
+        probabilities = (1.0 - novelty) * probabilities + novelty * self.pool.base_rates
         probabilities[[not text.strip() for text in texts]] = self.pool.base_rates
         return probabilities
 

@@ -24,6 +24,7 @@ from langchain_selectllm.policies import Policy, WeightedMaxConf
 from langchain_selectllm.registry import ChatModel, Member, ModelRegistry
 from langchain_selectllm.schemas import Schema
 from langchain_selectllm.structured import StructuredVote, VoteBy, parsed
+from langchain_selectllm.trust import ConfidenceRule
 from langchain_selectllm.wrappers import BoundTools, Tools, bind_registry
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
     """Further members are called when failures leave fewer possible replies; half the selection, rounded up, when None."""
     early_stop: bool = True
     """Whether outstanding calls are given up once they cannot change the winner."""
+    min_confidence: float | None = None
+    """Least calibrated confidence that an answer needs; any will do when None."""
+    below_confidence: str = "raise"
+    """What to do with an answer below it: "raise", "abstain" (an empty message, marked), or a member's name to take the answer
+    of that member instead."""
     text_of: TextOf = last_human_text
     """Which text of the prompt's messages is routed on."""
     bound: BoundTools | None = Field(default=None, repr=False, exclude=True)
@@ -75,7 +81,7 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
 
         Raises:
             MemberMismatchError: If the models are not exactly the classifier's members.
-            PolicyError: If the policy is unknown, or does not fit the pool.
+            PolicyError: If the policy is unknown or does not fit the pool, or the confidence rule cannot be applied.
         """
         # Not in validators: pydantic would wrap these errors in its own.
         models, policy = kwargs.get("models"), kwargs.get("policy")
@@ -86,6 +92,8 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         super().__init__(**kwargs)
         self.models.check_covers(self.classifier.members)
         decide_all(self.classifier, self.policy, [""])
+        if self._rule is not None:
+            self._rule.check(self.classifier.members, learned=self.classifier.pool.vote is not None)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, models: Mapping[str, ChatModel | Member], **kwargs: Any) -> Self:
@@ -229,8 +237,13 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
             min_replies=self.min_replies,
             early_stop=self.early_stop,
             left_out={} if self.bound is None else self.bound.left_out,
+            rule=self._rule,
             structure=self.structure,
         )
+
+    @property
+    def _rule(self) -> ConfidenceRule | None:
+        return None if self.min_confidence is None else ConfidenceRule(self.min_confidence, self.below_confidence)
 
     def _invoke(
         self, prompt: LanguageModelInput, run_manager: CallbackManagerForChainRun, config: RunnableConfig, **kwargs: Any

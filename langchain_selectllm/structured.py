@@ -23,6 +23,7 @@ from langchain_selectllm.registry import ModelRegistry
 from langchain_selectllm.schemas import Schema, normal_object, tool_of
 from langchain_selectllm.tally import Tally
 from langchain_selectllm.tool_votes import canonical_json
+from langchain_selectllm.trust import ConfidenceRule
 
 VoteBy = Literal["fields", "whole"]
 # Swallowed, as by LangChain's own default: members are asked through a tool, whatever the method.
@@ -76,9 +77,10 @@ class ObjectBallot(Ballot):
         parser: VotingOutputParser,
         pool: Pool,
         registry: ModelRegistry,
+        rule: ConfidenceRule | None,
         structure: StructuredVote,
     ) -> None:
-        super().__init__(decision, parser, pool, registry)
+        super().__init__(decision, parser, pool, registry, rule)
         self._structure = structure
         self._objects: dict[int, Any] = {}
 

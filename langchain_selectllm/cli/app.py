@@ -10,7 +10,9 @@ from langchain_selectllm.answers import get_extractor
 from langchain_selectllm.catalogue import parse_policy, policy_name
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
+from langchain_selectllm.cli.ask import ask
 from langchain_selectllm.cli.console import err, out, print_json, progress_bars
+from langchain_selectllm.cli.demo import demo
 from langchain_selectllm.decision import decide_all
 from langchain_selectllm.exceptions import SelectLLMError
 from langchain_selectllm.outcomes import OutcomeTable, split_folder
@@ -147,6 +149,10 @@ def inspect(router: Router, as_json: Json = False) -> None:
         print_json({**config, "card": read_card(router)})
     else:
         show.print_card(router, read_card(router))
+
+
+app.command()(ask)
+app.command()(demo)
 
 
 def main() -> None:

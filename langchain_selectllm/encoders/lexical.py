@@ -45,6 +45,8 @@ class LexicalEncoder:
             kept = counts >= min(_MIN_TEXTS[name], len(texts))
             self._arrays[name] = keys[kept]
             self._arrays[f"{name}_idf"] = (np.log((1 + len(texts)) / (1 + counts[kept])) + 1).astype(np.float32)
+        # A training text counts among the two texts itself, so that its novelty is what a new text's would be.
+        self._arrays["usual_novelty"] = np.array([np.quantile(self._unseen_share(texts), 0.95)])
         surface = np.stack([surface_features(text) for text in texts])
         self._arrays["surface_mean"] = surface.mean(axis=0)
         self._arrays["surface_scale"] = np.where(surface.std(axis=0) > 1e-9, surface.std(axis=0), 1.0)
@@ -62,7 +64,16 @@ class LexicalEncoder:
         return SparseRows.from_rows([self._row(text) for text in texts], n_columns)
 
     def novelty(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Share of each text's words and word pairs that no two training texts had, (n,) in [0, 1]."""
+        """How unfamiliar each text is, (n,) in [0, 1].
+
+        0 up to the share of unseen words that 95 % of the training texts stay below, then rising to 1 for a text of unseen
+        words alone.
+        """
+        usual = float(self._arrays["usual_novelty"][0])
+        return np.clip((self._unseen_share(texts) - usual) / max(1.0 - usual, 1e-9), 0.0, 1.0)
+
+    def _unseen_share(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Share of each text's words and word pairs that no two training texts had, (n,); 1 for a text without words."""
         shares = []
         for text in texts:
             keys = np.unique(ngram_hashes(text)[0])
@@ -113,7 +124,7 @@ class LexicalEncoder:
         """
         encoder = cls()
         encoder._arrays = dict(arrays)
-        names = {"words", "words_idf", "characters", "characters_idf", "surface_mean", "surface_scale"}
+        names = {"usual_novelty", "words", "words_idf", "characters", "characters_idf", "surface_mean", "surface_scale"}
         if set(arrays) != names or any(len(arrays[n]) != len(arrays[f"{n}_idf"]) for n in _MIN_TEXTS):
             raise EncoderError(f"The lexical encoder needs the arrays {sorted(names)}; the artefact has {sorted(arrays)}.")
         if len(arrays["surface_mean"]) != N_SURFACE:
