@@ -27,7 +27,7 @@ from langchain_selectllm.pool import Pool
 from langchain_selectllm.recorded import RecordedVotes
 
 TEST_SHARE = 0.3
-SIZES = (2, 3, 4, 5)
+SIZES = (2, 3, 4, 5, 6)
 BY_COST = "selectllm, cost of single best"
 BY_TASK = "best member of each category"
 
