@@ -246,8 +246,7 @@ def is_decided(vote: VoteStrategy, ballots: Ballots, outstanding: Sequence[int])
         outstanding: Pool indices of the members yet to reply, one entry for each ballot.
     """
     weights = getattr(vote, "weights", None)
-    # A learned vote has weights too, but of features: arrays, not a function of probabilities.
-    if not callable(weights) or not outstanding:
+    if weights is None or not outstanding:
         return not outstanding
     swing = float(weights(ballots.probabilities)[0, list(outstanding)].sum())
     scores = np.sort(decide(vote, ballots).scores[0])[::-1]
