@@ -11,12 +11,12 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[full]" --group test --group lint
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[full,ray]" --group test --group lint
 	$(BIN)/python -m pip install --quiet --no-deps -r tests/requirements-no-deps.txt
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/python cookbook/demo.py $(DATA)/mmlu_pro
+	$(BIN)/selectllm demo
 
 test: unit integration
 

@@ -4,7 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_selectllm.agreement import label_from_agreement
+    from langchain_selectllm.chat_model import ChatSelectLLM
     from langchain_selectllm.classifier import SelectLLMClassifier
+    from langchain_selectllm.collection.collect import acollect_outcomes, collect_outcomes
+    from langchain_selectllm.collection.export import export_outcomes
+    from langchain_selectllm.collection.grading import grade_outcomes
+    from langchain_selectllm.embedded import embedded_models, load_embedded
     from langchain_selectllm.evaluation import Report, evaluate
     from langchain_selectllm.exceptions import SelectLLMError
     from langchain_selectllm.feedback import FeedbackLog
@@ -19,6 +25,7 @@ if TYPE_CHECKING:
     from langchain_selectllm.voting import LogOddsVote, MajorityVote, WeightedVote
 
 __all__ = [
+    "ChatSelectLLM",
     "FeedbackLog",
     "JudgeVote",
     "LabelledMaxConf",
@@ -37,10 +44,18 @@ __all__ = [
     "VotingOutputParser",
     "WeightedMaxConf",
     "WeightedVote",
+    "acollect_outcomes",
+    "collect_outcomes",
+    "embedded_models",
     "evaluate",
+    "export_outcomes",
+    "grade_outcomes",
+    "label_from_agreement",
+    "load_embedded",
 ]
 
 _HOMES = {
+    "ChatSelectLLM": "chat_model",
     "FeedbackLog": "feedback",
     "JudgeVote": "judge",
     "LabelledMaxConf": "policies",
@@ -59,7 +74,14 @@ _HOMES = {
     "VotingOutputParser": "output_parser",
     "WeightedMaxConf": "policies",
     "WeightedVote": "voting",
+    "acollect_outcomes": "collection.collect",
+    "collect_outcomes": "collection.collect",
+    "embedded_models": "embedded",
     "evaluate": "evaluation",
+    "export_outcomes": "collection.export",
+    "grade_outcomes": "collection.grading",
+    "label_from_agreement": "agreement",
+    "load_embedded": "embedded",
 }
 
 

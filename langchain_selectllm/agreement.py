@@ -1,27 +1,47 @@
-"""Answers that say the same without being equal: each called answer is counted for the medoid of its group."""
+"""Labels without references: agreement with the pool's own vote."""
+
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
+
+from langchain_selectllm.exceptions import OutcomeError
+from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.outcomes.table import AGREEMENT
+from langchain_selectllm.recorded import RecordedVotes
+from langchain_selectllm.voting import MajorityVote
 
 
-def medoids(agreement: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The candidate that stands for each candidate, (n,).
+def label_from_agreement(outcomes: OutcomeTable) -> OutcomeTable:
+    """The table labelled by whether members agree with the vote of all samples of the pool, for queries without references.
 
-    The candidate with most agreement (the sum of its agreement with every candidate times that one's ballots; the first of
-    several) becomes a medoid and takes all that agree with it; so on with the rest. An answer is never drawn into a group
-    by way of a third one.
+    The voted answer stands in for the reference, whether there was one or not. A query whose vote is tied, or on which
+    everybody abstains, is unobserved: nothing says who is right. What is trained on such a table is marked in its artefact
+    and card, because the pool cannot be better than its own vote by these labels.
 
     Args:
-        agreement: How much each two candidates say the same, (n, n) in [0, 1]; 0 = something else.
-        counts: Number of ballots of each candidate, (n,); candidates without one are left out.
+        outcomes: Outcomes with replies.
+
+    Raises:
+        OutcomeError: If there are no replies, or no query has a vote that is decided.
     """
-    stands_for = np.arange(len(counts))
-    left = counts > 0
-    while left.any():
-        mass = np.where(left, agreement @ np.where(left, counts, 0.0), -np.inf)
-        # Equal sums in another order differ in their last bits.
-        medoid = int(np.argmax(np.round(mass, 12)))
-        group = left & ((agreement[medoid] > 0) | (np.arange(len(counts)) == medoid))
-        stands_for[group] = medoid
-        left &= ~group
-    return stands_for
+    if not outcomes.has_replies:
+        raise OutcomeError("These outcomes hold no replies, so that members cannot agree. Collect replies, or give references.")
+    votes = RecordedVotes.from_outcomes(outcomes, pooled=True)
+    n_members = len(outcomes.members)
+    ballots = votes.ballots(np.full((len(outcomes), n_members), 0.5), np.full(n_members, np.nan)).grouped()
+    counts = np.where(ballots.exists, MajorityVote().score(ballots), 0.0)
+    most = counts.max(axis=1, keepdims=True)
+    decided = ((counts == most).sum(axis=1) == 1) & (most[:, 0] > 0)
+    if not decided.any():
+        raise OutcomeError("The vote is tied on every query, or nobody answers; there is nothing to agree with.")
+    winners = np.argmax(counts, axis=1)
+    voted = tuple(
+        names[winner] if is_decided else None
+        for names, winner, is_decided in zip(votes.candidates, winners, decided, strict=True)
+    )
+    scores, labels = np.full(outcomes.scores.shape, np.nan), np.full(outcomes.labels.shape, np.nan)
+    for i, answer in enumerate(voted):
+        for k, answers in enumerate(outcomes.answers[i]):
+            if answer is not None and answers:
+                labels[i, k], scores[i, k] = outcomes.grade(answers, answer)
+    return replace(outcomes, references=voted, scores=scores, labels=labels, labels_from=AGREEMENT)

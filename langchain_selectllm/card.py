@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from langchain_selectllm.learned import Learned
+from langchain_selectllm.outcomes.table import AGREEMENT
 
 
 def write_card(learned: Learned) -> str:
@@ -22,7 +23,7 @@ tags: [llm-routing, selectllm]
 
 # SelectLLM router for {len(pool.members)} members
 
-Predicts for each prompt which of these models answer it correctly. Load it with
+{_warning(summary.labels_from)}Predicts for each prompt which of these models answer it correctly. Load it with
 `SelectLLMClassifier.from_pretrained("this folder")`, or ask it with `selectllm route this-folder "prompt"`.
 
 | member | outcomes | training accuracy | mean cost_usd | mean latency_s |
@@ -30,6 +31,7 @@ Predicts for each prompt which of these models answer it correctly. Load it with
 {chr(10).join(rows)}
 
 - Training queries: {summary.n_queries:,}
+- Labels: {summary.labels_from}
 - Oracle on the fully observed training queries (some member is right): {_optional(summary.oracle, ".3f")}
 - Single best by training accuracy: {pool.members[pool.single_best]} ({pool.base_rates[pool.single_best]:.3f})
 - Encoder: `{learned.encoder.name}`
@@ -56,6 +58,15 @@ Calibration was fitted on these same queries; measure on queries of your own wit
 Trained on the outcomes of one pool on one kind of query. Other queries, other versions of the models or other prompts
 around the query make the probabilities unreliable. Written by langchain-selectllm {package_version()}.
 """
+
+
+def _warning(labels_from: str) -> str:
+    if labels_from != AGREEMENT:
+        return ""
+    return (
+        "> **Trained without references.** A member counts as right here when it agrees with the vote of the whole pool. "
+        "Where the pool\n> is wrong together, so are these labels; every accuracy below is agreement, not correctness.\n\n"
+    )
 
 
 def package_version() -> str:

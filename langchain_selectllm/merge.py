@@ -1,6 +1,6 @@
 """Replies and failures in, one message out, with everything that led to it as plain JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,19 +18,30 @@ from langchain_selectllm.policies import get_pool_vote
 from langchain_selectllm.pool import Pool
 from langchain_selectllm.registry import ModelRegistry
 from langchain_selectllm.tally import Tally, tally
+from langchain_selectllm.trust import ConfidenceRule
 from langchain_selectllm.voting import Ballots, is_decided
 
 
 class Ballot:
     """The vote over one prompt's replies, while they come in and at the end."""
 
-    def __init__(self, decision: Decision, parser: VotingOutputParser, pool: Pool, registry: ModelRegistry) -> None:
+    def __init__(
+        self,
+        decision: Decision,
+        parser: VotingOutputParser,
+        pool: Pool,
+        registry: ModelRegistry,
+        rule: ConfidenceRule | None = None,
+    ) -> None:
         self._decision = decision
         self._parser = parser
         self._vote = decision.vote if parser.vote is None else get_pool_vote(parser.vote, pool)
         self._confidence = pool.vote
         self._registry = registry
         self._answers: dict[int, str | None] = {}
+        self._rule = rule
+        self._authority: int | None = None
+        """The member whose answer is taken, once the confidence rule has turned to it."""
         self.case: Case | None = None
         """What a judge has to decide; None without a judge or without a choice."""
 
@@ -41,11 +52,15 @@ class Ballot:
 
     def open_case(self, replies: Mapping[int, AIMessage]) -> Case | None:
         """What a judge has to decide before the replies are counted; to be settled by the caller."""
-        if not (self.is_slow or isinstance(self._vote, JudgeVote)):
+        if not replies or not (self.is_slow or isinstance(self._vote, JudgeVote)):
             return None
         # Casting does a comparing extractor's slow work, which is remembered for the count.
-        texts = {k: str(reply.text) for k, reply in replies.items()}
-        self.case = open_case(self._vote, self._cast(replies, self._decision.vote_probabilities), texts, self._decision.text)
+        ballots = self._cast(replies, self._decision.vote_probabilities)
+        if self._authority is not None and self._authority in replies:
+            return None
+        answers = zip(sorted(replies), self._read(replies), strict=True)
+        shown = {k: self._parser.shown(replies[k], answer) for k, answer in answers}
+        self.case = open_case(self._vote, ballots, shown, self._decision.text)
         return self.case
 
     def is_decided(self, replies: Mapping[int, AIMessage], outstanding: Sequence[int]) -> bool:
@@ -54,24 +69,50 @@ class Ballot:
             return False
         return is_decided(self._vote, self._cast(replies, self._decision.vote_probabilities), outstanding)
 
-    def next_round(self, replies: Mapping[int, AIMessage]) -> Sequence[int]:
-        """The members that the policy adds when the answer is not sure enough."""
-        if not self._decision.second or not replies:
-            return self._decision.second
-        confidence = self.count(replies).confidence
-        return self._decision.second if (confidence or 0.0) < self._decision.threshold else ()
+    def next_round(self, replies: Mapping[int, AIMessage], called: Collection[int]) -> Sequence[int]:
+        """The members that the policy, then the confidence rule, adds when the answer is not sure enough."""
+        if not self._decision.second and self._rule is None:
+            return ()
+        confidence = self.count(replies).confidence or 0.0 if replies else 0.0
+        second = [k for k in self._decision.second if k not in called]
+        if second and confidence < self._decision.threshold:
+            return second
+        if self._rule is not None and self._authority is None and confidence < self._rule.minimum:
+            self._authority = self._rule.escalates_to(self._decision.members)
+        return () if self._authority is None else (self._authority,)
 
     def count(self, replies: Mapping[int, AIMessage]) -> Tally:
         """The tally of the replies."""
+        ballots = self._cast(replies, self._decision.vote_probabilities)
         counted = tally(
             self._vote,
-            self._cast(replies, self._decision.vote_probabilities),
+            ballots,
             members=self._decision.members,
             open_ended=self._parser.open_ended,
             ruling=None if self.case is None else self.case.ruling,
         )
         instead = None if self.case is None else self.case.decided_by
-        return replace(counted, confidence=self._trust(counted, replies), decided_by=instead or counted.decided_by)
+        counted = replace(
+            counted,
+            decided_by=instead or counted.decided_by,
+            # Of two different calls both can be right.
+            open_ended=counted.open_ended or any(self._parser.calls_tools(reply) for reply in replies.values()),
+        )
+        if self._authority is not None and self._authority in replies:
+            counted = self._escalated(counted, ballots, self._authority)
+        return replace(counted, confidence=self._trust(counted, replies))
+
+    def _escalated(self, counted: Tally, ballots: Ballots, authority: int) -> Tally:
+        """The tally with the authority's answer in place of the voted one."""
+        name = self._decision.members[authority]
+        answer = counted.answers[name]
+        supporters: tuple[str, ...] = ()
+        if answer is not None:
+            code = _code(ballots, answer)
+            supporters = tuple(
+                member for member, own in zip(counted.answers, ballots.codes[0].tolist(), strict=True) if own == code
+            )
+        return replace(counted, answer=answer, winner=name, decided_by="escalation", supporters=supporters)
 
     def _trust(self, counted: Tally, replies: Mapping[int, AIMessage]) -> float | None:
         """Calibrated P(the answer is right): the learned vote's; a member's own where it replied alone."""
@@ -81,18 +122,38 @@ class Ballot:
             return None
         if self._confidence is not None:
             ballots = self._cast(replies, self._decision.probabilities)
-            place = list(ballots.candidates[0]).index(counted.answer)
-            return float(self._confidence.posterior(ballots)[0, place])
+            return float(self._confidence.posterior(ballots)[0, _code(ballots, counted.answer)])
         return float(self._decision.probabilities[next(iter(replies))]) if len(replies) == 1 else None
 
     def _cast(self, replies: Mapping[int, AIMessage], probabilities: NDArray[np.float64]) -> Ballots:
+        slots, answers = sorted(replies), self._read(replies)
+        calls = {answer for k, answer in zip(slots, answers, strict=True) if self._parser.calls_tools(replies[k])}
         return self._parser.cast(
-            slots=sorted(replies),
-            answers=self._read(replies),
+            slots=slots,
+            answers=answers,
             probabilities=probabilities,
             latencies=self._latencies(),
-            lengths=[len(replies[k].text) for k in sorted(replies)],
+            lengths=[len(replies[k].text) for k in slots],
+            exact=calls,
         )
+
+    def elected(self, message: AIMessage, counted: Tally) -> AIMessage:
+        """The message that is returned, from the winning member's own."""
+        del counted
+        return message
+
+    def told(self, counted: Tally) -> dict[str, Any]:
+        """What the metadata says about the vote."""
+        judged = {} if self.case is None else {"judge": self.case.told()}
+        return {
+            "answer": counted.answer,
+            "answers": counted.answers,
+            "supporters": list(counted.supporters),
+            "open_ended": counted.open_ended,
+            "support": counted.support,
+            "confidence": counted.confidence,
+            "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by, **judged},
+        }
 
     def _read(self, replies: Mapping[int, AIMessage]) -> list[str | None]:
         for k in replies.keys() - self._answers.keys():
@@ -102,6 +163,13 @@ class Ballot:
     def _latencies(self) -> NDArray[np.float64]:
         known = [self._registry[name].latency_s for name in self._decision.members]
         return np.array([np.nan if value is None else value for value in known])
+
+
+def _code(ballots: Ballots, answer: str) -> int:
+    """The candidate that an answer to one query is counted for."""
+    own = list(ballots.candidates[0]).index(answer)
+    given = ballots.codes if ballots.given is None else ballots.given
+    return int(ballots.codes[0, given[0] == own][0])
 
 
 def merge(decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelRegistry, *, policy: str) -> AIMessage:
@@ -124,11 +192,12 @@ def merge(decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelReg
     counted = ballot.count(plan.replies)
     stand_in = max(plan.replies, key=lambda k: (decision.vote_probabilities[k], -k))
     winner = stand_in if counted.winner is None else names.index(counted.winner)
-    message = plan.replies[winner]
+    message = ballot.elected(plan.replies[winner], counted)
     usage = _summed_usage(plan.replies, ballot.case)
     told = {
         **_decision_metadata(decision, policy),
-        **_vote_metadata(counted, names[winner], ballot.case),
+        **ballot.told(counted),
+        "winner": names[winner],
         **_call_metadata(decision, plan, registry, ballot.case),
         "usage": dict(usage) if usage else None,
     }
@@ -141,25 +210,7 @@ def _decision_metadata(decision: Decision, policy: str) -> dict[str, Any]:
         "text": decision.text,
         "probabilities": dict(zip(decision.members, decision.probabilities.tolist(), strict=True)),
         "selection": {"members": list(decision.selected_members), "policy": policy, "reason": decision.reason},
-    }
-
-
-def _vote_metadata(counted: Tally, winner: str, case: Case | None) -> dict[str, Any]:
-    judged = {} if case is None else {"judge": case.told()}
-    return {
-        "answer": counted.answer,
-        "winner": winner,
-        "answers": counted.answers,
-        "supporters": list(counted.supporters),
-        "open_ended": counted.open_ended,
-        "support": counted.support,
-        "confidence": counted.confidence,
-        "vote": {
-            "strategy": counted.vote,
-            "scores": counted.scores,
-            "decided_by": counted.decided_by,
-            **judged,
-        },
+        "left_out": dict(decision.left_out),
     }
 
 
@@ -181,6 +232,7 @@ def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry, 
         "topped_up": [names[k] for k in plan.topped_up],
         "cancelled": [names[k] for k in plan.outstanding],
         "decided_early": bool(plan.outstanding),
+        "abstained": False,
     }
 
 

@@ -1,12 +1,12 @@
 """Candidate generations in, voted answer out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableConfig
@@ -18,6 +18,7 @@ from typing_extensions import override
 from langchain_selectllm.answers import AnswerExtractor, ComparesAnswers, get_extractor, is_open_ended
 from langchain_selectllm.judge import Case, open_case
 from langchain_selectllm.tally import Tally, tally
+from langchain_selectllm.tool_votes import canonical_calls
 from langchain_selectllm.voting import Ballots, VoteStrategy, cast, get_vote
 
 Candidate = str | BaseMessage | Generation
@@ -33,8 +34,8 @@ class VotingOutputParser(BaseOutputParser[Tally]):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     answer: str | Callable[[str], str | None] | AnswerExtractor = "text"
-    """How an answer is read: "choice", "number", "text", "code", a callable from reply to answer, or an extractor such as
-    `SemanticAnswers`."""
+    """How an answer is read: "choice", "code", "json", "number", "text", a callable from reply to answer, or an extractor
+    such as `SemanticAnswers`."""
     vote: str | VoteStrategy | None = None
     """How ballots are scored: "majority", "weighted", "log_odds" or a strategy such as `JudgeVote`, in a router "learned" too;
     a router's policy decides when None."""
@@ -54,8 +55,25 @@ class VotingOutputParser(BaseOutputParser[Tally]):
             get_vote(self.vote)
 
     def extract(self, reply: BaseMessage | str, query: str | None = None) -> str | None:
-        """The canonical answer of one reply; None = abstain."""
+        """The canonical answer of one reply; None = abstain.
+
+        A reply that calls tools answers with its calls, names and arguments, never with its text; one whose calls cannot
+        be read abstains.
+        """
+        if isinstance(reply, AIMessage) and self.calls_tools(reply):
+            return canonical_calls([] if reply.invalid_tool_calls else reply.tool_calls)
         return self._extractor.extract(reply if isinstance(reply, str) else reply.text, query)
+
+    @staticmethod
+    def calls_tools(reply: BaseMessage | str) -> bool:
+        """Whether the reply answers with tool calls."""
+        return isinstance(reply, AIMessage) and bool(reply.tool_calls or reply.invalid_tool_calls)
+
+    def shown(self, reply: BaseMessage | str, answer: str | None) -> str:
+        """What a judge sees of a reply: all of its text; of one that calls tools the calls."""
+        if self.calls_tools(reply):
+            return answer or ""
+        return reply if isinstance(reply, str) else str(reply.text)
 
     def cast(
         self,
@@ -65,16 +83,28 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         probabilities: NDArray[np.float64],
         latencies: NDArray[np.float64] | None = None,
         lengths: Sequence[float] | None = None,
+        exact: Collection[str | None] = (),
     ) -> Ballots:
-        """The ballots of one query, answers that say the same counted together; see `voting.cast`."""
+        """The ballots of one query, answers that say the same counted together; see `voting.cast`.
+
+        Answers in `exact` agree with equal ones only: two calls that differ in one argument read alike and do not do the same.
+        """
         comparer = self._extractor if isinstance(self._extractor, ComparesAnswers) else None
+
+        def agreement(candidates: Sequence[str]) -> NDArray[np.float64]:
+            agrees = np.eye(len(candidates))
+            free = [i for i, candidate in enumerate(candidates) if candidate not in exact]
+            if comparer is not None and len(free) > 1:
+                agrees[np.ix_(free, free)] = comparer.agreement([candidates[i] for i in free])
+            return agrees
+
         return cast(
             slots=slots,
             answers=answers,
             probabilities=probabilities,
             latencies=latencies,
             lengths=lengths,
-            agreement=None if comparer is None else comparer.agreement,
+            agreement=None if comparer is None else agreement,
         )
 
     @property
@@ -98,14 +128,14 @@ class VotingOutputParser(BaseOutputParser[Tally]):
 
     def _count(self, candidates: Mapping[str, Candidate] | Sequence[Candidate], query: str | None) -> "_Count":
         named = candidates if isinstance(candidates, Mapping) else {f"sample {i + 1}": c for i, c in enumerate(candidates)}
-        texts = [_text(candidate) for candidate in named.values()]
-        ballots = self.cast(
-            slots=range(len(named)),
-            answers=[self._extractor.extract(text, query) for text in texts],
-            probabilities=np.full(len(named), 0.5),
-        )
+        replies = [_reply(candidate) for candidate in named.values()]
+        answers = [self.extract(reply, query) for reply in replies]
+        calls = {answer for reply, answer in zip(replies, answers, strict=True) if self.calls_tools(reply)}
+        ballots = self.cast(slots=range(len(named)), answers=answers, probabilities=np.full(len(named), 0.5), exact=calls)
         vote = get_vote(self.vote or "majority")
-        return _Count(tuple(named), ballots, vote, self.open_ended, open_case(vote, ballots, dict(enumerate(texts)), query))
+        shown = {i: self.shown(*given) for i, given in enumerate(zip(replies, answers, strict=True))}
+        case = open_case(vote, ballots, shown, query)
+        return _Count(tuple(named), ballots, vote, self.open_ended, bool(calls), case)
 
     def _judged(self, counted: "_Count", config: RunnableConfig | None) -> Tally:
         if counted.case is not None:
@@ -166,13 +196,17 @@ class _Count:
     ballots: Ballots
     vote: VoteStrategy
     open_ended: bool
+    calls_tools: bool
+    """Whether some reply answers with tool calls."""
     case: Case | None
 
     def tally(self) -> Tally:
         ruling = None if self.case is None else self.case.ruling
         counted = tally(self.vote, self.ballots, members=self.members, open_ended=self.open_ended, ruling=ruling)
         instead = None if self.case is None else self.case.decided_by
-        return counted if instead is None else replace(counted, decided_by=instead)
+        # Of two different calls both can be right.
+        open_ended = self.open_ended or self.calls_tools
+        return replace(counted, decided_by=instead or counted.decided_by, open_ended=open_ended)
 
 
 def _several(candidates: Any) -> Mapping[str, Candidate] | Sequence[Candidate]:
@@ -181,14 +215,12 @@ def _several(candidates: Any) -> Mapping[str, Candidate] | Sequence[Candidate]:
     return several
 
 
-def _text(candidate: Candidate) -> str:
+def _reply(candidate: Candidate) -> BaseMessage | str:
     if isinstance(candidate, ChatGeneration):
-        return candidate.message.text
-    if isinstance(candidate, BaseMessage):
-        return candidate.text
+        return candidate.message
     if isinstance(candidate, Generation):
         return candidate.text
-    if isinstance(candidate, str):
+    if isinstance(candidate, str | BaseMessage):
         return candidate
     raise TypeError(
         f"A candidate is a {type(candidate).__name__}. Give texts, messages or generations, in a list or a dict by name."

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
-from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable
-
+from langchain_selectllm.connect import ChatModel, connect
 from langchain_selectllm.exceptions import MemberMismatchError
+from langchain_selectllm.pool_file import MemberSpec, read_pool_file
 
-ChatModel = Runnable[LanguageModelInput, AIMessage]
-"""A chat model, or any wrapper of one that still takes a prompt and returns a message."""
+__all__ = ["ChatModel", "Member", "ModelRegistry", "connect_member"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,16 @@ class Member:
         return float(input_cost + usage["output_tokens"] * self.price_output_usd_per_million) / 1e6
 
 
+def connect_member(name: str, spec: MemberSpec) -> Member:
+    """The member that an entry of a pool file describes; calls nobody.
+
+    Raises:
+        PoolFileError: If the provider refuses its settings.
+        MissingDependencyError: If the provider's package is not installed.
+    """
+    return Member(connect(name, spec), spec.price_input_usd_per_million, spec.price_output_usd_per_million)
+
+
 class ModelRegistry(Mapping[str, Member]):
     """Ordered names of members with their chat models."""
 
@@ -49,6 +57,16 @@ class ModelRegistry(Mapping[str, Member]):
         if not models or not all(models):
             raise MemberMismatchError(f"The registry got the names {list(models)}. Give at least one, none of them empty.")
         self._members = {name: model if isinstance(model, Member) else Member(model) for name, model in models.items()}
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """The members of a pool file, the one that `selectllm collect` takes; calls nobody.
+
+        Raises:
+            PoolFileError: If the file is malformed, or a provider refuses its settings.
+            MissingDependencyError: If a provider's package is not installed.
+        """
+        return cls({name: connect_member(name, spec) for name, spec in read_pool_file(path).members.items()})
 
     def __getitem__(self, name: str) -> Member:
         try:

@@ -8,8 +8,8 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.agreement import medoids
 from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.medoids import medoids
 
 ABSTAIN = -1
 NOT_CALLED = -2

@@ -4,6 +4,7 @@ from langchain_selectllm.answers.base import AnswerExtractor, ComparesAnswers, i
 from langchain_selectllm.answers.choice import ChoiceExtractor
 from langchain_selectllm.answers.code import CodeExtractor
 from langchain_selectllm.answers.function import CallableExtractor
+from langchain_selectllm.answers.json_value import JsonExtractor
 from langchain_selectllm.answers.lookup import get_extractor
 from langchain_selectllm.answers.number import NumberExtractor
 from langchain_selectllm.answers.text import TextExtractor
@@ -14,6 +15,7 @@ __all__ = [
     "ChoiceExtractor",
     "CodeExtractor",
     "ComparesAnswers",
+    "JsonExtractor",
     "NumberExtractor",
     "TextExtractor",
     "get_extractor",

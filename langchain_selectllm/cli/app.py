@@ -6,14 +6,21 @@ from typing import Annotated, Any
 
 import typer
 
+from langchain_selectllm import agreement
 from langchain_selectllm.answers import get_extractor
 from langchain_selectllm.answers.lookup import EXTRACTOR_NAMES
 from langchain_selectllm.catalogue import parse_policy, policy_name
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
+from langchain_selectllm.cli.ask import ask
+from langchain_selectllm.cli.collect import collect
 from langchain_selectllm.cli.console import err, out, print_json, progress_bars
+from langchain_selectllm.cli.demo import demo
+from langchain_selectllm.cli.grade import export, grade
+from langchain_selectllm.collection.export import read_outcomes
+from langchain_selectllm.collection.opening import is_store_url
 from langchain_selectllm.decision import decide_all
-from langchain_selectllm.exceptions import SelectLLMError
+from langchain_selectllm.exceptions import OutcomeError, SelectLLMError
 from langchain_selectllm.outcomes import OutcomeTable, split_folder
 from langchain_selectllm.persistence import check_target, read_card, read_config
 
@@ -26,11 +33,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Outcomes = Annotated[list[Path], typer.Argument(help="Folders of recorded outcomes (queries.jsonl[.gz], responses/).")]
+Outcomes = Annotated[
+    list[str],
+    typer.Argument(help="Folders of recorded outcomes (queries.jsonl[.gz], responses/), or one store (sqlite:///outcomes.db)."),
+]
+Grade = Annotated[str | None, typer.Option("--grade", help="Grading of a store to go by, where it holds several.")]
 Router = Annotated[Path, typer.Argument(help="Folder that `selectllm train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 Answer = Annotated[
-    str | None, typer.Option(help="Read replies as choice, code, number or text; each query's own answer_type when left out.")
+    str | None,
+    typer.Option(help="Read replies as choice, code, json, number or text; each query's own answer_type when left out."),
 ]
 
 
@@ -58,17 +70,23 @@ def train(
     router: Annotated[Path, typer.Option("--out", help="Folder to save the router in.")],
     members: Annotated[str | None, typer.Option(help="Comma-separated models; all of them when left out.")] = None,
     encoder: Annotated[
-        str, typer.Option(help="lexical, a sentence-transformers model id or folder, or fine-tune:MODEL.")
+        str, typer.Option(help="lexical, a sentence-transformers model id or folder, fine-tune:MODEL or hidden:MODEL.")
     ] = "lexical",
     validation: Annotated[float, typer.Option(help="Share of the queries held out of each fit.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Seed of folds and solvers.")] = 0,
     answer: Answer = None,
+    grading: Grade = None,
+    label_from_agreement: Annotated[
+        bool, typer.Option(help="Without references: right is who agrees with the vote of the whole pool.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Learn from recorded outcomes which members answer which queries."""
     check_target(router)
     with progress_bars(quiet=as_json) as on_progress:
-        table = _table(outcomes, _names(members), answer, on_progress)
+        table = _table(outcomes, _names(members), answer, grading, on_progress)
+        if label_from_agreement:
+            table = agreement.label_from_agreement(table)
         classifier = SelectLLMClassifier(encoder=encoder, validation=validation, seed=seed)
         classifier.fit(table, progress=on_progress)
         classifier.save_pretrained(router)
@@ -92,6 +110,7 @@ def evaluate(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     answer: Answer = None,
+    grading: Grade = None,
     as_json: Json = False,
 ) -> None:
     """Replay every system on recorded outcomes, beside the controls."""
@@ -99,7 +118,7 @@ def evaluate(
 
     classifier = SelectLLMClassifier.from_pretrained(router)
     with progress_bars(quiet=as_json) as on_progress:
-        table = _table(outcomes, classifier.members, answer or _readable(classifier.summary.answer), on_progress)
+        table = _table(outcomes, classifier.members, answer or _readable(classifier.summary.answer), grading, on_progress)
         result = replay(
             classifier,
             table,
@@ -150,6 +169,13 @@ def inspect(router: Router, as_json: Json = False) -> None:
         show.print_card(router, read_card(router))
 
 
+app.command()(ask)
+app.command()(demo)
+app.command()(collect)
+app.command()(grade)
+app.command()(export)
+
+
 def main() -> None:
     """Run the command; bad input ends in exit code 2 and one line on stderr."""
     try:
@@ -159,11 +185,16 @@ def main() -> None:
         sys.exit(2)
 
 
-def _table(folders: list[Path], members: Any, answer: str | None, on_progress: Any) -> OutcomeTable:
+def _table(sources: list[str], members: Any, answer: str | None, grade: str | None, on_progress: Any) -> OutcomeTable:
     if answer is not None:
         get_extractor(answer)
     on_progress("read outcomes", 0.0)
-    table = OutcomeTable.from_folders(*folders, members=members, answer=answer)
+    if any(is_store_url(source) for source in sources):
+        if len(sources) > 1:
+            raise OutcomeError(f"{', '.join(sources)}: a store stands alone. Give one store, or folders only.")
+        table = read_outcomes(sources[0], members=members, answer=answer, grade=grade)
+    else:
+        table = OutcomeTable.from_folders(*sources, members=members, answer=answer)
     on_progress("read outcomes", 1.0)
     return table
 

@@ -154,6 +154,7 @@ def _report(
         per_category=_per_category(outcomes.categories, replays),
         fixed_set_search=classifier.summary.fixed_set_search,
         decision_s=recording.decision_s,
+        labels_from=outcomes.labels_from,
     )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from langchain_selectllm.outcomes.table import AGREEMENT
+
 
 @dataclass(frozen=True)
 class Versus:
@@ -63,6 +65,8 @@ class Report:
     fixed_set_search: str
     decision_s: float
     """Median seconds from text to probabilities, measured here."""
+    labels_from: str = "references"
+    """What systems were measured against: "references" (or recorded scores), or agreement with the pool's own vote."""
 
     def __getitem__(self, name: str) -> SystemReport:
         """The figures of one system.
@@ -90,9 +94,10 @@ class Report:
         system = self.headline
         if system is None:
             return "No query-aware system was evaluated."
+        caution = [] if self.labels_from != AGREEMENT else [f"Measured as {AGREEMENT}, not as correctness."]
         sentences = [_sentence(system.name, label, versus) for label, versus in system.versus.items()]
         ladder = self._ladder(system.name.partition(":")[0])
-        return " ".join([*sentences, *ladder]) or f"{system.name} was compared with no control."
+        return " ".join([*caution, *sentences, *ladder]) or f"{system.name} was compared with no control."
 
     def _ladder(self, family: str) -> list[str]:
         """How the family fares against the fixed set at each size."""
@@ -120,6 +125,7 @@ class Report:
             "per_category": {category: dict(values) for category, values in self.per_category.items()},
             "fixed_set_search": self.fixed_set_search,
             "decision_s": self.decision_s,
+            "labels_from": self.labels_from,
             "verdict": self.verdict,
             "definitions": _DEFINITIONS,
         }

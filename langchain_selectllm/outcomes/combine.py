@@ -58,6 +58,8 @@ def combine(old: OutcomeTable, new: OutcomeTable) -> OutcomeTable:
         answers=cells["answers"],
         costs=means["costs"],
         latencies=means["latencies"],
+        # One table labelled by agreement is enough for the mark.
+        labels_from=old.labels_from if new.labels_from == "references" else new.labels_from,
     )
 
 

@@ -23,7 +23,16 @@ def read_queries(folder: Path) -> list[QueryRecord]:
     if len(files) != 1:
         found = "both queries.jsonl and queries.jsonl.gz" if files else "neither queries.jsonl nor queries.jsonl.gz"
         raise OutcomeError(f"{folder} has {found}. Exactly one of them is needed.")
-    queries = [parse_query(fields, where) for where, fields in read_lines(files[0])]
+    return read_query_file(files[0])
+
+
+def read_query_file(file: Path) -> list[QueryRecord]:
+    """The queries of one file, in file order.
+
+    Raises:
+        OutcomeError: If the file cannot be read or is malformed, or an id stands twice in it.
+    """
+    queries = [parse_query(fields, where) for where, fields in read_lines(file)]
     seen: dict[tuple[str, str], QueryRecord] = {}
     for query in queries:
         first = seen.setdefault((query.query_id, query.text), query)

@@ -25,8 +25,11 @@ from langchain_selectllm.outcomes.records import (
 if TYPE_CHECKING:
     import pandas as pd
 
+AGREEMENT = "agreement with the pool's own vote"
+"""Where labels come from when there were no references; see `label_from_agreement`."""
+
 Answer = str | Callable[[str], str | None] | AnswerExtractor
-"""How replies are read: "choice", "code", "number", "text", a callable from reply to answer, or an extractor."""
+"""How replies are read: "choice", "code", "json", "number", "text", a callable from reply to answer, or an extractor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +64,8 @@ class OutcomeTable:
     """What replies were read as when it was not each query's own `answer_type`; "callable" for a callable."""
     comparer: ComparesAnswers | None = None
     """How answers are compared where they may agree without being equal strings."""
+    labels_from: str = "references"
+    """Where labels come from: "references" (or recorded scores), or `AGREEMENT`."""
 
     def __len__(self) -> int:
         return len(self.query_ids)
@@ -165,11 +170,15 @@ class OutcomeTable:
         if recorded:
             self.scores[i, k] = float(np.mean(recorded))
             self.labels[i, k] = float(self.scores[i, k] >= 0.5)
-        elif gold is not None and replies and self.comparer is not None:
-            self.scores[i, k] = float(np.mean(self.matches(self.answers[i, k], gold)))
-            self.labels[i, k] = float(self.scores[i, k] >= 0.5)
         elif gold is not None and replies:
-            self.labels[i, k], self.scores[i, k] = grade(self.answers[i, k], gold)
+            self.labels[i, k], self.scores[i, k] = self.grade(self.answers[i, k], gold)
+
+    def grade(self, answers: Sequence[str | None], gold: str) -> tuple[float, float]:
+        """Label and success rate of one member's answers to one query; see `labels.grade`."""
+        if self.comparer is None:
+            return grade(answers, gold)
+        score = float(np.mean(self.matches(answers, gold)))
+        return float(score >= 0.5), score
 
     def matches(self, answers: Sequence[str | None], gold: str) -> list[bool]:
         """Whether each answer is the gold one, or says the same; an abstention never does."""

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import postgres
+
 
 @pytest.fixture(scope="session")
 def data():
@@ -25,3 +27,26 @@ def minilm():
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert digest.startswith("53aa51172d14")
     return str(folder)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_torch_thread():
+    """Small models gain nothing from a second thread, and lose much where other work runs beside them."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url():
+    """A PostgreSQL server of the test run's own."""
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    """URL of an empty store, on either kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/outcomes.db"
+    return postgres.new_database(request.getfixturevalue("postgres_url"))

@@ -1,0 +1,122 @@
+"""`selectllm collect`: sample the members of a pool file on queries, into a store."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from langchain_selectllm.cli.console import err, out, print_json
+from langchain_selectllm.cli.interrupts import INTERRUPTED, run_until_interrupted
+from langchain_selectllm.collection.collect import acollect_outcomes
+from langchain_selectllm.collection.plan import Plan, plan_collection
+from langchain_selectllm.collection.progress import Collected, MemberProgress, OnProgress
+
+
+class Engine(StrEnum):
+    """Where calls are made."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+def collect(
+    pool: Annotated[Path, typer.Option(help="Pool file (YAML): the members, how each is sampled, its limits and prices.")],
+    queries: Annotated[Path, typer.Option(help="Queries: a file queries.jsonl[.gz].")],
+    store: Annotated[str, typer.Option(help="SQLite file or PostgreSQL database.")] = "sqlite:///outcomes.db",
+    samples: Annotated[int, typer.Option(help="Samples of each member on each query.")] = 10,
+    max_cost_usd: Annotated[
+        float | None, typer.Option(help="Stop before the recorded cost of the whole store passes this.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show what would be called and cost; calls nobody.")] = False,
+    engine: Annotated[
+        Engine, typer.Option(help="local, or ray for a Ray cluster (the store then on PostgreSQL).")
+    ] = Engine.LOCAL,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")] = False,
+) -> None:
+    """Ask every member every query, several times over, and keep the replies. Run it again to go on where it stopped."""
+    if dry_run:
+        plan = plan_collection(pool, queries, store, samples=samples)
+        print_json(plan.to_dict()) if as_json else _print_plan(plan)
+        return
+
+    async def run(stop: asyncio.Event) -> Collected:
+        with _live_table(quiet=as_json) as on_progress:
+            return await acollect_outcomes(
+                pool,
+                queries,
+                store,
+                samples=samples,
+                max_cost_usd=max_cost_usd,
+                engine=engine.value,
+                stop=stop,
+                progress=on_progress,
+            )
+
+    collected = run_until_interrupted(run)
+    if as_json:
+        print_json(collected.to_dict())
+    else:
+        _print_collected(collected, store)
+    if collected.stopped is not None:
+        raise typer.Exit(INTERRUPTED if collected.stopped == "interrupted" else 1)
+
+
+@contextlib.contextmanager
+def _live_table(*, quiet: bool) -> Iterator[OnProgress | None]:
+    """A table of the members on stderr that keeps up with them, gone when the work is done."""
+    if quiet or not err.is_terminal:
+        yield None
+        return
+    with Live(console=err, transient=True, auto_refresh=False) as live:
+        yield lambda members: live.update(_progress_table(members), refresh=True)
+
+
+def _progress_table(members: Sequence[MemberProgress]) -> Table:
+    table = Table()
+    table.add_column("member", no_wrap=True)
+    for title in ("done", "failed", "calls/s", "cost_usd", "ETA"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("state")
+    for member in members:
+        table.add_row(
+            member.member,
+            f"{member.done:,}/{member.total:,}",
+            f"{member.failed:,}",
+            f"{member.rate:.1f}",
+            f"{member.cost_usd:.4f}",
+            "" if member.eta_s is None else f"{member.eta_s // 60:.0f}:{member.eta_s % 60:02.0f}",
+            member.state,
+        )
+    return table
+
+
+def _print_collected(collected: Collected, store: str) -> None:
+    out.print(_progress_table(collected.members))
+    out.print(f"Recorded cost of the store: {collected.spent_usd:.6f} USD.", highlight=False)
+    if collected.stopped is None:
+        out.print(f"Complete. Next: selectllm grade {store}, or selectllm train {store} --out FOLDER", highlight=False)
+    else:
+        out.print(
+            f"{collected.left:,} calls are left ({collected.stopped}). Run the same command again to go on.", highlight=False
+        )
+
+
+def _print_plan(plan: Plan) -> None:
+    table = Table(title=f"{plan.calls:,} calls, nobody was called")
+    table.add_column("member", no_wrap=True)
+    for title in ("asked for", "calls", "expected USD", "at most USD"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for member in plan.members:
+        table.add_row(member.member, f"{member.total:,}", f"{member.calls:,}", _usd(member.expected_usd), _usd(member.most_usd))
+    out.print(table)
+    out.print(f"Expected cost: {_usd(plan.expected_usd)} USD.", highlight=False)
+
+
+def _usd(cost: float | None) -> str:
+    return "unknown" if cost is None else f"{cost:.4f}"

@@ -1,0 +1,115 @@
+"""From a store to the interchange format, or straight to a table of outcomes."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from langchain_selectllm.collection.opening import open_store
+from langchain_selectllm.exceptions import StoreError
+from langchain_selectllm.outcomes import OutcomeTable, write_records
+from langchain_selectllm.outcomes.folders import check_new_folder
+from langchain_selectllm.outcomes.records import ANSWER_TYPES
+from langchain_selectllm.outcomes.table import Answer
+
+if TYPE_CHECKING:
+    from langchain_selectllm.collection.store import OutcomeStore
+
+FAILURES = "failures.jsonl"
+"""File beside the replies with the calls that failed, when any did."""
+
+_COPIED = ("cost_usd", "latency_s", "input_tokens", "output_tokens", "finish_reason", "model_name")
+
+
+def export_outcomes(store: str, folder: str | Path, *, grade: str | None = None) -> dict[str, int]:
+    """Write the queries and replies of a store as a folder in the interchange format.
+
+    Calls that failed are no replies and are unobserved, not wrong; they are written to a file
+    of their own.
+
+    Args:
+        store: URL of the store.
+        folder: A new folder.
+        grade: The grading whose columns are written; the only one when None, none where nothing was graded.
+
+    Returns:
+        The number of replies of each member. One that was sampled under several sets of parameters is several members
+        there, "name@digest" each.
+
+    Raises:
+        StoreError: If the store cannot be opened, holds no reply, or does not hold the grading.
+        OutcomeError: If the folder exists and is not empty.
+    """
+    target = Path(folder)
+    check_new_folder(target)
+    with open_store(store) as opened:
+        queries, replies = _records(opened, grade)
+        write_records(target, queries, replies)
+        failures = [dict(row) for row in opened.read_failures()]
+    if failures:
+        _write_lines(target / FAILURES, failures)
+    return dict(sorted(Counter(reply["model"] for reply in replies).items()))
+
+
+def read_outcomes(
+    store: str, *, members: Sequence[str] | None = None, answer: Answer | None = None, grade: str | None = None
+) -> OutcomeTable:
+    """The outcomes of a store as a table, equal to those of its exported folder.
+
+    Args:
+        store: URL of the store.
+        members: Members to keep, in this order; all of them, sorted by name, when None.
+        answer: How replies are read; each query's own `answer_type` when None ("text" where it has none).
+        grade: The grading that scores the replies; the only one when None, the references where nothing was graded.
+
+    Raises:
+        StoreError: If the store cannot be opened, holds no reply, or does not hold the grading.
+        OutcomeError: If a member is unknown.
+    """
+    with open_store(store) as opened:
+        queries, replies = _records(opened, grade)
+        return OutcomeTable.from_records(queries, replies, members=members, answer=answer)
+
+
+def _records(store: "OutcomeStore", grade: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The query and reply records, with the columns of a grading."""
+    sampled = Counter(member for member, _ in store.sampled())
+    if not sampled:
+        raise StoreError(f"{store} holds no reply. Collect some first: selectllm collect.")
+    grading, kind = _grading(store, grade)
+    # Answers are read again by whoever reads the folder, so that its labels follow from the majority of the samples, not
+    # from their mean; what a function or a judge thought nobody could find out again.
+    reads_answers = kind in ("reference", *ANSWER_TYPES)
+    queries = [dict(fields) for fields in store.read_queries()]
+    if kind in ANSWER_TYPES:
+        queries = [{**fields, "answer_type": kind} for fields in queries]
+    replies = []
+    for row in store.read_replies(grading):
+        several = sampled[row["member"]] > 1
+        record = {
+            "query_id": row["query_id"],
+            "model": f"{row['member']}@{row['parameters']}" if several else row["member"],
+            "sample": row["sample"],
+            "response": row["text"],
+            **{name: row[name] for name in _COPIED if row[name] is not None},
+        }
+        if grading is not None:
+            record |= {"grading": grading, "answer": row["answer"], "grade" if reads_answers else "score": row["score"]}
+        replies.append(record)
+    return queries, replies
+
+
+def _grading(store: "OutcomeStore", grade: str | None) -> tuple[str | None, str | None]:
+    """Name and kind of the grading to use."""
+    known = store.gradings()
+    if grade is None and len(known) > 1:
+        raise StoreError(f"{store} holds the gradings {', '.join(known)}. Say which one is meant.")
+    name = grade if grade is not None else next(iter(known), None)
+    if name is not None and name not in known:
+        raise StoreError(f"{store} holds no grading {name!r}. It holds: {', '.join(known) or 'none'}.")
+    return name, None if name is None else known[name]
+
+
+def _write_lines(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

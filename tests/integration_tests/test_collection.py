@@ -1,0 +1,206 @@
+"""Collecting through the real langchain-openai client from a server that fails on schedule."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from itertools import pairwise
+
+import pytest
+
+from langchain_selectllm.collection.collect import acollect_outcomes
+from langchain_selectllm.collection.failures import RetryPolicy
+from langchain_selectllm.collection.gate import BreakerPolicy
+from tests.chat_server import ChatServer
+
+PRICES = {"price_input_usd_per_million": 150.0, "price_output_usd_per_million": 600.0}
+QUICK = RetryPolicy(base_s=0.01, max_s=0.05)
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "from the environment")
+
+
+def pool_file(folder, server, **members):
+    entries = {
+        name: {"model": f"openai:{name}", "base_url": server.url, "timeout_s": 3, **settings}
+        for name, settings in members.items()
+    }
+    path = folder / "pool.yaml"
+    # JSON is YAML.
+    path.write_text(json.dumps({"members": entries}))
+    return path
+
+
+def queries(n):
+    return [{"query_id": f"q{i:04d}", "query": f"question {i} " + "x" * (i % 17)} for i in range(n)]
+
+
+def rows(folder):
+    with sqlite3.connect(folder / "outcomes.db") as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute("SELECT * FROM selectllm_replies")]
+
+
+def cost(answer):
+    _, _, n_input, n_output = answer
+    return (150.0 * n_input + 600.0 * n_output) / 1e6
+
+
+def test_three_sigkills_and_a_tenth_of_faults_leave_no_trace(tmp_path):
+    """5,000 calls: exactly 5,000 rows, nothing called twice but what was in flight, and the server's own cost."""
+    with ChatServer(fault_share=0.1, hang_s=30, retry_after_s=0.1) as server:
+        settings = {**PRICES, "max_tokens": 50, "max_concurrency": 16}
+        pool = pool_file(tmp_path, server, small=settings, tiny=settings)
+        (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries(500)))
+        arguments = ["collect", "--pool", pool, "--queries", tmp_path / "queries.jsonl", "--samples", "5", "--json"]
+        arguments += ["--store", f"sqlite:///{tmp_path}/outcomes.db"]
+        command = [sys.executable, "-c", "from langchain_selectllm.cli import main; main()", *map(str, arguments)]
+        lost = 0
+        for kill_at in (1000, 2200, 3600):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            while len(server.answered) < kill_at + lost:
+                assert process.poll() is None
+                time.sleep(0.01)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            time.sleep(0.3)
+            kept = {row["reply_id"] for row in rows(tmp_path)}
+            in_flight = len(server.answered.keys() - kept) - lost
+            assert in_flight <= 32
+            lost += in_flight
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        found = rows(tmp_path)
+        assert [row["error"] for row in found if row["error"] is not None] == []
+        assert done.returncode == 0, done.stderr
+        assert server.most_in_flight["small"] <= 16
+    assert len(found) == 5000
+    assert len({(row["query_id"], row["member"], row["sample"]) for row in found}) == 5000
+    assert len(server.answered) == 5000 + lost
+    recorded = {row["reply_id"]: row for row in found}
+    assert len(recorded) == 5000
+    assert sum(row["cost_usd"] for row in found) == pytest.approx(sum(cost(server.answered[i]) for i in recorded), rel=1e-12)
+    for reply_id, row in recorded.items():
+        model, prompt, n_input, n_output = server.answered[reply_id]
+        assert (row["member"], row["input_tokens"], row["output_tokens"]) == (model, n_input, n_output)
+        assert row["text"] == f"The answer is {len(prompt)}."
+    assert set(server.injected) == {None, "rate_limit", "server_error", "hang", "truncated", "cut_off", "slow"}
+    told = json.loads(done.stdout)
+    assert (told["left"], told["stopped"]) == (0, None)
+    assert told["spent_usd"] == pytest.approx(sum(row["cost_usd"] for row in found))
+
+
+async def test_a_member_that_is_down_does_not_hold_up_the_others(tmp_path):
+    with ChatServer(statuses={"down": 500, "refused": 401}) as server:
+        pool = pool_file(tmp_path, server, down={}, refused={}, up={})
+        breaker = BreakerPolicy(failures=5, pause_s=0.01, max_pauses=3)
+        store = f"sqlite:///{tmp_path}/outcomes.db"
+        collected = await acollect_outcomes(pool, queries(30), store, samples=2, retry=QUICK, breaker=breaker)
+        by_name = {member.member: member for member in collected.members}
+        assert by_name["up"].done == 60
+        assert by_name["down"].done == by_name["refused"].done == 0
+        assert by_name["down"].state.startswith("given up")
+        assert "OpenAIAuthenticationError" in by_name["refused"].state
+        # 16 in flight when the breaker opened, and one probe after each pause.
+        assert server.requests["down"] <= 16 + 5 + 3
+        assert server.requests["refused"] <= 16
+        assert collected.stopped == "failures"
+        server.statuses.clear()
+        again = await acollect_outcomes(pool, queries(30), store, samples=2, retry=QUICK, breaker=breaker)
+        assert (again.left, again.stopped) == (0, None)
+        assert server.requests["up"] == 60
+
+
+async def test_retry_after_holds_the_whole_member_back(tmp_path):
+    with ChatServer(fault_share=0.2, faults=("rate_limit",), retry_after_s=0.5) as server:
+        pool = pool_file(tmp_path, server, small={"max_concurrency": 1})
+        await acollect_outcomes(pool, queries(20), f"sqlite:///{tmp_path}/outcomes.db", samples=1, retry=QUICK)
+        times = server.times["small"]
+        limited = server.injected["rate_limit"]
+        gaps = [after[0] - before[0] for before, after in pairwise(times)]
+        assert limited > 0
+        assert sum(gap >= 0.5 for gap in gaps) == limited
+
+
+async def test_an_error_that_no_retry_can_cure_is_tried_once_and_kept_apart(tmp_path):
+    with ChatServer(statuses={"picky": 400}) as server:
+        pool = pool_file(tmp_path, server, picky={})
+        store = f"sqlite:///{tmp_path}/outcomes.db"
+        collected = await acollect_outcomes(pool, queries(4), store, samples=1, retry=QUICK)
+        assert server.requests["picky"] == 4
+        assert collected.members[0].failed == 4
+        found = rows(tmp_path)
+        assert all(row["text"] is None and row["error"].startswith("OpenAIInvalidRequestError") for row in found)
+        server.statuses.clear()
+        again = await acollect_outcomes(pool, queries(4), store, samples=1)
+        assert (again.members[0].done, len(rows(tmp_path))) == (4, 4)
+
+
+async def test_the_rate_limit_is_kept(tmp_path):
+    with ChatServer() as server:
+        pool = pool_file(tmp_path, server, small={"requests_per_second": 20})
+        start = time.monotonic()
+        await acollect_outcomes(pool, queries(21), f"sqlite:///{tmp_path}/outcomes.db", samples=1)
+        assert time.monotonic() - start >= 1.0
+        times = [moment for moment, _ in server.times["small"]]
+        assert max(sum(start <= moment < start + 0.5 for moment in times) for start in times) <= 13
+
+
+async def test_the_limit_on_the_cost_is_never_passed(tmp_path):
+    with ChatServer(delay_s=0.01) as server:
+        pool = pool_file(tmp_path, server, small={**PRICES, "max_tokens": 20})
+        collected = await acollect_outcomes(
+            pool, queries(200), f"sqlite:///{tmp_path}/outcomes.db", samples=1, max_cost_usd=1.0
+        )
+        paid = sum(map(cost, server.answered.values()))
+        assert collected.stopped == "max_cost_usd"
+        assert collected.spent_usd == pytest.approx(paid)
+        # A call may cost 0.0348 at most: 128 + 24 bytes in, 20 tokens out.
+        assert 1.0 - 0.035 < paid <= 1.0
+
+
+async def test_stopping_waits_for_what_is_in_flight(tmp_path):
+    with ChatServer(delay_s=0.3) as server:
+        pool = pool_file(tmp_path, server, small={"max_concurrency": 8})
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.5, stop.set)
+        collected = await acollect_outcomes(pool, queries(100), f"sqlite:///{tmp_path}/outcomes.db", samples=1, stop=stop)
+        assert collected.stopped == "interrupted"
+        assert 0 < collected.members[0].done == len(server.answered) == len(rows(tmp_path)) < 100
+
+
+def test_ctrl_c_stops_cleanly(tmp_path):
+    with ChatServer(delay_s=0.2) as server:
+        pool = pool_file(tmp_path, server, small={"max_concurrency": 4})
+        (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries(500)))
+        arguments = ["collect", "--pool", pool, "--queries", tmp_path / "queries.jsonl", "--samples", "1"]
+        arguments += ["--store", f"sqlite:///{tmp_path}/outcomes.db"]
+        command = [sys.executable, "-c", "from langchain_selectllm.cli import main; main()", *map(str, arguments)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while len(server.answered) < 8:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        told, warned = process.communicate(timeout=20)
+        assert process.returncode == 130
+        assert "calls are left (interrupted)" in told
+        assert "waited for" in warned
+        assert "Traceback" not in warned
+        assert len(rows(tmp_path)) == len(server.answered)
+
+
+async def test_the_system_prompt_is_sent_and_is_part_of_what_decides_the_replies(tmp_path):
+    with ChatServer() as server:
+        store = f"sqlite:///{tmp_path}/outcomes.db"
+        await acollect_outcomes(pool_file(tmp_path, server, small={"system_prompt": "Be brief."}), queries(3), store, samples=1)
+        n_input = {row["query_id"]: row["input_tokens"] for row in rows(tmp_path)}
+        assert n_input["q0001"] == len("Be brief.") + len("question 1 x")
+        # Another prompt, another outcome; another address or limit, the same.
+        await acollect_outcomes(pool_file(tmp_path, server, small={}), queries(3), store, samples=1)
+        assert len(rows(tmp_path)) == 6
+        await acollect_outcomes(pool_file(tmp_path, server, small={"max_concurrency": 2}), queries(3), store, samples=1)
+        assert len(rows(tmp_path)) == 6
