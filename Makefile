@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/python cookbook/demo.py $(DATA)/mmlu_pro
+	$(BIN)/selectllm demo
 
 test: unit integration
 

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langchain_selectllm.agreement import label_from_agreement
+    from langchain_selectllm.chat_model import ChatSelectLLM
     from langchain_selectllm.classifier import SelectLLMClassifier
     from langchain_selectllm.collection.collect import acollect_outcomes, collect_outcomes
     from langchain_selectllm.collection.export import export_outcomes
     from langchain_selectllm.collection.grading import grade_outcomes
+    from langchain_selectllm.embedded import embedded_models, load_embedded
     from langchain_selectllm.evaluation import Report, evaluate
     from langchain_selectllm.exceptions import SelectLLMError
     from langchain_selectllm.outcomes import OutcomeTable
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from langchain_selectllm.voting import LogOddsVote, MajorityVote, WeightedVote
 
 __all__ = [
+    "ChatSelectLLM",
     "LabelledMaxConf",
     "LogOddsVote",
     "MajorityVote",
@@ -37,13 +40,16 @@ __all__ = [
     "WeightedVote",
     "acollect_outcomes",
     "collect_outcomes",
+    "embedded_models",
     "evaluate",
     "export_outcomes",
     "grade_outcomes",
     "label_from_agreement",
+    "load_embedded",
 ]
 
 _HOMES = {
+    "ChatSelectLLM": "chat_model",
     "LabelledMaxConf": "policies",
     "LogOddsVote": "voting",
     "MajorityVote": "voting",
@@ -61,10 +67,12 @@ _HOMES = {
     "WeightedVote": "voting",
     "acollect_outcomes": "collection.collect",
     "collect_outcomes": "collection.collect",
+    "embedded_models": "embedded",
     "evaluate": "evaluation",
     "export_outcomes": "collection.export",
     "grade_outcomes": "collection.grading",
     "label_from_agreement": "agreement",
+    "load_embedded": "embedded",
 }
 
 

@@ -16,6 +16,7 @@ from langchain_selectllm.learned_vote import LearnedVote
 from langchain_selectllm.operating import OperatingPoint
 from langchain_selectllm.persistence import ENCODER_FOLDER, load_folder, save_folder
 from langchain_selectllm.pool import Pool
+from langchain_selectllm.topics import Topics
 
 
 def save_learned(learned: Learned, folder: str | Path, *, validation: float, seed: int) -> None:
@@ -30,6 +31,7 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
         config: dict[str, Any] = {
             "members": list(learned.pool.members),
             "encoder": {"kind": learned.encoder.kind, "name": learned.encoder.name, "settings": settings},
+            "topics": list(learned.topics.names),
             "validation": validation,
             "seed": seed,
             "fixed_sets": {str(size): list(names) for size, names in learned.pool.fixed_sets.items()},
@@ -43,7 +45,10 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
         arrays: dict[str, NDArray[Any]] = {
             "heads.weights": learned.heads.weights,
             "heads.bias": learned.heads.bias,
+            "topics.weights": learned.topics.heads.weights,
+            "topics.bias": learned.topics.heads.bias,
             "calibration.weights": learned.calibration.weights,
+            "calibration.topic_weights": learned.calibration.topic_weights,
             "calibration.bias": learned.calibration.bias,
             "pool.base_rates": learned.pool.base_rates,
             "pool.costs": learned.pool.costs,
@@ -79,7 +84,10 @@ def _learned(config: dict[str, Any], arrays: dict[str, NDArray[Any]], encoder_fo
     return Learned(
         encoder=load_encoder(encoder["kind"], encoder["settings"], _under("encoder.", arrays), encoder_folder),
         heads=LinearHeads(arrays["heads.weights"], arrays["heads.bias"]),
-        calibration=StackedCalibration(arrays["calibration.weights"], arrays["calibration.bias"]),
+        topics=Topics(tuple(config["topics"]), LinearHeads(arrays["topics.weights"], arrays["topics.bias"])),
+        calibration=StackedCalibration(
+            arrays["calibration.weights"], arrays["calibration.topic_weights"], arrays["calibration.bias"]
+        ),
         pool=Pool(
             members=tuple(config["members"]),
             base_rates=arrays["pool.base_rates"],

@@ -26,7 +26,7 @@ class SelectLLMClassifier:
         """Store the settings; nothing is loaded before `fit`.
 
         Args:
-            encoder: "lexical", a sentence-transformers model id or folder, "fine-tune:MODEL", or an encoder.
+            encoder: "lexical", a sentence-transformers model id or folder, "fine-tune:MODEL", "hidden:MODEL", or an encoder.
             validation: Share of the queries held out of each fit, in (0, 0.5].
             seed: Seed of folds and solvers.
         """

@@ -1,7 +1,8 @@
 """Prompt in, decision out: which members to call and why, without calling anybody."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 from langchain_core.language_models import LanguageModelInput
@@ -10,6 +11,7 @@ from langchain_core.prompt_values import PromptValue
 from numpy.typing import NDArray
 
 from langchain_selectllm.classifier import SelectLLMClassifier
+from langchain_selectllm.exceptions import MemberMismatchError
 from langchain_selectllm.policies import Policy
 from langchain_selectllm.voting import VoteStrategy
 
@@ -38,12 +40,38 @@ class Decision:
     """Confidence below which a second round is called."""
     second: tuple[int, ...] = ()
     """Indices of the members that a second round adds, ascending."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Members that are not to be called for this prompt, with the reason."""
 
     @property
     def reserve(self) -> tuple[int, ...]:
         """The other members, the most probable first: who is called when too few replies are left."""
-        rest = [k for k in range(len(self.members)) if k not in self.selected]
+        rest = [k for k, name in enumerate(self.members) if k not in self.selected and name not in self.left_out]
         return tuple(sorted(rest, key=lambda k: (-self.vote_probabilities[k], k)))
+
+    def without(self, left_out: Mapping[str, str]) -> Self:
+        """The same decision among the other members; the most probable of them take the free places."""
+        if not left_out:
+            return self
+        decision = replace(self, left_out={**self.left_out, **left_out})
+        kept = [k for k in self.selected if self.members[k] not in left_out]
+        filled = [*kept, *decision.reserve[: len(self.selected) - len(kept)]]
+        second = tuple(k for k in self.second if self.members[k] not in left_out and k not in filled)
+        return replace(decision, selected=tuple(sorted(filled)), second=second)
+
+    def only(self, name: str) -> Self:
+        """The same decision with one member called and no other in reserve, because it was asked for.
+
+        Raises:
+            MemberMismatchError: If there is no such member, or it is left out.
+        """
+        able = [member for member in self.members if member not in self.left_out]
+        if name not in able:
+            why = self.left_out.get(name, "is not a member")
+            raise MemberMismatchError(f"{name!r} {why}. Members to choose from: {', '.join(able)}.")
+        others = {member: "another was asked for" for member in able if member != name}
+        chosen = (self.members.index(name),)
+        return replace(self, selected=chosen, second=(), reason="asked for by name", left_out={**self.left_out, **others})
 
     @property
     def selected_members(self) -> tuple[str, ...]:

@@ -11,10 +11,13 @@ SelectLLMError
 │   ├── ArtefactMissingError           a file of it is not there
 │   ├── ArtefactFormatError            it is not ours, or is newer than this release
 │   └── ArtefactCorruptError           its content does not match its own checksums or shapes
+├── EmbeddedModelError (ValueError)    an embedded model is unknown, or is asked for what it cannot do
 ├── PoolFileError (ValueError)         a pool file is malformed, or a provider refuses its settings
 ├── StoreError (RuntimeError)          a store of outcomes cannot be opened, is in use, or does not hold what is asked for
 ├── LeakageError (ValueError)          evaluation was asked to use training queries
+├── ToolSupportError (NotImplementedError)  no member can call tools
 ├── DeadlineError (TimeoutError)       a member did not reply in time
+├── LowConfidenceError                 the answer is not sure enough
 ├── MissingDependencyError (ImportError)  an optional package is not installed
 └── FanOutError (ExceptionGroup)       every selected member failed; each cause is in `.exceptions`
 """
@@ -67,6 +70,10 @@ class ArtefactCorruptError(ArtefactError):
     """The folder's content does not match its own checksums or shapes."""
 
 
+class EmbeddedModelError(SelectLLMError, ValueError):
+    """An embedded model is unknown, or is asked for what it cannot do."""
+
+
 class PoolFileError(SelectLLMError, ValueError):
     """A pool file is malformed, or a provider refuses its settings."""
 
@@ -77,6 +84,19 @@ class StoreError(SelectLLMError, RuntimeError):
 
 class LeakageError(SelectLLMError, ValueError):
     """Evaluation was asked to use queries the classifier was trained on."""
+
+
+class ToolSupportError(SelectLLMError, NotImplementedError):
+    """No member can call tools."""
+
+
+class LowConfidenceError(SelectLLMError):
+    """The answer is not sure enough; `.reply` holds the message with its metadata, `.confidence` how sure it is."""
+
+    def __init__(self, message: str, *, reply: object, confidence: float) -> None:
+        super().__init__(message)
+        self.reply = reply
+        self.confidence = confidence
 
 
 class DeadlineError(SelectLLMError, TimeoutError):

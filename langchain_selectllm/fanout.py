@@ -5,7 +5,7 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 
@@ -31,7 +31,7 @@ class CallPlan:
     """Whom to call next and when to stop, as a function of what came back; no I/O.
 
     Starts with the selection. A failure that leaves fewer possible replies than `min_replies` brings in the next of the
-    reserve. When every call has ended, `next_round` is asked once whom else to call. Stops when nothing is outstanding, or
+    reserve. When every call has ended, `next_round` is asked whom else to call. Stops when nothing is outstanding, or
     when `is_decided` says that the rest cannot change the winner.
     """
 
@@ -39,7 +39,7 @@ class CallPlan:
     reserve: Sequence[int]
     min_replies: int
     is_decided: Callable[[dict[int, AIMessage], Sequence[int]], bool]
-    next_round: Callable[[dict[int, AIMessage]], Sequence[int]] = lambda _: ()
+    next_round: Callable[[dict[int, AIMessage], Collection[int]], Sequence[int]] = lambda *_: ()
     replies: dict[int, AIMessage] = field(default_factory=dict)
     failures: dict[int, Exception] = field(default_factory=dict)
     latencies: dict[int, float] = field(default_factory=dict)
@@ -86,9 +86,9 @@ class CallPlan:
         else:
             self.replies[member] = outcome
             self._stopped = bool(self.outstanding) and self.is_decided(self.replies, self.outstanding)
-        if self.rounds == 1 and not self.outstanding:
+        if not self.outstanding:
             called = {*self.replies, *self.failures}
-            self._waiting = [k for k in self.next_round(self.replies) if k not in called]
+            self._waiting = [k for k in self.next_round(self.replies, called) if k not in called]
             self.rounds += bool(self._waiting)
 
     def _top_up(self) -> None:
@@ -134,7 +134,7 @@ def run(plan: CallPlan, call: Callable[[int], AIMessage], limits: Limits, gate: 
         except queue.Empty:
             for late in _late(started_at, limits.deadline_s):
                 del started_at[late]
-                plan.finish(late, _deadline_error(limits), limits.deadline_s or 0.0)
+                plan.finish(late, deadline_error(limits.deadline_s or 0.0), limits.deadline_s or 0.0)
             continue
         if outcome is None:
             started_at[member] = time.perf_counter()
@@ -167,7 +167,7 @@ async def arun(
                     return await call(member), time.perf_counter() - start
             except Exception as error:  # noqa: BLE001 - one member's failure is a result like any other
                 late = isinstance(error, TimeoutError) and timer.expired()
-                return _deadline_error(limits) if late else error, time.perf_counter() - start
+                return deadline_error(limits.deadline_s or 0.0) if late else error, time.perf_counter() - start
 
     try:
         while not plan.done:
@@ -197,5 +197,6 @@ def _late(started_at: Mapping[int, float], deadline_s: float | None) -> list[int
     return [k for k, start in sorted(started_at.items()) if deadline_s is not None and now - start >= deadline_s]
 
 
-def _deadline_error(limits: Limits) -> DeadlineError:
-    return DeadlineError(f"No reply within deadline_s={limits.deadline_s:g}. Raise it, or leave slow members out.")
+def deadline_error(deadline_s: float) -> DeadlineError:
+    """The error of a member that passed its deadline."""
+    return DeadlineError(f"No reply within deadline_s={deadline_s:g}. Raise it, or leave slow members out.")

@@ -1,8 +1,10 @@
 """What training leaves behind, and how it is trained."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from langchain_selectllm.metrics import classifier_metrics
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.pool import Pool, learn_pool
 from langchain_selectllm.recorded import RecordedVotes
+from langchain_selectllm.topics import Topics, topic_indicators, topic_softmax
 from langchain_selectllm.tuning import single_points, tune
 from langchain_selectllm.vote_training import why_no_vote
 
@@ -59,17 +62,43 @@ class Learned:
 
     encoder: Encoder
     heads: LinearHeads
+    topics: Topics
     calibration: StackedCalibration
     pool: Pool
     summary: TrainingSummary
     trained_on: frozenset[int]
     """Digests of the training query ids."""
 
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal digest of what was learned; two classifiers that differ anywhere have different ones."""
+        pool, topics, calibration = self.pool, self.topics.heads, self.calibration
+        words: list[Any] = [self.encoder.kind, self.encoder.name, pool.members, pool.fixed_sets]
+        words += [pool.adaptive_points, pool.guarded_points, () if pool.vote is None else pool.vote.known_answers]
+        digest = hashlib.sha256(repr(words).encode())
+        parts = [
+            self.heads.weights,
+            self.heads.bias,
+            topics.weights,
+            topics.bias,
+            calibration.weights,
+            calibration.topic_weights,
+        ]
+        parts += [calibration.bias, pool.base_rates, pool.costs, pool.latencies]
+        parts += [] if pool.vote is None else list(pool.vote.arrays().values())
+        for array in parts:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Calibrated P(correct), (n, K); base rates for a blank text."""
+        """Calibrated P(correct), (n, K), shrunk towards the base rates as a text is unfamiliar; those for a blank text."""
         if not texts:
             return np.empty((0, len(self.pool.members)))
-        probabilities = self.calibration.probabilities(self.heads.logits(self.encoder.encode(texts)))
+        features = self.encoder.encode(texts)
+        topics = self.topics.probabilities(features)
+        probabilities = self.calibration.probabilities(self.heads.logits(features), topics)
+        novelty = self.encoder.novelty(texts)[:, None]
+        probabilities = (1.0 - novelty) * probabilities + novelty * self.pool.base_rates
         probabilities[[not text.strip() for text in texts]] = self.pool.base_rates
         return probabilities
 
@@ -93,28 +122,35 @@ def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: 
     encoder.fit(outcomes.texts, outcomes.scores, folds == 0)
     features = encoder.encode(outcomes.texts)
     progress("encode", 1.0)
+    names, indicators = ((), np.zeros((len(outcomes), 0))) if encoder.supervised else topic_indicators(outcomes.categories)
     if encoder.supervised:
+        # Its features are logits already, and of the held-out fold alone they are out of sample.
         heads = LinearHeads.identity(len(outcomes.members))
         logits = np.where((folds == 0)[:, None], heads.logits(features), np.nan)
     else:
-        heads, logits = cross_fit(features, outcomes.scores, folds, c=encoder.head_c, seed=seed, progress=progress)
+        targets = np.hstack([outcomes.scores, indicators])
+        heads, logits = cross_fit(features, targets, folds, c=encoder.head_c, seed=seed, progress=progress)
+    n_members = len(outcomes.members)
+    heads, topics = heads.take(slice(n_members)), Topics(names, heads.take(slice(n_members, None)))
+    logits, told = logits[:, :n_members], topic_softmax(logits[:, n_members:])
     unseen = np.asarray(~np.isnan(logits).any(axis=1))
-    calibration = StackedCalibration.fit(logits[unseen], outcomes.scores[unseen], seed=seed)
+    calibration = StackedCalibration.fit(logits[unseen], told[unseen], outcomes.scores[unseen], seed=seed)
+    held_out = calibration.probabilities(logits, told)
     pool, search = _search_pool(outcomes, progress)
-    pool, vote = _learn_vote(outcomes, calibration.probabilities(logits), unseen, pool, seed=seed, progress=progress)
+    pool, vote = _learn_vote(outcomes, held_out, unseen, pool, seed=seed, progress=progress)
     complete = outcomes.scores[outcomes.observed.all(axis=1)]
     summary = TrainingSummary(
         n_queries=len(outcomes),
         outcomes={name: int(outcomes.observed[:, k].sum()) for k, name in enumerate(outcomes.members)},
         oracle=float(complete.max(axis=1).mean()) if len(complete) else float("nan"),
-        metrics=classifier_metrics(calibration.probabilities(logits[unseen]), outcomes.labels[unseen], pool.base_rates),
+        metrics=classifier_metrics(held_out[unseen], outcomes.labels[unseen], pool.base_rates),
         fixed_set_search=search,
         vote=vote,
         answer=outcomes.answer,
         answer_type=outcomes.answer or Counter(kind or "text" for kind in outcomes.answer_types).most_common(1)[0][0],
         labels_from=outcomes.labels_from,
     )
-    return Learned(encoder, heads, calibration, pool, summary, frozenset(outcomes.query_digests))
+    return Learned(encoder, heads, topics, calibration, pool, summary, frozenset(outcomes.query_digests))
 
 
 def with_member(learned: Learned, name: str, outcomes: OutcomeTable, *, validation: float, seed: int) -> Learned:
@@ -137,7 +173,9 @@ def with_member(learned: Learned, name: str, outcomes: OutcomeTable, *, validati
     return replace(
         learned,
         heads=learned.heads.with_member(head),
-        calibration=learned.calibration.with_member(logits, alone.scores[:, 0], seed=seed),
+        calibration=learned.calibration.with_member(
+            logits, learned.topics.probabilities(features), alone.scores[:, 0], seed=seed
+        ),
         pool=_grown_pool(learned.pool, name, outcomes),
         summary=replace(
             learned.summary,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.voting import ABSTAIN, NOT_CALLED, Ballots
 
 _CLIP = 1e-4
+_MAX_LENGTH = 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class LearnedVote:
 
     name: ClassVar[str] = "learned"
 
-    weights: NDArray[np.float64]
+    answer_weights: NDArray[np.float64]
     """(n_features,), for raw features; see `candidate_features`."""
     none_weights: NDArray[np.float64]
     """(N_NONE,), for the alternative that no candidate is right."""
@@ -41,7 +42,7 @@ class LearnedVote:
         """P(right) of every candidate, (n, n_candidates), 0 where it got no ballot; rows sum to less than 1."""
         features, rows, columns, none = self.features(ballots)
         logits = np.full((len(ballots.codes), ballots.n_candidates + 1), -np.inf)
-        logits[rows, columns] = features @ self.weights
+        logits[rows, columns] = features @ self.answer_weights
         logits[:, -1] = none @ self.none_weights
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         share: NDArray[np.float64] = (shifted / shifted.sum(axis=1, keepdims=True))[:, :-1]
@@ -51,12 +52,13 @@ class LearnedVote:
         """Features of all candidates with their rows and columns, and features of "none"; see `candidate_features`."""
         lengths = (np.log1p(ballots.lengths) - self.length_mean[ballots.members]) / self.length_scale[ballots.members]
         known = _known(ballots.candidates, self.known_answers, ballots.n_candidates)
-        return candidate_features(ballots, np.nan_to_num(lengths), known)
+        # Bounded: a prompt that makes every reply short must not look like certainty.
+        return candidate_features(ballots, np.clip(np.nan_to_num(lengths), -_MAX_LENGTH, _MAX_LENGTH), known)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays to save."""
         return {
-            "weights": self.weights,
+            "answer_weights": self.answer_weights,
             "none_weights": self.none_weights,
             "length_mean": self.length_mean,
             "length_scale": self.length_scale,
@@ -66,7 +68,11 @@ class LearnedVote:
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], known_answers: Sequence[str]) -> "LearnedVote":
         """The vote of saved arrays."""
         return cls(
-            arrays["weights"], arrays["none_weights"], arrays["length_mean"], arrays["length_scale"], tuple(known_answers)
+            arrays["answer_weights"],
+            arrays["none_weights"],
+            arrays["length_mean"],
+            arrays["length_scale"],
+            tuple(known_answers),
         )
 
 

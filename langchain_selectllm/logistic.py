@@ -38,7 +38,11 @@ def fit_logistic(
     # Sorted by row, so that hard labels reach the solver in the order of the queries.
     order = np.argsort(rows, kind="stable")
     matrix: Any = features.to_scipy() if isinstance(features, SparseRows) else features
-    model = _solver(features, c, seed).fit(matrix[rows[order]], targets[order], sample_weight=weights[order])
+    from threadpoolctl import threadpool_limits
+
+    # One thread: the solvers' products are small, and threads would fight over a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        model = _solver(features, c, seed).fit(matrix[rows[order]], targets[order], sample_weight=weights[order])
     return model.coef_[0].astype(np.float64), float(model.intercept_[0])
 
 

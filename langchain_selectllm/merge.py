@@ -1,6 +1,6 @@
 """Replies and failures in, one message out, with everything that led to it as plain JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,34 +17,51 @@ from langchain_selectllm.policies import get_pool_vote
 from langchain_selectllm.pool import Pool
 from langchain_selectllm.registry import ModelRegistry
 from langchain_selectllm.tally import Tally, tally
+from langchain_selectllm.trust import ConfidenceRule
 from langchain_selectllm.voting import Ballots, cast, is_decided
 
 
 class Ballot:
     """The vote over one prompt's replies, while they come in and at the end."""
 
-    def __init__(self, decision: Decision, parser: VotingOutputParser, pool: Pool, registry: ModelRegistry) -> None:
+    def __init__(
+        self,
+        decision: Decision,
+        parser: VotingOutputParser,
+        pool: Pool,
+        registry: ModelRegistry,
+        rule: ConfidenceRule | None = None,
+    ) -> None:
         self._decision = decision
         self._parser = parser
         self._vote = decision.vote if parser.vote is None else get_pool_vote(parser.vote, pool)
         self._confidence = pool.vote
         self._registry = registry
         self._answers: dict[int, str | None] = {}
+        self._rule = rule
+        self._authority: int | None = None
+        """The member whose answer is taken, once the confidence rule has turned to it."""
 
     def is_decided(self, replies: Mapping[int, AIMessage], outstanding: Sequence[int]) -> bool:
         """Whether the outstanding members cannot change the winner."""
         return is_decided(self._vote, self._cast(replies, self._decision.vote_probabilities), outstanding)
 
-    def next_round(self, replies: Mapping[int, AIMessage]) -> Sequence[int]:
-        """The members that the policy adds when the answer is not sure enough."""
-        if not self._decision.second or not replies:
-            return self._decision.second
-        confidence = self.count(replies).confidence
-        return self._decision.second if (confidence or 0.0) < self._decision.threshold else ()
+    def next_round(self, replies: Mapping[int, AIMessage], called: Collection[int]) -> Sequence[int]:
+        """The members that the policy, then the confidence rule, adds when the answer is not sure enough."""
+        confidence = self.count(replies).confidence or 0.0 if replies else 0.0
+        second = [k for k in self._decision.second if k not in called]
+        if second and confidence < self._decision.threshold:
+            return second
+        if self._rule is not None and self._authority is None and confidence < self._rule.minimum:
+            self._authority = self._rule.escalates_to(self._decision.members)
+        return () if self._authority is None else (self._authority,)
 
     def count(self, replies: Mapping[int, AIMessage]) -> Tally:
         """The tally of the replies."""
         counted = tally(self._vote, self._cast(replies, self._decision.vote_probabilities), members=self._decision.members)
+        if self._authority is not None and self._authority in replies:
+            name = self._decision.members[self._authority]
+            counted = replace(counted, answer=self._answers[self._authority], winner=name, decided_by="escalation")
         return replace(counted, confidence=self._trust(counted, replies))
 
     def _trust(self, counted: Tally, replies: Mapping[int, AIMessage]) -> float | None:
@@ -65,6 +82,21 @@ class Ballot:
             latencies=self._latencies(),
             lengths=[len(replies[k].text) for k in sorted(replies)],
         )
+
+    def elected(self, message: AIMessage, counted: Tally) -> AIMessage:
+        """The message that is returned, from the winning member's own."""
+        del counted
+        return message
+
+    def told(self, counted: Tally) -> dict[str, Any]:
+        """What the metadata says about the vote."""
+        return {
+            "answer": counted.answer,
+            "answers": counted.answers,
+            "support": counted.support,
+            "confidence": counted.confidence,
+            "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by},
+        }
 
     def _read(self, replies: Mapping[int, AIMessage]) -> list[str | None]:
         for k in replies.keys() - self._answers.keys():
@@ -96,11 +128,12 @@ def merge(decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelReg
     counted = ballot.count(plan.replies)
     stand_in = max(plan.replies, key=lambda k: (decision.vote_probabilities[k], -k))
     winner = stand_in if counted.winner is None else names.index(counted.winner)
-    message = plan.replies[winner]
+    message = ballot.elected(plan.replies[winner], counted)
     usage = _summed_usage(plan.replies)
     told = {
         **_decision_metadata(decision, policy),
-        **_vote_metadata(counted, names[winner]),
+        **ballot.told(counted),
+        "winner": names[winner],
         **_call_metadata(decision, plan, registry),
         "usage": dict(usage) if usage else None,
     }
@@ -112,17 +145,7 @@ def _decision_metadata(decision: Decision, policy: str) -> dict[str, Any]:
     return {
         "probabilities": dict(zip(decision.members, decision.probabilities.tolist(), strict=True)),
         "selection": {"members": list(decision.selected_members), "policy": policy, "reason": decision.reason},
-    }
-
-
-def _vote_metadata(counted: Tally, winner: str) -> dict[str, Any]:
-    return {
-        "answer": counted.answer,
-        "winner": winner,
-        "answers": counted.answers,
-        "support": counted.support,
-        "confidence": counted.confidence,
-        "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by},
+        "left_out": dict(decision.left_out),
     }
 
 
@@ -142,6 +165,7 @@ def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry) 
         "topped_up": [names[k] for k in plan.topped_up],
         "cancelled": [names[k] for k in plan.outstanding],
         "decided_early": bool(plan.outstanding),
+        "abstained": False,
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import RunnableConfig
@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from langchain_selectllm.answers import AnswerExtractor, get_extractor
 from langchain_selectllm.tally import Tally, tally
+from langchain_selectllm.tool_votes import canonical_calls
 from langchain_selectllm.voting import VoteStrategy, cast, get_vote
 
 Candidate = str | BaseMessage | Generation
@@ -48,7 +49,13 @@ class VotingOutputParser(BaseOutputParser[Tally]):
             get_vote(self.vote)
 
     def extract(self, reply: BaseMessage | str, query: str | None = None) -> str | None:
-        """The canonical answer of one reply; None = abstain."""
+        """The canonical answer of one reply; None = abstain.
+
+        A reply that calls tools answers with its calls, names and arguments, never with its text; one whose calls cannot
+        be read abstains.
+        """
+        if isinstance(reply, AIMessage) and (reply.tool_calls or reply.invalid_tool_calls):
+            return canonical_calls([] if reply.invalid_tool_calls else reply.tool_calls)
         return self._extractor.extract(reply if isinstance(reply, str) else reply.text, query)
 
     def count(self, candidates: Mapping[str, Candidate] | Sequence[Candidate], query: str | None = None) -> Tally:
@@ -61,7 +68,7 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         named = candidates if isinstance(candidates, Mapping) else {f"sample {i + 1}": c for i, c in enumerate(candidates)}
         ballots = cast(
             slots=range(len(named)),
-            answers=[self._extractor.extract(_text(candidate), query) for candidate in named.values()],
+            answers=[self.extract(_reply(candidate), query) for candidate in named.values()],
             probabilities=np.full(len(named), 0.5),
         )
         return tally(get_vote(self.vote or "majority"), ballots, members=list(named))
@@ -94,14 +101,12 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         return "selectllm_vote"
 
 
-def _text(candidate: Candidate) -> str:
+def _reply(candidate: Candidate) -> BaseMessage | str:
     if isinstance(candidate, ChatGeneration):
-        return candidate.message.text
-    if isinstance(candidate, BaseMessage):
-        return candidate.text
+        return candidate.message
     if isinstance(candidate, Generation):
         return candidate.text
-    if isinstance(candidate, str):
+    if isinstance(candidate, str | BaseMessage):
         return candidate
     raise TypeError(
         f"A candidate is a {type(candidate).__name__}. Give texts, messages or generations, in a list or a dict by name."

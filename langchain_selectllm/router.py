@@ -1,34 +1,34 @@
 """The Runnable: one prompt in, a few members asked in parallel, the voted answer out."""
 
-import asyncio
-import threading
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from langchain_core.runnables.config import patch_config, run_in_executor, set_config_context
-from langchain_core.runnables.utils import coro_with_context
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
+from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
-from langchain_selectllm.catalogue import parse_policy, policy_name
+from langchain_selectllm.asked import aanswer_all, answer_all, ask_all
+from langchain_selectllm.catalogue import parse_policy
 from langchain_selectllm.classifier import SelectLLMClassifier
-from langchain_selectllm.decision import Decision, TextOf, decide_all, last_human_text, prompt_messages
+from langchain_selectllm.decision import Decision, TextOf, decide_all, last_human_text
+from langchain_selectllm.engine import Engine
 from langchain_selectllm.exceptions import AnswerError
-from langchain_selectllm.fanout import CallPlan, Limits, arun, run
-from langchain_selectllm.merge import Ballot, merge
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import Policy, WeightedMaxConf
 from langchain_selectllm.registry import ChatModel, Member, ModelRegistry
+from langchain_selectllm.schemas import Schema
+from langchain_selectllm.structured import StructuredVote, VoteBy, parsed
+from langchain_selectllm.trust import ConfidenceRule
+from langchain_selectllm.wrappers import BoundTools, Tools, bind_registry
 
-_BATCH_THREADS = 16
+if TYPE_CHECKING:
+    from langchain_selectllm.chat_model import ChatSelectLLM
 
 
 def _parser_of_classifier(fields: dict[str, Any]) -> VotingOutputParser:
@@ -64,15 +64,24 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
     """Further members are called when failures leave fewer possible replies; half the selection, rounded up, when None."""
     early_stop: bool = True
     """Whether outstanding calls are given up once they cannot change the winner."""
+    min_confidence: float | None = None
+    """Least calibrated confidence that an answer needs; any will do when None."""
+    below_confidence: str = "raise"
+    """What to do with an answer below it: "raise", "abstain" (an empty message, marked), or a member's name to take the answer
+    of that member instead."""
     text_of: TextOf = last_human_text
     """Which text of the prompt's messages is routed on."""
+    bound: BoundTools | None = Field(default=None, repr=False, exclude=True)
+    """The members with tools bound; `bind_tools` sets it."""
+    structure: StructuredVote | None = Field(default=None, repr=False, exclude=True)
+    """What objects are voted on instead of answers; `with_structured_output` sets it."""
 
     def __init__(self, **kwargs: Any) -> None:
         """Check at once that classifier, models and policy belong together.
 
         Raises:
             MemberMismatchError: If the models are not exactly the classifier's members.
-            PolicyError: If the policy is unknown, or does not fit the pool.
+            PolicyError: If the policy is unknown or does not fit the pool, or the confidence rule cannot be applied.
         """
         # Not in validators: pydantic would wrap these errors in its own.
         models, policy = kwargs.get("models"), kwargs.get("policy")
@@ -83,6 +92,8 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         super().__init__(**kwargs)
         self.models.check_covers(self.classifier.members)
         decide_all(self.classifier, self.policy, [""])
+        if self._rule is not None:
+            self._rule.check(self.classifier.members, learned=self.classifier.pool.vote is not None)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, models: Mapping[str, ChatModel | Member], **kwargs: Any) -> Self:
@@ -101,7 +112,54 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
 
     def decide(self, prompt: LanguageModelInput) -> Decision:
         """Whom the router would call for the prompt, and why; calls nobody."""
-        return self._decide([prompt])[0]
+        return self.engine.decide([prompt])[0]
+
+    def bind_tools(
+        self, tools: Tools, *, tool_choice: str | None = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The same router with tools bound on every member that can call tools; the others leave the selection, by name.
+
+        Members vote with the calls they make, names and arguments. Tools bound before are replaced.
+
+        Args:
+            tools: What any chat model's `bind_tools` takes.
+            tool_choice: The tool to use; "any" for any of them.
+            kwargs: Passed on to the members' `bind_tools`.
+
+        Raises:
+            ToolSupportError: If no member can call tools.
+        """
+        return self.with_tools(tools, tool_choice=tool_choice, **kwargs)
+
+    def with_tools(self, tools: Tools, *, tool_choice: str | None = None, **kwargs: Any) -> Self:
+        """What `bind_tools` returns, known to be a router."""
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        return self.model_copy(update={"bound": bind_registry(self.models, tools, **kwargs)})
+
+    def with_structured_output(
+        self, schema: Schema, *, include_raw: bool = False, vote: VoteBy = "fields", **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """A runnable that returns the object that members fill `schema` with, voted on.
+
+        Args:
+            schema: A pydantic class, a TypedDict, or a JSON schema with a title. Objects that are not valid abstain.
+            include_raw: Whether to return a dict of the message ("raw"), the object ("parsed") and "parsing_error".
+            vote: "fields" for a vote on every field, "whole" for a vote of equal objects.
+            kwargs: `method` and `strict` are accepted and mean nothing: every member is asked through a tool.
+
+        Raises:
+            ToolSupportError: If no member can call tools.
+        """
+        structure = StructuredVote(schema, vote)
+        voting = self.model_copy(update={"structure": structure})
+        return parsed(voting, structure, include_raw=include_raw, ignored=kwargs)
+
+    def as_chat_model(self, **kwargs: Any) -> "ChatSelectLLM":
+        """The chat model over this router, for places that ask for a `BaseChatModel`."""
+        from langchain_selectllm.chat_model import ChatSelectLLM
+
+        return ChatSelectLLM(router=self, **kwargs)
 
     @override
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
@@ -145,20 +203,59 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         """The winning message of each prompt; all prompts are encoded at once, `max_concurrency` bounds all calls together."""
         return await self._abatch_with_config(self._abatch, inputs, config, return_exceptions=return_exceptions, **kwargs)
 
-    def _decide(self, prompts: Sequence[LanguageModelInput]) -> list[Decision]:
-        texts = [self.text_of(prompt_messages(prompt)) for prompt in prompts]
-        return decide_all(self.classifier, self.policy, texts)
+    @override
+    def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[AIMessage]:
+        """The reply in chunks: as they come when one member is chosen, else the winner's message cut up after the vote.
+
+        The last chunk carries the metadata. A single member that fails before its first chunk is replaced by the next most
+        probable one; later there is no way back.
+        """
+        yield from self._transform_stream_with_config(iter([input]), self._stream, config, **kwargs)
+
+    @override
+    async def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessage]:
+        """The reply in chunks, as `stream`."""
+
+        async def given() -> AsyncIterator[LanguageModelInput]:
+            yield input
+
+        async for chunk in self._atransform_stream_with_config(given(), self._astream, config, **kwargs):
+            yield chunk
+
+    @property
+    def engine(self) -> Engine:
+        """What decides and merges, as the fields say now."""
+        return Engine(
+            classifier=self.classifier,
+            policy=self.policy,
+            models=self.models if self.bound is None else self.bound.models,
+            parser=self.parser,
+            text_of=self.text_of,
+            deadline_s=self.deadline_s,
+            min_replies=self.min_replies,
+            early_stop=self.early_stop,
+            left_out={} if self.bound is None else self.bound.left_out,
+            rule=self._rule,
+            structure=self.structure,
+        )
+
+    @property
+    def _rule(self) -> ConfidenceRule | None:
+        return None if self.min_confidence is None else ConfidenceRule(self.min_confidence, self.below_confidence)
 
     def _invoke(
         self, prompt: LanguageModelInput, run_manager: CallbackManagerForChainRun, config: RunnableConfig, **kwargs: Any
     ) -> AIMessage:
-        return self._ask(_Asked(prompt, self._decide([prompt])[0], config, kwargs), run_manager)
+        (asked,) = ask_all(self.engine, [prompt], [run_manager], [config], kwargs)
+        return asked.answer()
 
     async def _ainvoke(
         self, prompt: LanguageModelInput, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig, **kwargs: Any
     ) -> AIMessage:
-        decisions = await run_in_executor(config, self._decide, [prompt])
-        return await self._aask(_Asked(prompt, decisions[0], config, kwargs), run_manager)
+        (asked,) = await run_in_executor(config, ask_all, self.engine, [prompt], [run_manager], [config], kwargs)
+        return await asked.aanswer()
 
     def _batch(
         self,
@@ -167,20 +264,7 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         config: list[RunnableConfig],
         **kwargs: Any,
     ) -> list[AIMessage | Exception]:
-        limit = config[0].get("max_concurrency") if config else None
-        gate = threading.Semaphore(limit) if limit else None
-
-        decisions = self._decide(prompts)
-
-        def one(i: int) -> AIMessage | Exception:
-            try:
-                return self._ask(_Asked(prompts[i], decisions[i], config[i], kwargs), run_manager[i], gate)
-            except Exception as error:  # noqa: BLE001 - handed to the caller, who asked for it or raises it
-                return error
-
-        with ThreadPoolExecutor(min(max(len(prompts), 1), _BATCH_THREADS)) as pool:
-            futures = [pool.submit(copy_context().run, one, i) for i in range(len(prompts))]
-            return [future.result() for future in futures]
+        return answer_all(ask_all(self.engine, prompts, run_manager, config, kwargs))
 
     async def _abatch(
         self,
@@ -189,66 +273,29 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
         config: list[RunnableConfig],
         **kwargs: Any,
     ) -> list[AIMessage | Exception]:
-        limit = config[0].get("max_concurrency") if config else None
-        gate = asyncio.Semaphore(limit) if limit else None
-        decisions = await run_in_executor(config[0] if config else None, self._decide, prompts)
-        asked = [
-            self._aask(_Asked(prompt, decision, settings, kwargs), manager, gate)
-            for prompt, decision, settings, manager in zip(prompts, decisions, config, run_manager, strict=True)
-        ]
-        results = await asyncio.gather(*asked, return_exceptions=True)
-        return [_exception_or_message(result) for result in results]
+        settings = config[0] if config else None
+        asked = await run_in_executor(settings, ask_all, self.engine, prompts, run_manager, config, kwargs)
+        return await aanswer_all(asked)
 
-    def _ask(
-        self, asked: "_Asked", run_manager: CallbackManagerForChainRun, gate: threading.Semaphore | None = None
-    ) -> AIMessage:
-        plan, ballot = self._plan(asked.decision)
+    def _stream(
+        self,
+        prompts: Iterator[LanguageModelInput],
+        run_manager: CallbackManagerForChainRun,
+        config: RunnableConfig,
+        **kwargs: Any,
+    ) -> Iterator[AIMessage]:
+        for asked in ask_all(self.engine, list(prompts), [run_manager], [config], kwargs):
+            yield from asked.chunks()
 
-        def call(k: int) -> AIMessage:
-            name = asked.decision.members[k]
-            child = patch_config(asked.config, callbacks=run_manager.get_child(f"selectllm:member:{name}"))
-            with set_config_context(child) as context:
-                return context.run(self.models[name].model.invoke, asked.prompt, child, **asked.kwargs)
-
-        run(plan, call, self._limits(asked.config), gate)
-        return merge(asked.decision, plan, ballot, self.models, policy=policy_name(self.policy))
-
-    async def _aask(
-        self, asked: "_Asked", run_manager: AsyncCallbackManagerForChainRun, gate: asyncio.Semaphore | None = None
-    ) -> AIMessage:
-        plan, ballot = self._plan(asked.decision)
-
-        async def call(k: int) -> AIMessage:
-            name = asked.decision.members[k]
-            child = patch_config(asked.config, callbacks=run_manager.get_child(f"selectllm:member:{name}"))
-            with set_config_context(child) as context:
-                calling: Awaitable[AIMessage] = self.models[name].model.ainvoke(asked.prompt, child, **asked.kwargs)
-                return await coro_with_context(calling, context, create_task=True)
-
-        await arun(plan, call, self._limits(asked.config), gate)
-        return merge(asked.decision, plan, ballot, self.models, policy=policy_name(self.policy))
-
-    def _plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:
-        ballot = Ballot(decision, self.parser, self.classifier.pool, self.models)
-        enough = (len(decision.selected) + 1) // 2 if self.min_replies is None else self.min_replies
-        is_decided: Callable[..., bool] = ballot.is_decided if self.early_stop else lambda *_: False
-        return CallPlan(decision.selected, decision.reserve, enough, is_decided, ballot.next_round), ballot
-
-    def _limits(self, config: RunnableConfig) -> Limits:
-        return Limits(self.deadline_s, config.get("max_concurrency"))
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """One prompt on its way to the members."""
-
-    prompt: LanguageModelInput
-    decision: Decision
-    config: RunnableConfig
-    kwargs: dict[str, Any]
-
-
-def _exception_or_message(result: AIMessage | BaseException) -> AIMessage | Exception:
-    if isinstance(result, BaseException) and not isinstance(result, Exception):
-        raise result
-    return result
+    async def _astream(
+        self,
+        prompts: AsyncIterator[LanguageModelInput],
+        run_manager: AsyncCallbackManagerForChainRun,
+        config: RunnableConfig,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessage]:
+        given = [prompt async for prompt in prompts]
+        for asked in await run_in_executor(config, ask_all, self.engine, given, [run_manager], [config], kwargs):
+            async with aclosing(asked.achunks()) as chunks:
+                async for chunk in chunks:
+                    yield chunk

@@ -236,7 +236,9 @@ def _guarded(
         if difference.mean() > _Z * error:
             words = f"beats {_describe(chosen.point)} by {100 * difference.mean():.1f} +- {100 * _Z * error:.1f} points"
             chosen = replace(challenger, point=replace(challenger.point, evidence=f"{words} on validation"))
-    return None if chosen is None else chosen.point
+    if chosen is None:
+        return None
+    return chosen.point if chosen.point.evidence else replace(chosen.point, evidence="no fixed set is within this budget")
 
 
 def _describe(point: OperatingPoint) -> str:

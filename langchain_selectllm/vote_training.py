@@ -11,7 +11,8 @@ from langchain_selectllm.learned_vote import LearnedVote
 from langchain_selectllm.recorded import RecordedVotes
 from langchain_selectllm.voting import Ballots
 
-_PENALTY = 1e-3
+# Of the summed squares of the scaled weights; a query counts once, in however many subsets it comes.
+_PENALTY = 50.0
 _REPEATS = 4
 _MAX_KNOWN = 16
 _KNOWN_SHARE = 0.01
@@ -56,7 +57,7 @@ def fit_vote(
     rng = np.random.default_rng(seed)
     length_mean, length_scale = _length_statistics(np.log1p(recorded.lengths), recorded.slots, probabilities.shape[1])
     start = LearnedVote(
-        weights=np.empty(0),
+        answer_weights=np.empty(0),
         none_weights=np.empty(0),
         length_mean=length_mean,
         length_scale=length_scale,
@@ -71,7 +72,7 @@ def fit_vote(
     right = np.concatenate([part[2] for part in parts])
     none = np.vstack([part[3] for part in parts])
     weights, none_weights = _maximise(features, queries, right, none)
-    return replace(start, weights=weights, none_weights=none_weights)
+    return replace(start, answer_weights=weights, none_weights=none_weights)
 
 
 def _observe(
@@ -111,8 +112,10 @@ def _maximise(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights of the largest penalised likelihood of a conditional logit with the alternative "none"."""
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     n, split = len(none), features.shape[1]
+    penalty = _PENALTY * _REPEATS / n
     scale, none_scale = features.std(axis=0) + 1e-6, np.abs(none).mean(axis=0) + 1e-6
     x, x_none = features / scale, none / none_scale
     # Several candidates can be right when worth is a recorded score; they share the query's weight.
@@ -129,10 +132,12 @@ def _maximise(
         p, p_none = exp / total[queries], none_exp / total
         likelihood = right @ np.log(p + 1e-12) + none_right @ np.log(p_none + 1e-12)
         gradient = np.concatenate([(p - right) @ x, (p_none - none_right) @ x_none])
-        return -likelihood / n + _PENALTY * float(weights @ weights) / 2, gradient / n + _PENALTY * weights
+        return -likelihood / n + penalty * float(weights @ weights) / 2, gradient / n + penalty * weights
 
     start = np.zeros(split + none.shape[1])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    # The solver's many small products are slower in several threads than in one, much slower on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
     return found[:split] / scale, found[split:] / none_scale
 
 

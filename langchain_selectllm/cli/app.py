@@ -11,8 +11,10 @@ from langchain_selectllm.answers import get_extractor
 from langchain_selectllm.catalogue import parse_policy, policy_name
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
+from langchain_selectllm.cli.ask import ask
 from langchain_selectllm.cli.collect import collect
 from langchain_selectllm.cli.console import err, out, print_json, progress_bars
+from langchain_selectllm.cli.demo import demo
 from langchain_selectllm.cli.grade import export, grade
 from langchain_selectllm.collection.export import read_outcomes
 from langchain_selectllm.collection.opening import is_store_url
@@ -66,7 +68,7 @@ def train(
     router: Annotated[Path, typer.Option("--out", help="Folder to save the router in.")],
     members: Annotated[str | None, typer.Option(help="Comma-separated models; all of them when left out.")] = None,
     encoder: Annotated[
-        str, typer.Option(help="lexical, a sentence-transformers model id or folder, or fine-tune:MODEL.")
+        str, typer.Option(help="lexical, a sentence-transformers model id or folder, fine-tune:MODEL or hidden:MODEL.")
     ] = "lexical",
     validation: Annotated[float, typer.Option(help="Share of the queries held out of each fit.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Seed of folds and solvers.")] = 0,
@@ -165,6 +167,8 @@ def inspect(router: Router, as_json: Json = False) -> None:
         show.print_card(router, read_card(router))
 
 
+app.command()(ask)
+app.command()(demo)
 app.command()(collect)
 app.command()(grade)
 app.command()(export)

@@ -1,18 +1,24 @@
 """Results as people read them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from langchain_core.messages import AIMessage
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Table
 
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.cli.console import out
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
+from langchain_selectllm.outcomes import OutcomeTable
 
 
-def print_trained(classifier: SelectLLMClassifier, folder: Path) -> None:
-    """The members' training accuracy, and how good the probabilities are on queries the heads had not seen."""
+def print_trained(classifier: SelectLLMClassifier, folder: Path | None) -> None:
+    """The members' training accuracy, how good the probabilities are on queries the heads had not seen, where it is kept."""
     summary, pool = classifier.summary, classifier.pool
     table = Table(title=f"{len(pool.members)} members, {summary.n_queries:,} training queries")
     table.add_column("member")
@@ -28,7 +34,21 @@ def print_trained(classifier: SelectLLMClassifier, folder: Path) -> None:
         f"(prior only {_figure(metrics['f1_weighted_prior'])}).",
         highlight=False,
     )
-    out.print(f"Saved in {folder}. Next: selectllm evaluate {folder} OUTCOMES", highlight=False, soft_wrap=True)
+    if folder is not None:
+        out.print(f"Saved in {folder}. Next: selectllm evaluate {folder} OUTCOMES", highlight=False, soft_wrap=True)
+
+
+def print_categories(outcomes: OutcomeTable) -> None:
+    """How often each member is right, category by category."""
+    table = Table(title="share of right samples")
+    table.add_column("category")
+    for name in (*outcomes.members, "some member"):
+        table.add_column(name, justify="right")
+    categories = np.array(outcomes.categories)
+    for label in (*dict.fromkeys(outcomes.categories), "all"):
+        scores = outcomes.scores[(categories == label) | (label == "all")]
+        table.add_row(label, *(f"{rate:.2f}" for rate in scores.mean(axis=0)), f"{scores.max(axis=1).mean():.2f}")
+    out.print(table)
 
 
 def print_report(report: Report) -> None:
@@ -62,10 +82,40 @@ def print_decision(decision: Decision, policy: str) -> None:
     out.print(table)
 
 
+def print_reply(message: AIMessage) -> None:
+    """Who was asked, what each of them answered, and which answer won; from the metadata of a router's message."""
+    told: dict[str, Any] = message.response_metadata["selectllm"]
+    called = {name.partition("#")[0] for name in told["answers"]} | set(told["failures"]) | set(told["cancelled"])
+    table = Table(title=f"{told['selection']['policy']}: {told['selection']['reason']}")
+    table.add_column("member")
+    table.add_column("P(correct)", justify="right")
+    table.add_column("answer")
+    for name, probability in sorted(told["probabilities"].items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{probability:.3f}", _answer_cell(name, told) if name in called else "(not asked)")
+    out.print(table)
+    out.print(f"Reply of {told['winner']}: {message.text}", style="bold", highlight=False, markup=False)
+    if told["answer"] is None:
+        out.print("No reply had a readable answer; this is the most probable member's.", highlight=False)
+    else:
+        sure = "" if told["confidence"] is None else f", confidence {told['confidence']:.2f}"
+        out.print(
+            f"Voted answer: {told['answer']} (decided by {told['vote']['decided_by']}{sure})", highlight=False, markup=False
+        )
+
+
 def print_card(folder: Path, card: str) -> None:
     """The card, or where it should be."""
     body = card.partition("\n---\n")[2] or card
     out.print(Markdown(body) if body.strip() else f"{folder} has no card (README.md was removed).")
+
+
+def _answer_cell(name: str, told: Mapping[str, Any]) -> str:
+    if name in told["failures"]:
+        return f"failed: {told['failures'][name]['error']}"
+    if name in told["cancelled"]:
+        return "given up: could not change the winner"
+    answer = told["answers"].get(name)
+    return "abstains" if answer is None else escape(answer) + (" *" if answer == told["answer"] else "")
 
 
 def _systems_table(report: Report) -> Table:

@@ -42,6 +42,10 @@ class Encoder(Protocol):
         """Features of the texts, (n, n_features)."""
         ...
 
+    def novelty(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """How unfamiliar each text is, (n,): 0 = like the training texts, 1 = unlike all of them; 0 where it cannot tell."""
+        ...
+
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Configuration as JSON and arrays; files that are neither go into `folder`, which exists and is empty."""
         ...

@@ -84,6 +84,10 @@ class FineTunedEncoder:
 
         return predict_logits(self._model, self._tokenizer, texts, self.tuning)
 
+    def novelty(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Zeros: this encoder cannot tell an unfamiliar text."""
+        return np.zeros(len(texts))
+
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The configuration; weights and tokenizer go into `folder` as transformers writes them."""
         self._model.save_pretrained(folder)

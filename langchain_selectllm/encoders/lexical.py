@@ -45,6 +45,8 @@ class LexicalEncoder:
             kept = counts >= min(_MIN_TEXTS[name], len(texts))
             self._arrays[name] = keys[kept]
             self._arrays[f"{name}_idf"] = (np.log((1 + len(texts)) / (1 + counts[kept])) + 1).astype(np.float32)
+        # A training text counts among the two texts itself, so that its novelty is what a new text's would be.
+        self._arrays["usual_novelty"] = np.array([np.quantile(self._unseen_share(texts), 0.95)])
         surface = np.stack([surface_features(text) for text in texts])
         self._arrays["surface_mean"] = surface.mean(axis=0)
         self._arrays["surface_scale"] = np.where(surface.std(axis=0) > 1e-9, surface.std(axis=0), 1.0)
@@ -62,11 +64,20 @@ class LexicalEncoder:
         return SparseRows.from_rows([self._row(text) for text in texts], n_columns)
 
     def novelty(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Share of each text's words and word pairs that no two training texts had, (n,) in [0, 1]."""
+        """How unfamiliar each text is, (n,) in [0, 1].
+
+        0 up to the share of unseen words that 95 % of the training texts stay below, then rising to 1 for a text of unseen
+        words alone.
+        """
+        usual = float(self._arrays["usual_novelty"][0])
+        return np.clip((self._unseen_share(texts) - usual) / max(1.0 - usual, 1e-9), 0.0, 1.0)
+
+    def _unseen_share(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Share of each text's words and word pairs that no two training texts had, (n,); 1 for a text without words."""
         shares = []
         for text in texts:
             keys = np.unique(ngram_hashes(text)[0])
-            shares.append(1.0 - np.isin(keys, self._arrays["words"]).mean() if len(keys) else 1.0)
+            shares.append(1.0 - _found(self._arrays["words"], keys)[1].mean() if len(keys) else 1.0)
         return np.array(shares)
 
     def _row(self, text: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -89,12 +100,8 @@ class LexicalEncoder:
         )
 
     def _block(self, name: str, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        known = self._arrays[name]
-        if not len(known):
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         keys, counts = np.unique(hashes, return_counts=True)
-        columns = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        found = known[columns] == keys
+        columns, found = _found(self._arrays[name], keys)
         columns = columns[found]
         values = ((1 + np.log(counts[found])) * self._arrays[f"{name}_idf"][columns]).astype(np.float32)
         norm = float(np.sqrt((values**2).sum()))
@@ -113,7 +120,7 @@ class LexicalEncoder:
         """
         encoder = cls()
         encoder._arrays = dict(arrays)
-        names = {"words", "words_idf", "characters", "characters_idf", "surface_mean", "surface_scale"}
+        names = {"usual_novelty", "words", "words_idf", "characters", "characters_idf", "surface_mean", "surface_scale"}
         if set(arrays) != names or any(len(arrays[n]) != len(arrays[f"{n}_idf"]) for n in _MIN_TEXTS):
             raise EncoderError(f"The lexical encoder needs the arrays {sorted(names)}; the artefact has {sorted(arrays)}.")
         if len(arrays["surface_mean"]) != N_SURFACE:
@@ -121,3 +128,11 @@ class LexicalEncoder:
                 f"The artefact has {len(arrays['surface_mean'])} surface features; this release uses {N_SURFACE}."
             )
         return encoder
+
+
+def _found(known: NDArray[np.uint64], keys: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Where each key stands among the known ones, which are sorted, and whether it is one of them; (n_keys,) each."""
+    if not len(known):
+        return np.zeros(len(keys), dtype=np.intp), np.zeros(len(keys), dtype=np.bool_)
+    columns = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return columns, known[columns] == keys

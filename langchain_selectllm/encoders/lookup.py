@@ -8,12 +8,16 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.encoders.base import Encoder
 from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
+from langchain_selectllm.encoders.hidden_states import HiddenStateEncoder
 from langchain_selectllm.encoders.lexical import LexicalEncoder
 from langchain_selectllm.encoders.sentence import SentenceEncoder
 from langchain_selectllm.exceptions import EncoderError
 
-_KINDS: dict[str, type[Encoder]] = {kind.kind: kind for kind in (LexicalEncoder, SentenceEncoder, FineTunedEncoder)}
+_KINDS: dict[str, type[Encoder]] = {
+    kind.kind: kind for kind in (LexicalEncoder, SentenceEncoder, FineTunedEncoder, HiddenStateEncoder)
+}
 _FINE_TUNE = "fine-tune:"
+_HIDDEN = "hidden:"
 
 
 def get_encoder(encoder: str | Encoder) -> Encoder:
@@ -21,22 +25,25 @@ def get_encoder(encoder: str | Encoder) -> Encoder:
 
     Args:
         encoder: "lexical"; a sentence-transformers model id or folder; "fine-tune:" followed by a transformers model id
-            or folder ("fine-tune:roberta-base"); or an encoder, returned as it is.
+            or folder ("fine-tune:roberta-base"); "hidden:" followed by a causal language model; or an encoder, returned as
+            it is.
 
     Raises:
         EncoderError: If the name is empty.
     """
     if not isinstance(encoder, str):
         return encoder
-    if not encoder.removeprefix(_FINE_TUNE):
+    if not encoder.removeprefix(_FINE_TUNE).removeprefix(_HIDDEN):
         raise EncoderError(
             f"Encoder {encoder!r} names no model. Use 'lexical', a sentence-transformers model id or folder, or "
-            "'fine-tune:MODEL' with a transformers model id or folder."
+            "'fine-tune:MODEL' or 'hidden:MODEL' with a transformers model id or folder."
         )
     if encoder == LexicalEncoder.kind:
         return LexicalEncoder()
     if encoder.startswith(_FINE_TUNE):
         return FineTunedEncoder(encoder.removeprefix(_FINE_TUNE))
+    if encoder.startswith(_HIDDEN):
+        return HiddenStateEncoder(encoder.removeprefix(_HIDDEN))
     return SentenceEncoder(encoder)
 
 

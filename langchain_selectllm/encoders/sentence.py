@@ -54,6 +54,10 @@ class SentenceEncoder:
         )
         return np.asarray(embeddings, dtype=np.float32)
 
+    def novelty(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Zeros: this encoder cannot tell an unfamiliar text."""
+        return np.zeros(len(texts))
+
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:  # noqa: ARG002
         """The model's id or folder, its revision, and the embedding of a probe sentence."""
         return {"model": self.model, "revision": self.revision}, {"probe": self.encode([_PROBE])}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
-from langchain_selectllm.decision import decide_all
 from langchain_selectllm.catalogue import parse_policy
+from langchain_selectllm.decision import decide_all
 from langchain_selectllm.testing import ReplayChatModel
 from tests.worlds import score_table
 

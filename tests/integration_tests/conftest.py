@@ -15,6 +15,14 @@ def data():
     return folder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_torch_thread():
+    """Small models gain nothing from a second thread, and lose much where other work runs beside them."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def postgres_url():
     """A PostgreSQL server of the test run's own."""

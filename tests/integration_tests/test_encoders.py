@@ -126,6 +126,43 @@ def test_fine_tuning_learns_from_observed_cells_alone(small_roberta, topics, tmp
     assert (tmp_path / "router" / "encoder" / "model.safetensors").is_file()
 
 
+@pytest.fixture(scope="module")
+def small_llama(tmp_path_factory, small_roberta):
+    """A randomly initialised causal model of four layers with the tokenizer of the small RoBERTa."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("llama")
+    tokenizer = AutoTokenizer.from_pretrained(small_roberta)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=256,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return str(folder)
+
+
+def test_hidden_states_of_a_causal_model_are_features(small_llama, topics, tmp_path):
+    classifier = SelectLLMClassifier(encoder=f"hidden:{small_llama}").fit(topics)
+    texts = ["12345 + 67890", "spell a word"]
+    probabilities = classifier.predict_proba(texts)
+    assert probabilities[0, 0] > 0.8 > 0.2 > probabilities[1, 0]
+    encoder = classifier.learned.encoder
+    assert encoder.layer in {2, 3, 4}
+    assert encoder.pooling in {"last", "mean"}
+    # A longer neighbour pads the batch; what a text is read as stays.
+    np.testing.assert_allclose(encoder.encode(texts)[1], encoder.encode(texts[1:])[0], atol=1e-4)
+    classifier.save_pretrained(tmp_path / "router")
+    loaded = SelectLLMClassifier.from_pretrained(tmp_path / "router")
+    np.testing.assert_allclose(loaded.predict_proba(texts), probabilities, atol=1e-5)
+
+
 def test_validation_queries_are_never_trained_on(small_roberta, topics, monkeypatch):
     from langchain_selectllm.encoders import training
 

@@ -29,7 +29,7 @@ def test_it_learns_who_is_right_where():
 
 
 def test_members_that_are_always_right_or_wrong_are_a_normal_case():
-    probabilities = SelectLLMClassifier().fit(topic_table()).predict_proba(["anything at all"])
+    probabilities = SelectLLMClassifier().fit(topic_table()).predict_proba(["question number 1 about topic1"])
     assert probabilities[0, 2] > 0.99
     assert probabilities[0, 3] < 0.01
 
@@ -78,6 +78,14 @@ def test_it_says_when_it_is_not_fitted():
 def test_validation_out_of_range_is_refused(demo, validation):
     with pytest.raises(ValueError, match="Use a share greater than 0 and at most 0.5"):
         SelectLLMClassifier(validation=validation).fit(demo[0])
+
+
+def test_unfamiliar_texts_get_the_base_rates():
+    classifier = SelectLLMClassifier().fit(topic_table())
+    rates = classifier.pool.base_rates
+    np.testing.assert_allclose(classifier.predict_proba(["zyx wvu tsr"])[0], rates)
+    half_known = classifier.predict_proba(["question number zyx wvu about topic0"])[0, 0]
+    assert rates[0] < half_known < classifier.predict_proba(["question number 7 about topic0"])[0, 0]
 
 
 def test_too_few_outcomes_are_refused():
@@ -134,8 +142,8 @@ def test_calibration_is_identity_on_heads_it_never_saw_change():
     heads = LinearHeads.identity(2)
     logits = heads.logits(np.array([[0.5, -1.0]], dtype=np.float32))
     assert logits.tolist() == [[0.5, -1.0]]
-    calibration = StackedCalibration(np.eye(2), np.zeros(2))
-    np.testing.assert_allclose(calibration.probabilities(logits), 1 / (1 + np.exp(-logits)))
+    calibration = StackedCalibration(np.eye(2), np.zeros((0, 2)), np.zeros(2))
+    np.testing.assert_allclose(calibration.probabilities(logits, np.zeros((1, 0))), 1 / (1 + np.exp(-logits)))
 
 
 def test_metrics_by_hand():

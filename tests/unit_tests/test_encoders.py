@@ -53,9 +53,10 @@ def test_only_n_grams_of_several_training_texts_are_kept():
     assert len(encoder._arrays["words"]) == 1
 
 
-def test_novelty_is_the_share_of_unseen_words():
+def test_novelty_is_the_share_of_unseen_words_beyond_the_usual():
     encoder = LexicalEncoder().fit(["red green", "red green"], np.zeros((2, 1)), np.zeros(2, bool))
-    assert encoder.novelty(["red green", "blue", ""]).tolist() == [0, 1, 1]
+    # Two words and their pair: one of the three is known of "red blue", none of "blue".
+    assert encoder.novelty(["red green", "blue", "", "red blue"]).tolist() == pytest.approx([0, 1, 1, 2 / 3])
 
 
 def test_an_unfitted_encoder_says_so():

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
 from langchain_selectllm.catalogue import parse_policy, policy_name
+from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
 from langchain_selectllm.policies import LabelledMaxConf, MaxConf, WeightedMaxConf
 from langchain_selectllm.pool import Pool
 

@@ -1,5 +1,7 @@
 import asyncio
+import functools
 import json
+import operator
 import os
 import subprocess
 import sys
@@ -39,7 +41,7 @@ def call(router, prompt, mode, config=None):
     if mode == "abatch":
         return asyncio.run(router.abatch([prompt], config))[0]
     chunks = list(router.stream(prompt, config))
-    return chunks[0] if len(chunks) == 1 else sum(chunks[1:], chunks[0])
+    return functools.reduce(operator.add, chunks)
 
 
 every_mode = pytest.mark.parametrize("mode", ["invoke", "ainvoke", "batch", "abatch", "stream"])

@@ -1,0 +1,302 @@
+"""The results in the README, from recorded replies of real models.
+
+Usage: python cookbook/results.py DATA_FOLDER [--write README.md] [--seeds 5]
+
+Every setting is split by query, trained on one side and replayed on the other, once a seed. All figures are means over
+the seeds; what is printed is what was measured, losses included.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from markers import write_section
+from numpy.typing import NDArray
+
+from langchain_selectllm import OutcomeTable, SelectLLMClassifier
+from langchain_selectllm.adaptive import Adaptive
+from langchain_selectllm.catalogue import parse_policy
+from langchain_selectllm.evaluation.bootstrap import Bootstrap
+from langchain_selectllm.evaluation.replay import Recording, Replay
+from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.metrics import classifier_metrics, selective_metrics
+from langchain_selectllm.pool import Pool
+from langchain_selectllm.recorded import RecordedVotes
+
+TEST_SHARE = 0.3
+SIZES = (2, 3, 4, 5, 6)
+BY_COST = "selectllm, cost of single best"
+BY_TASK = "best member of each category"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Recorded outcomes and the pool that is tried on them."""
+
+    title: str
+    folder: str
+    members: tuple[str, ...] | None = None
+    answer: str | None = None
+
+
+SETTINGS = (
+    Setting(
+        "MMLU-Pro, eight members of 4B to 47B",
+        "mmlu_pro",
+        (
+            "Phi-3-mini-4k-instruct",
+            "mathstral-7B",
+            "Meta-Llama-3_1-8B-Instruct",
+            "Mixtral-8x7B-Instruct-v0.1",
+            "Yi-34B",
+            "c4ai-command-r-v01",
+            "Meta-Llama-3-8B",
+            "gemma-7b",
+        ),
+    ),
+    Setting(
+        "MMLU-Pro, seven members of 7B to 13B, one specialist dominates",
+        "mmlu_pro",
+        (
+            "gemma-7b",
+            "Llama-2-13b-hf",
+            "Llama-2-7b-hf",
+            "Mistral-7B-v0.1",
+            "Mistral-7B-Instruct-v0.2",
+            "mathstral-7B",
+            "Meta-Llama-3-8B",
+        ),
+    ),
+    Setting("GSM8K, four solvers", "gsm8k_solutions"),
+    Setting("RouterBench (ARC-C, WinoGrande), eleven members with real prices", "routerbench_train", answer="choice"),
+    Setting("RouterDC, seven members of 7B to 8B, five tasks, scores without replies", "routerdc_train"),
+)
+
+
+@dataclass
+class Trials:
+    """What every system did on the test queries of every seed."""
+
+    ids: list[tuple[str, ...]] = field(default_factory=list)
+    categories: list[tuple[str, ...]] = field(default_factory=list)
+    replays: list[dict[str, Replay]] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """Systems that were replayed in every seed."""
+        return [name for name in self.replays[0] if all(name in replays for replays in self.replays)]
+
+    def mean(self, name: str, what: str) -> float:
+        """Mean over seeds of a system's mean worth, calls or cost."""
+        return float(np.mean([getattr(replays[name], what).mean() for replays in self.replays]))
+
+    def macro(self, name: str) -> float:
+        """Mean over seeds of the mean over categories of the mean worth."""
+        means = []
+        for categories, replays in zip(self.categories, self.replays, strict=True):
+            names = np.array(categories)
+            means.append(np.mean([replays[name].worth[names == c].mean() for c in sorted(set(categories))]))
+        return float(np.mean(means))
+
+    def difference(self, name: str, control: str, weights: str = "queries") -> tuple[float, tuple[float, float]]:
+        """Mean paired difference and its 95 % bootstrap interval over queries.
+
+        A query is one unit, however many of the seeds tested it. With `weights="categories"` every category counts the
+        same.
+        """
+        places = {query: i for i, query in enumerate(sorted({query for ids in self.ids for query in ids}))}
+        total, count = np.zeros(len(places)), np.zeros(len(places))
+        for ids, categories, replays in zip(self.ids, self.categories, self.replays, strict=True):
+            rows = [places[query] for query in ids]
+            share = _category_weights(categories) if weights == "categories" else np.ones(len(ids))
+            total[rows] += share * (replays[name].worth - replays[control].worth)
+            count[rows] += share
+        mean = float(total.sum() / count.sum())
+        # A ratio of two sums over queries, made linear around its value.
+        linear = mean + (total - mean * count) / count.mean()
+        return mean, Bootstrap(len(linear), seed=0).interval(linear)
+
+
+def run(data: Path, setting: Setting, seeds: int) -> Trials:
+    """Train on 70 % of the queries and replay the other 30 %, once a seed."""
+    table = OutcomeTable.from_folders(data / setting.folder, members=setting.members, answer=setting.answer)
+    trials = Trials()
+    for seed in range(seeds):
+        train, test = table.split(TEST_SHARE, seed=seed)
+        classifier = SelectLLMClassifier(seed=seed).fit(train)
+        test = test.take(np.flatnonzero(test.observed.all(axis=1)))
+        probabilities = classifier.predict_proba(test.texts)
+        recording = Recording(test, RecordedVotes.from_outcomes(test), classifier.pool, probabilities, decision_s=0.0)
+        replays = dict(_replay_all(recording))
+        if len(set(test.categories)) > 1 and not recording.can_vote:
+            replays[BY_TASK] = _best_of_category(recording, train)
+        trials.ids.append(test.query_ids)
+        trials.categories.append(test.categories)
+        trials.replays.append(replays)
+        trials.metrics.append(classifier_metrics(probabilities, test.labels, classifier.pool.base_rates))
+        accuracies = "  ".join(f"{name} {replay.worth.mean():.4f}" for name, replay in replays.items())
+        print(f"{setting.title}, seed {seed}: {accuracies}", file=sys.stderr, flush=True)
+    return trials
+
+
+def _replay_all(recording: Recording) -> Iterator[tuple[str, Replay]]:
+    yield "oracle", recording.replay_oracle("oracle")
+    yield "single_best", recording.replay_policy("single_best", parse_policy("single_best"))
+    n_members = len(recording.pool.members)
+    if recording.can_vote:
+        yield "all_members", recording.replay_policy("all_members", parse_policy("all_members"))
+        sizes = [size for size in SIZES if size <= n_members]
+        families = ("fixed_best", "weighted_max_conf", "selectllm")
+        names = [f"{family}:{size}" for size in sizes for family in families]
+        names.append(f"selectllm:{n_members}")
+    else:
+        names = ["max_conf:1", "selectllm:1"]
+    for name in dict.fromkeys(names):
+        yield name, recording.replay_policy(name, parse_policy(name))
+    budget = _price_of_single_best(recording.pool)
+    if budget is not None:
+        try:
+            yield BY_COST, recording.replay_policy(BY_COST, Adaptive(cost_usd=budget, guarded=True))
+        except PolicyError as error:
+            print(f"{BY_COST}: {error}", file=sys.stderr)
+
+
+def _price_of_single_best(pool: Pool) -> float | None:
+    cost = float(pool.costs[pool.single_best])
+    return None if np.isnan(cost) else cost
+
+
+def _best_of_category(recording: Recording, train: OutcomeTable) -> Replay:
+    """The member with the best training accuracy in the query's own category: a control that is told the category."""
+    known = np.array(train.categories)
+    best = {c: int(np.nanargmax(np.nanmean(train.scores[known == c], axis=0))) for c in sorted(set(known.tolist()))}
+    mask = np.zeros(recording.probabilities.shape, dtype=np.bool_)
+    mask[np.arange(len(mask)), [best[c] for c in recording.outcomes.categories]] = True
+    worth = np.where(mask, recording.member_worth(), 0.0).sum(axis=1)
+    nothing = np.full(len(mask), np.nan)
+    return Replay(BY_TASK, worth, np.ones(len(mask)), nothing, nothing, nothing)
+
+
+def _category_weights(categories: Sequence[str]) -> NDArray[np.float64]:
+    names, places, counts = np.unique(np.array(categories), return_inverse=True, return_counts=True)
+    weights: NDArray[np.float64] = len(categories) / (len(names) * counts[places])
+    return weights
+
+
+def describe(setting: Setting, trials: Trials) -> str:
+    """The Markdown section of one setting."""
+    with_cost = not np.isnan(trials.mean("single_best", "cost_usd"))
+    by_task = BY_TASK in trials.names
+    n_test = round(np.mean([len(ids) for ids in trials.ids]))
+    head = ["system", "accuracy", "calls"]
+    head += ["cost, 1e-3 USD"] if with_cost else []
+    head += ["mean over tasks"] if by_task else []
+    control_title = "vs single_best" if by_task else "vs fixed_best, points [95 %]"
+    lines = [
+        f"**{setting.title}** (`{setting.folder}`, {n_test:,} test queries a seed)",
+        "",
+        f"| {' | '.join([*head, control_title])} |",
+        f"|---{'|---:' * (len(head) - 1)}|---|",
+    ]
+    for name in trials.names:
+        cells = [f"`{name}`" if name not in {BY_COST, BY_TASK} else name, f"{100 * trials.mean(name, 'worth'):.1f}"]
+        cells.append(f"{trials.mean(name, 'calls'):.2f}")
+        cells += [_price(trials.mean(name, "cost_usd"))] if with_cost else []
+        cells += [f"{100 * trials.macro(name):.1f}"] if by_task else []
+        lines.append(f"| {' | '.join([*cells, _against(trials, name, by_task=by_task)])} |")
+    return "\n".join([*lines, "", *_remarks(trials, by_task=by_task)])
+
+
+def _price(cost_usd: float) -> str:
+    return "-" if np.isnan(cost_usd) else f"{1000 * cost_usd:.3f}"
+
+
+def _against(trials: Trials, name: str, *, by_task: bool) -> str:
+    """Paired difference to the control in the last column; empty for the controls themselves."""
+    usual = "single_best" if by_task else f"fixed_best:{name.partition(':')[2]}"
+    if name == BY_COST:
+        control = "single_best"
+    elif name.startswith("selectllm:") and usual not in trials.names:
+        control = "all_members"
+    else:
+        control = usual
+    if control not in trials.names or name in {control, "oracle"}:
+        return ""
+    words = _words(trials.difference(name, control))
+    return words if control == usual else f"{words} (vs {control})"
+
+
+def _words(difference: tuple[float, tuple[float, float]]) -> str:
+    mean, (low, high) = difference
+    word = "better" if low > 0 else "WORSE" if high < 0 else "no difference shown"
+    return f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] {word}"
+
+
+def _remarks(trials: Trials, *, by_task: bool) -> list[str]:
+    aurocs = [metrics["auroc_macro"] for metrics in trials.metrics]
+    eces = [metrics["ece"] for metrics in trials.metrics]
+    parts = [f"Classifier: macro AUROC {np.mean(aurocs):.3f}, ECE {np.mean(eces):.3f}."]
+    last = [name for name in trials.names if name.startswith("selectllm:")][-1]
+    single, oracle = (trials.mean(name, "worth") for name in ("single_best", "oracle"))
+    closed = (trials.mean(last, "worth") - single) / (oracle - single)
+    words = _words(trials.difference(last, "single_best"))
+    parts.append(f"`{last}` against single best: {words}; {100 * closed:.0f} % of the gap to the oracle closed.")
+    if by_task:
+        words = _words(trials.difference("selectllm:1", BY_TASK, weights="categories"))
+        parts.append(f"`selectllm:1` against the {BY_TASK}, mean over tasks: {words}.")
+        return [" ".join(parts)]
+    n_members = int(last.partition(":")[2])
+    half = f"selectllm:{n_members // 2}"
+    if half in trials.names:
+        words = _words(trials.difference(half, "all_members"))
+        parts.append(f"`{half}` against all {n_members} members: {words}.")
+    surest = [_selective(replays[last]) for replays in trials.replays]
+    if None not in surest:
+        eces, halves = np.mean([pair for pair in surest if pair is not None], axis=0)
+        parts.append(f"Confidence of `{last}`: ECE {eces:.3f}, the surest half is right {100 * halves:.0f} % of the time.")
+    return [" ".join(parts)]
+
+
+def _selective(replay: Replay) -> tuple[float, float] | None:
+    if replay.confidence is None:
+        return None
+    metrics = selective_metrics(replay.confidence, replay.worth)
+    return metrics["confidence_ece"], metrics["accuracy_at_50"]
+
+
+def explain(seeds: int) -> str:
+    """How the figures came about."""
+    return (
+        "Written by `cookbook/results.py`, which names the members. Queries are split 70/30 by id, with seeds 0 to "
+        f"{seeds - 1}; everything (encoder, heads, calibration, vote, fixed sets, operating points) is fitted on the 70 %, "
+        "figures are means over the seeds on the 30 %. Accuracy in per cent, one ballot a member, lexical encoder, "
+        "default settings. `oracle`: right when any member is right. `single_best`: the member with the best training "
+        "accuracy. `all_members`: everybody, majority vote. `fixed_best:S`: the one set of S members with the best "
+        "training vote accuracy, ballots weighted by base rates, found by exhaustive search. `weighted_max_conf:S`: the "
+        "paper's policy. `selectllm:S`: this package's recommended policy, tuned on the 70 % for at most S calls in the "
+        "mean; the column says how many it made. Differences are paired, to `fixed_best:S` of the same S; intervals are "
+        "95 % bootstrap intervals over queries pooled over the seeds, a query being one unit however often it was tested. "
+        "*Better* and *WORSE* mean that 0 lies outside the interval. The figures hold for these queries and pools, not "
+        "for other ones."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the results of the README on recorded outcomes.")
+    parser.add_argument("data", type=Path, help="folder with mmlu_pro, gsm8k_solutions, routerbench_train, routerdc_train")
+    parser.add_argument("--write", type=Path, help="file whose results section is replaced")
+    parser.add_argument("--seeds", type=int, default=5, help="number of splits")
+    given = parser.parse_args()
+    sections = [describe(setting, run(given.data, setting, given.seeds)) for setting in SETTINGS]
+    text = "\n\n".join([*sections, explain(given.seeds)])
+    print(text)
+    if given.write is not None:
+        write_section(given.write, "results", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Prompts on their way: decided, called, answered, whole or in chunks."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, closing
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.runnables import RunnableConfig
+
+from langchain_selectllm.calls import Calls, MemberCalls, nested
+from langchain_selectllm.decision import Decision
+from langchain_selectllm.engine import Engine
+from langchain_selectllm.fanout import Limits, arun, run
+from langchain_selectllm.live import LiveReply, auntil, until
+from langchain_selectllm.streaming import closing_chunk, message_chunks
+
+_BATCH_THREADS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """One decided prompt, and the calls that answer it."""
+
+    engine: Engine
+    decision: Decision
+    calls: Calls
+    max_concurrency: int | None = None
+    """Calls in flight at once; all of them when None."""
+
+    def answer(self, gate: threading.Semaphore | None = None) -> AIMessage:
+        """The winning message; members are called in threads.
+
+        Args:
+            gate: Bounds calls across several prompts.
+
+        Raises:
+            FanOutError: If every called member failed.
+        """
+        plan, ballot = self.engine.plan(self.decision)
+        run(plan, lambda k: self.calls.invoke(self._name(k)), self._limits, gate)
+        return self.engine.merge(self.decision, plan, ballot)
+
+    async def aanswer(self, gate: asyncio.Semaphore | None = None) -> AIMessage:
+        """The winning message; members are called in tasks."""
+        plan, ballot = self.engine.plan(self.decision)
+        await arun(plan, lambda k: self.calls.ainvoke(self._name(k)), self._limits, gate)
+        return self.engine.merge(self.decision, plan, ballot)
+
+    def chunks(self) -> Iterator[AIMessageChunk]:
+        """The one chosen member's chunks as they come, or the winner's message cut up; the last chunk tells the decision."""
+        if not self.engine.is_final(self.decision):
+            yield from message_chunks(self.answer())
+            return
+        plan, ballot = self.engine.plan(self.decision)
+        while not plan.done:
+            with (
+                LiveReply(plan) as reply,
+                closing(until(self.calls.stream(self._name(reply.member)), self._deadline_s)) as live,
+            ):
+                for chunk in live:
+                    yield reply.add(chunk)
+        yield closing_chunk(self.engine.merge(self.decision, plan, ballot))
+
+    async def achunks(self) -> AsyncGenerator[AIMessageChunk, None]:
+        """The same chunks as `chunks`."""
+        if not self.engine.is_final(self.decision):
+            for chunk in message_chunks(await self.aanswer()):
+                yield chunk
+            return
+        plan, ballot = self.engine.plan(self.decision)
+        while not plan.done:
+            with LiveReply(plan) as reply:
+                async with aclosing(auntil(self.calls.astream(self._name(reply.member)), self._deadline_s)) as live:
+                    async for chunk in live:
+                        yield reply.add(chunk)
+        yield closing_chunk(self.engine.merge(self.decision, plan, ballot))
+
+    def _name(self, k: int) -> str:
+        return self.decision.members[k]
+
+    @property
+    def _deadline_s(self) -> float | None:
+        return self.engine.deadline_s
+
+    @property
+    def _limits(self) -> Limits:
+        return Limits(self.engine.deadline_s, self.max_concurrency)
+
+
+def ask_all(
+    engine: Engine,
+    prompts: Sequence[LanguageModelInput],
+    run_managers: Sequence[CallbackManagerForChainRun | AsyncCallbackManagerForChainRun],
+    configs: Sequence[RunnableConfig],
+    kwargs: dict[str, Any],
+) -> list[Asked]:
+    """Prompts with their decisions and calls; member runs are children of the prompts' runs."""
+    decisions = engine.decide(prompts)
+    return [
+        Asked(
+            engine,
+            decision,
+            MemberCalls(engine.models, prompt, kwargs, nested(config, manager, alone=len(decision.selected) == 1)),
+            config.get("max_concurrency"),
+        )
+        for decision, prompt, manager, config in zip(decisions, prompts, run_managers, configs, strict=True)
+    ]
+
+
+def answer_all(asked: Sequence[Asked]) -> list[AIMessage | Exception]:
+    """The winning message of each prompt, or what went wrong; `max_concurrency` bounds the calls of all together."""
+    limit = asked[0].max_concurrency if asked else None
+    gate = threading.Semaphore(limit) if limit else None
+
+    def one(prompt: Asked) -> AIMessage | Exception:
+        try:
+            return prompt.answer(gate)
+        except Exception as error:  # noqa: BLE001 - handed to the caller, who asked for it or raises it
+            return error
+
+    with ThreadPoolExecutor(min(max(len(asked), 1), _BATCH_THREADS)) as pool:
+        futures = [pool.submit(copy_context().run, one, prompt) for prompt in asked]
+        return [future.result() for future in futures]
+
+
+async def aanswer_all(asked: Sequence[Asked]) -> list[AIMessage | Exception]:
+    """The same as `answer_all`, in tasks."""
+    limit = asked[0].max_concurrency if asked else None
+    gate = asyncio.Semaphore(limit) if limit else None
+    results = await asyncio.gather(*(prompt.aanswer(gate) for prompt in asked), return_exceptions=True)
+    return [_exception_or_message(result) for result in results]
+
+
+def _exception_or_message(result: AIMessage | BaseException) -> AIMessage | Exception:
+    if isinstance(result, BaseException) and not isinstance(result, Exception):
+        raise result
+    return result

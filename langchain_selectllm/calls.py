@@ -1,0 +1,143 @@
+"""How members of one prompt are called: as children of our run, or out of sight of its callbacks."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, cast
+
+from langchain_core.callbacks import AsyncCallbackManagerForChainRun, BaseCallbackHandler, CallbackManagerForChainRun
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import patch_config, set_config_context, var_child_runnable_config
+from langchain_core.runnables.utils import coro_with_context
+from langsmith import tracing_context
+
+from langchain_selectllm.live import AsyncChunks, Chunks
+from langchain_selectllm.registry import ModelRegistry
+from langchain_selectllm.streaming import as_chunk
+
+MEMBER_TAG = "selectllm:member:"
+# LangGraph leaves runs with this tag out of `stream_mode="messages"`.
+NO_STREAM = "nostream"
+
+Scope = Callable[[str], AbstractContextManager[tuple[Context, RunnableConfig]]]
+"""From the name of a member to the context and the config of its call."""
+
+
+def nested(
+    config: RunnableConfig, run_manager: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun, *, alone: bool
+) -> Scope:
+    """Member runs are children of our run, tagged with the member's name.
+
+    Args:
+        config: Passed on to members: tags, metadata, configurable.
+        run_manager: Of our run.
+        alone: Whether one member is called, whose tokens are then our tokens; those of several members are kept out of
+            LangGraph's stream of messages, where they would run into one another.
+    """
+
+    @contextmanager
+    def scope(name: str) -> Iterator[tuple[Context, RunnableConfig]]:
+        callbacks = run_manager.get_child(f"{MEMBER_TAG}{name}")
+        if not alone:
+            callbacks.add_tags([NO_STREAM])
+        child = patch_config(config, callbacks=callbacks)
+        with set_config_context(child) as context:
+            yield context, child
+
+    return scope
+
+
+@contextmanager
+def isolated(name: str) -> Iterator[tuple[Context, RunnableConfig]]:
+    """No callback, tracer or config of the caller reaches the member, whose tokens our own run reports in its sum."""
+    del name
+    context = copy_context()
+    for variable, value in list(context.items()):
+        # Handlers such as get_usage_metadata_callback's are found through context variables.
+        if isinstance(value, BaseCallbackHandler):
+            context.run(variable.set, None)
+    context.run(var_child_runnable_config.set, None)
+    untraced = tracing_context(enabled=False)
+    context.run(untraced.__enter__)
+    try:
+        yield context, RunnableConfig(callbacks=[])
+    finally:
+        context.run(untraced.__exit__, None, None, None)
+
+
+class Calls(Protocol):
+    """Whatever calls a member, given its name."""
+
+    def invoke(self, name: str) -> AIMessage:
+        """The member's reply."""
+        ...
+
+    async def ainvoke(self, name: str) -> AIMessage:
+        """The member's reply."""
+        ...
+
+    def stream(self, name: str) -> Chunks:
+        """The member's reply as it comes."""
+        ...
+
+    def astream(self, name: str) -> AsyncChunks:
+        """The member's reply as it comes."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class MemberCalls:
+    """One prompt on its way to registered chat models."""
+
+    models: ModelRegistry
+    prompt: LanguageModelInput
+    kwargs: dict[str, Any]
+    scope: Scope
+
+    def invoke(self, name: str) -> AIMessage:
+        """The member's reply."""
+        with self.scope(name) as (context, config):
+            return context.run(self.models[name].model.invoke, self.prompt, config, **self.kwargs)
+
+    async def ainvoke(self, name: str) -> AIMessage:
+        """The member's reply; a model without an async form, such as ChatHuggingFace, is run in a thread."""
+        model = self.models[name].model
+        with self.scope(name) as (context, config):
+            try:
+                calling = model.ainvoke(self.prompt, config, **self.kwargs)
+                return await coro_with_context(calling, context, create_task=True)
+            except NotImplementedError:
+                invoke = partial(context.run, model.invoke, self.prompt, config, **self.kwargs)
+                return await asyncio.get_running_loop().run_in_executor(None, invoke)
+
+    def stream(self, name: str) -> Chunks:
+        """The member's reply as it comes."""
+        with self.scope(name) as (context, config):
+            chunks = context.run(self.models[name].model.stream, self.prompt, config, **self.kwargs)
+            try:
+                while (chunk := context.run(next, chunks, None)) is not None:
+                    yield as_chunk(chunk)
+            finally:
+                context.run(cast("Any", chunks).close)
+
+    async def astream(self, name: str) -> AsyncChunks:
+        """The member's reply as it comes; from a model without an async form it comes whole."""
+        with self.scope(name) as (context, config):
+            chunks = cast("Any", self.models[name].model.astream(self.prompt, config, **self.kwargs))
+            chunk = None
+            try:
+                while (chunk := await coro_with_context(anext(chunks, None), context, create_task=True)) is not None:
+                    yield as_chunk(chunk)
+            except NotImplementedError:
+                if chunk is not None:
+                    raise
+            else:
+                return
+            finally:
+                await coro_with_context(chunks.aclose(), context, create_task=True)
+        yield as_chunk(await self.ainvoke(name))

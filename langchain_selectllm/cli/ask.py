@@ -1,0 +1,53 @@
+"""`selectllm ask`: one prompt through a saved router, its members called for real."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from langchain_selectllm.cli import show
+from langchain_selectllm.cli.console import print_json
+from langchain_selectllm.exceptions import MemberMismatchError
+from langchain_selectllm.persistence import read_config
+
+
+def ask(
+    router: Annotated[Path, typer.Argument(help="Folder that `selectllm train` or `selectllm demo --out` wrote.")],
+    prompt: Annotated[str, typer.Argument(help="The prompt's text.")],
+    policy: Annotated[str, typer.Option(help="Policy such as weighted_max_conf:3.")] = "weighted_max_conf",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")] = False,
+) -> None:
+    """Answer a prompt: ask the members that will be right, and vote. The members have to be embedded ones."""
+    members = read_config(router)["members"]
+    # Before torch is loaded for nothing.
+    check_embedded(members)
+
+    from langchain_selectllm.embedded import embedded_models, read_answer
+    from langchain_selectllm.output_parser import VotingOutputParser
+    from langchain_selectllm.router import SelectLLMRouter
+
+    asked = SelectLLMRouter.from_pretrained(
+        router, embedded_models(members), policy=policy, parser=VotingOutputParser(answer=read_answer)
+    )
+    message = asked.invoke(prompt)
+    if as_json:
+        print_json({"reply": message.text, **message.response_metadata["selectllm"]})
+    else:
+        show.print_reply(message)
+
+
+def check_embedded(members: list[str]) -> None:
+    """Whether every member is an embedded one.
+
+    Raises:
+        MemberMismatchError: If another model is among them; this command could not call it.
+    """
+    from langchain_selectllm.embedded import EMBEDDED_PREFIX
+
+    others = [name for name in members if not name.startswith(EMBEDDED_PREFIX)]
+    if others:
+        raise MemberMismatchError(
+            f"This router's members {', '.join(map(repr, others))} are not embedded models; the command cannot call them. Use "
+            "SelectLLMRouter.from_pretrained(folder, models) in Python, or make a router of the embedded pool: "
+            "selectllm demo --out FOLDER."
+        )

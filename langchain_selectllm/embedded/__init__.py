@@ -1,0 +1,19 @@
+"""Five small language models inside the package: a pool to try everything on, without keys, downloads or network."""
+
+from langchain_selectllm.embedded.chat_model import EmbeddedChatModel
+from langchain_selectllm.embedded.collect import sample_outcomes
+from langchain_selectllm.embedded.members import EMBEDDED_PREFIX, embedded_models, embedded_names, load_embedded, read_answer
+from langchain_selectllm.embedded.task import Task
+from langchain_selectllm.embedded.tasks import generate_tasks
+
+__all__ = [
+    "EMBEDDED_PREFIX",
+    "EmbeddedChatModel",
+    "Task",
+    "embedded_models",
+    "embedded_names",
+    "generate_tasks",
+    "load_embedded",
+    "read_answer",
+    "sample_outcomes",
+]

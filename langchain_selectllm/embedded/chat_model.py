@@ -1,0 +1,119 @@
+"""A member of the embedded pool as a LangChain chat model."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from typing_extensions import override
+
+from langchain_selectllm.decision import last_human_text
+from langchain_selectllm.embedded.sampler import Sampled, shared_sampler
+
+
+class EmbeddedChatModel(BaseChatModel):
+    """A small causal language model that comes with the package: real weights, sampled on the CPU, no network.
+
+    It reads the last human message alone, and knows short tasks only (see `langchain_selectllm.embedded.tasks`). The
+    weights are loaded by the first call and shared by all chat models over the same folder.
+    """
+
+    model: str
+    """Name of the member, reported as the model's name."""
+    folder: Path
+    """Folder with the weights and the tokenizer."""
+    temperature: float = 0.7
+    """Temperature of the sampling; 0 takes the most probable token every time."""
+    max_tokens: int = 64
+    """Tokens a reply at most."""
+    seed: int | None = None
+    """The same seed with the same prompt, the same reply; fresh randomness when None."""
+
+    def sample(self, prompts: Sequence[str], n: int = 1) -> list[list[AIMessage]]:
+        """Several replies to each prompt, sampled in large batches, which is much faster than call by call.
+
+        Args:
+            prompts: Prompts as plain strings.
+            n: Replies a prompt.
+
+        Raises:
+            EmbeddedModelError: If a prompt is too long.
+        """
+        sampled = shared_sampler(self.folder).sample(prompts, n=n, **self._settings({}))
+        return [[self._message(reply) for reply in replies] for replies in sampled]
+
+    @override
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        settings = self._settings(kwargs)
+        sampled = shared_sampler(self.folder).sample(
+            [last_human_text(messages)], n=kwargs.get("n", 1), stop=stop or (), **settings
+        )
+        return ChatResult(generations=[ChatGeneration(message=self._message(reply)) for reply in sampled[0]])
+
+    @override
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        growing = shared_sampler(self.folder).stream(last_human_text(messages), stop=stop or (), **self._settings(kwargs))
+        said = ""
+        for reply in growing:
+            # What may be the beginning of a stop mark must not be out before the mark is known to be none.
+            if not stop and reply.text != said:
+                yield _told(AIMessageChunk(content=reply.text[len(said) :]), run_manager)
+                said = reply.text
+            if reply.finished:
+                break
+        whole = self._message(reply)
+        yield _told(
+            AIMessageChunk(
+                content=whole.text[len(said) :],
+                response_metadata=whole.response_metadata,
+                usage_metadata=whole.usage_metadata,
+                chunk_position="last",
+            ),
+            run_manager,
+        )
+
+    def _settings(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
+        return {name: overrides.get(name, value) for name, value in own.items()}
+
+    def _message(self, reply: Sampled) -> AIMessage:
+        return AIMessage(
+            reply.text,
+            response_metadata={"model_name": self.model, "finish_reason": "stop" if reply.finished else "length"},
+            usage_metadata={
+                "input_tokens": reply.input_tokens,
+                "output_tokens": reply.output_tokens,
+                "total_tokens": reply.input_tokens + reply.output_tokens,
+            },
+        )
+
+    @property
+    def _llm_type(self) -> str:
+        return "selectllm-embedded"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model": self.model, "folder": str(self.folder), **self._settings({})}
+
+
+def _told(message: AIMessageChunk, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
+    """The chunk, after the callbacks have heard of it."""
+    chunk = ChatGenerationChunk(message=message)
+    if run_manager is not None:
+        run_manager.on_llm_new_token(message.text, chunk=chunk)
+    return chunk

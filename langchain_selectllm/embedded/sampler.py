@@ -1,0 +1,207 @@
+"""Texts in, sampled replies out: one small causal language model, many prompts and many samples at once."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Self
+
+from langchain_selectllm._optional import require
+from langchain_selectllm.embedded.shutdown import GATE
+from langchain_selectllm.exceptions import EmbeddedModelError
+
+MAX_PROMPT_TOKENS = 448
+"""Longest prompt; the tasks that the models were trained on have fewer than 60."""
+
+_WEIGHTS = "model.safetensors"
+_ROWS = 512
+"""Replies that are sampled at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One sampled reply."""
+
+    text: str
+    input_tokens: int
+    output_tokens: int
+    """Tokens drawn, the end mark included."""
+    finished: bool
+    """Whether the model ended the reply itself, before the limit."""
+
+
+class Sampler:
+    """A causal language model with its tokenizer; safe to use from several threads."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self._model = model
+        self._tokenizer = tokenizer
+        self._marks = [i for i in tokenizer.all_special_ids if i != tokenizer.eos_token_id]
+        self._torch = require("torch", extra="full", needed_by="The embedded pool")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The model of a folder with config.json, model.safetensors and tokenizer.json, on the CPU in single precision."""
+        require("torch", extra="full", needed_by="The embedded pool")
+        transformers = require("transformers", extra="full", needed_by="The embedded pool")
+        model = transformers.LlamaForCausalLM(transformers.LlamaConfig.from_pretrained(folder, local_files_only=True))
+        # Not from_pretrained: it draws a progress bar for a megabyte. The output layer is the embedding, stored once.
+        weights = require("safetensors.torch", extra="full", needed_by="The embedded pool").load_file(folder / _WEIGHTS)
+        model.load_state_dict({**weights, "lm_head.weight": weights["model.embed_tokens.weight"]})
+        tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        return cls(model.eval().requires_grad_(requires_grad=False), tokenizer)
+
+    def sample(
+        self,
+        texts: Sequence[str],
+        *,
+        n: int = 1,
+        temperature: float = 0.7,
+        max_tokens: int = 64,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> list[list[Sampled]]:
+        """Replies to each text.
+
+        Args:
+            texts: Prompts; prompts of like length are sampled together.
+            n: Replies a prompt.
+            temperature: 0 takes the most probable token every time.
+            max_tokens: Tokens a reply at most.
+            seed: The same seed with the same texts, the same replies; fresh randomness when None.
+            stop: A reply is cut in front of the first of these.
+
+        Raises:
+            EmbeddedModelError: If a prompt is longer than MAX_PROMPT_TOKENS, or a setting is out of its range.
+        """
+        prompts = self._checked(texts, n=n, temperature=temperature, max_tokens=max_tokens)
+        generator = self._generator(seed)
+        results: list[list[Sampled]] = [[] for _ in texts]
+        order = sorted(range(len(texts)), key=lambda i: len(prompts[i]))
+        for rows in _chunks(order, max(_ROWS // n, 1)):
+            drawn: list[list[int]] = [[] for _ in range(len(rows) * n)]
+            for alive, tokens in _guarded(self._steps([prompts[i] for i in rows], n, temperature, max_tokens, generator)):
+                for row, token in zip(alive, tokens, strict=True):
+                    drawn[row].append(token)
+            for position, i in enumerate(rows):
+                replies = drawn[position * n : (position + 1) * n]
+                results[i] = [self._sampled(reply, len(prompts[i]), stop) for reply in replies]
+        return results
+
+    def stream(
+        self,
+        text: str,
+        *,
+        temperature: float = 0.7,
+        max_tokens: int = 64,
+        seed: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> Iterator[Sampled]:
+        """The reply to one text as it grows, token by token; the same reply as `sample` draws with these settings.
+
+        Raises:
+            EmbeddedModelError: If the prompt is longer than MAX_PROMPT_TOKENS, or a setting is out of its range.
+        """
+        prompts = self._checked([text], n=1, temperature=temperature, max_tokens=max_tokens)
+        reply: list[int] = []
+        for _, tokens in _guarded(self._steps(prompts, 1, temperature, max_tokens, self._generator(seed))):
+            reply += tokens
+            yield self._sampled(reply, len(prompts[0]), stop)
+
+    def _checked(self, texts: Sequence[str], *, n: int, temperature: float, max_tokens: int) -> list[list[int]]:
+        """Token ids of each text, once the settings are seen to be sound."""
+        if not (temperature >= 0.0 and n >= 1 and max_tokens >= 1):
+            raise EmbeddedModelError(
+                f"temperature is {temperature}, n is {n}, max_tokens is {max_tokens}. "
+                "Use a temperature from 0, n and max_tokens from 1."
+            )
+        prompts: list[list[int]] = [self._tokenizer(text)["input_ids"] for text in texts]
+        longest = max(map(len, prompts), default=0)
+        if longest > MAX_PROMPT_TOKENS:
+            raise EmbeddedModelError(
+                f"A prompt has {longest} tokens; the embedded models read {MAX_PROMPT_TOKENS} at most. Shorten it."
+            )
+        return prompts
+
+    def _generator(self, seed: int | None) -> Any:
+        generator = self._torch.Generator()
+        if seed is None:
+            generator.seed()
+        else:
+            generator.manual_seed(seed)
+        return generator
+
+    def _steps(
+        self, prompts: Sequence[list[int]], n: int, temperature: float, max_tokens: int, generator: Any
+    ) -> Iterator[tuple[list[int], list[int]]]:
+        """Step by step, the rows that are still going and their next token ids; n rows a prompt, behind one another."""
+        torch, model = self._torch, self._model
+        padded = self._tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
+        mask, ids = padded["attention_mask"], padded["input_ids"]
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
+        cache, logits = out.past_key_values, out.logits[:, -1].repeat_interleave(n, dim=0)
+        cache.batch_repeat_interleave(n)
+        mask, position = mask.repeat_interleave(n, dim=0), positions[:, -1:].repeat_interleave(n, dim=0)
+        alive = torch.arange(len(logits))
+        # Marks are no part of a reply, and a reply has one token at least.
+        logits[:, self._tokenizer.eos_token_id] = -torch.inf
+        for _ in range(max_tokens):
+            logits[:, self._marks] = -torch.inf
+            token = _next_token(torch, logits, temperature, generator)
+            yield alive.tolist(), token.tolist()
+            going = (token != self._tokenizer.eos_token_id).nonzero()[:, 0]
+            if not len(going):
+                return
+            if len(going) < len(alive):
+                # Finished rows leave the batch, so that a long reply does not keep the short ones busy.
+                alive, token, mask, position = alive[going], token[going], mask[going], position[going]
+                cache.batch_select_indices(going)
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+            position = position + 1
+            out = model(
+                input_ids=token[:, None], attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True
+            )
+            logits = out.logits[:, -1]
+
+    def _sampled(self, reply: list[int], input_tokens: int, stop: Sequence[str]) -> Sampled:
+        finished = reply[-1] == self._tokenizer.eos_token_id
+        text = self._tokenizer.decode(reply, skip_special_tokens=True)
+        cuts = [text.index(mark) for mark in stop if mark and mark in text]
+        return Sampled(text[: min(cuts)] if cuts else text, input_tokens, len(reply), finished or bool(cuts))
+
+
+_LOADING = threading.Lock()
+
+
+def shared_sampler(folder: Path) -> Sampler:
+    """The sampler of a folder, loaded once a process however many chat models use it."""
+    with _LOADING, GATE:
+        return _load(folder)
+
+
+@cache
+def _load(folder: Path) -> Sampler:
+    return Sampler.load(folder)
+
+
+def _guarded(steps: Iterator[tuple[list[int], list[int]]]) -> Iterator[tuple[list[int], list[int]]]:
+    """The steps, each of which is over before the interpreter ends."""
+    while True:
+        with GATE:
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
+
+
+def _next_token(torch: Any, logits: Any, temperature: float, generator: Any) -> Any:
+    if temperature == 0.0:
+        return logits.argmax(dim=-1)
+    return torch.multinomial(torch.softmax(logits / temperature, dim=-1), 1, generator=generator)[:, 0]
+
+
+def _chunks(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]

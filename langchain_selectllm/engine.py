@@ -1,0 +1,65 @@
+"""What decides before the calls and merges after them, whoever makes the calls."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage
+
+from langchain_selectllm.catalogue import policy_name
+from langchain_selectllm.classifier import SelectLLMClassifier
+from langchain_selectllm.decision import Decision, TextOf, decide_all, prompt_messages
+from langchain_selectllm.fanout import CallPlan
+from langchain_selectllm.merge import Ballot, merge
+from langchain_selectllm.output_parser import VotingOutputParser
+from langchain_selectllm.policies import Policy
+from langchain_selectllm.registry import ModelRegistry
+from langchain_selectllm.structured import ObjectBallot, StructuredVote
+from langchain_selectllm.trust import ConfidenceRule
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """The settings of a router at work; Runnable, chat model and middleware share it."""
+
+    classifier: SelectLLMClassifier
+    policy: Policy
+    models: ModelRegistry
+    parser: VotingOutputParser
+    text_of: TextOf
+    deadline_s: float | None
+    min_replies: int | None
+    early_stop: bool
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Members that are never called, with the reason."""
+    rule: ConfidenceRule | None = None
+    """The least confidence that an answer needs; any will do when None."""
+    structure: StructuredVote | None = None
+    """What objects are voted on; answers are when None."""
+
+    def decide(self, prompts: Sequence[LanguageModelInput]) -> list[Decision]:
+        """Whom to call for each prompt; all prompts are encoded at once."""
+        texts = [self.text_of(prompt_messages(prompt)) for prompt in prompts]
+        return [one.without(self.left_out) for one in decide_all(self.classifier, self.policy, texts)]
+
+    def plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:
+        """Whom to call next and when to stop, and the vote over what comes back."""
+        given = (decision, self.parser, self.classifier.pool, self.models, self.rule)
+        ballot = Ballot(*given) if self.structure is None else ObjectBallot(*given, self.structure)
+        enough = (len(decision.selected) + 1) // 2 if self.min_replies is None else self.min_replies
+        is_decided: Callable[..., bool] = ballot.is_decided if self.early_stop else lambda *_: False
+        return CallPlan(decision.selected, decision.reserve, enough, is_decided, ballot.next_round), ballot
+
+    def merge(self, decision: Decision, plan: CallPlan, ballot: Ballot) -> AIMessage:
+        """The winning message.
+
+        Raises:
+            FanOutError: If no member replied.
+            LowConfidenceError: If the confidence rule says so.
+        """
+        message = merge(decision, plan, ballot, self.models, policy=policy_name(self.policy))
+        return message if self.rule is None else self.rule.apply(message)
+
+    def is_final(self, decision: Decision) -> bool:
+        """Whether the one chosen member's reply is the answer whatever it says, so that it can be streamed as it comes."""
+        return len(decision.selected) == 1 and not decision.second and self.rule is None

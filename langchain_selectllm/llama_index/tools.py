@@ -1,0 +1,40 @@
+"""Tools on their way to a LlamaIndex LLM: specifications in, objects that LlamaIndex can offer out."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from llama_index.core.tools import BaseTool, ToolMetadata, ToolOutput
+from pydantic import BaseModel, create_model
+from typing_extensions import override
+
+
+class SpecifiedTool(BaseTool):
+    """A tool of which only the specification is known: enough to offer it, not to call it."""
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        """Take an OpenAI tool specification, `{"type": "function", "function": {…}}`."""
+        function = spec["function"]
+        parameters = function.get("parameters") or {"type": "object", "properties": {}}
+        self._metadata = ToolMetadata(
+            name=function["name"],
+            description=function.get("description") or "",
+            fn_schema=_schema_class(function["name"], parameters),
+        )
+
+    @property
+    def metadata(self) -> ToolMetadata:
+        """Name, description and parameters."""
+        return self._metadata
+
+    @override
+    def __call__(self, input: Any) -> ToolOutput:
+        raise NotImplementedError(f"Only the specification of {self._metadata.name!r} is known. Call the tool itself.")
+
+
+def _schema_class(name: str, parameters: Mapping[str, Any]) -> type[BaseModel]:
+    """A class with the given JSON schema: LlamaIndex asks a class, and some providers ask for its schema themselves."""
+    schema = create_model(name)
+    # Providers write into the schema they are given.
+    schema.model_json_schema = classmethod(lambda *_, **__: copy.deepcopy(dict(parameters)))  # type: ignore[assignment]
+    return schema

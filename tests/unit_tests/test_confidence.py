@@ -1,0 +1,143 @@
+import asyncio
+
+import numpy as np
+import pytest
+
+from langchain_selectllm import SelectLLMClassifier, SelectLLMRouter, VotingOutputParser, evaluate
+from langchain_selectllm.adaptive import Adaptive
+from langchain_selectllm.exceptions import LowConfidenceError, MemberMismatchError, PolicyError
+from langchain_selectllm.metrics import selective_metrics
+from langchain_selectllm.testing import ReplayChatModel, replay_models
+from tests.worlds import score_table
+
+NUMBER = VotingOutputParser(answer="number")
+
+
+def models_that_say(fitted, **numbers):
+    return {
+        name: ReplayChatModel(model=name, default=f"Let me see. The answer is {numbers.get(name, 7)}.")
+        for name in fitted.members
+    }
+
+
+def make(fitted, models, **fields):
+    return SelectLLMRouter(classifier=fitted, models=models, parser=NUMBER, **{"policy": "all_members", **fields})
+
+
+def told(message):
+    return message.response_metadata["selectllm"]
+
+
+def test_agreement_raises_the_confidence_and_disagreement_lowers_it(fitted):
+    together = make(fitted, models_that_say(fitted)).invoke("Add 3 and 4.")
+    apart = make(fitted, models_that_say(fitted, calculator=1, clockmaker=2, generalist=3, reader=4)).invoke("Add 3 and 4.")
+    assert 0 < told(apart)["confidence"] < 0.7 < 0.9 < told(together)["confidence"] <= 1
+
+
+def test_the_posterior_of_a_lone_reply_is_near_its_members_probability(fitted):
+    message = make(fitted, models_that_say(fitted), policy="max_conf:1").invoke("How many letters has the word river?")
+    assert told(message)["confidence"] == pytest.approx(told(message)["probabilities"][told(message)["winner"]], abs=0.15)
+
+
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke", "stream"])
+def test_below_the_minimum_the_router_raises_abstains_or_escalates(fitted, mode):
+    models = models_that_say(fitted, calculator=1, clockmaker=2, generalist=3, reader=4)
+
+    def ask(**fields):
+        router = make(fitted, models, min_confidence=0.95, **fields)
+        if mode == "invoke":
+            return router.invoke("Add 3 and 4.")
+        if mode == "ainvoke":
+            return asyncio.run(router.ainvoke("Add 3 and 4."))
+        chunks = list(router.stream("Add 3 and 4."))
+        return sum(chunks[1:], chunks[0])
+
+    with pytest.raises(LowConfidenceError, match=r"less than min_confidence=0\.95") as error:
+        ask()
+    assert told(error.value.reply)["confidence"] == error.value.confidence < 0.95
+    silent = ask(below_confidence="abstain")
+    assert silent.text == ""
+    assert told(silent)["abstained"]
+    assert told(silent)["answer"] is not None
+    escalated = ask(below_confidence="guesser")
+    assert escalated.text == "Let me see. The answer is 7."
+    assert (told(escalated)["winner"], told(escalated)["vote"]["decided_by"]) == ("guesser", "escalation")
+
+
+def test_escalation_calls_a_member_that_was_not_selected(fitted):
+    router = make(fitted, models_that_say(fitted), policy="max_conf:1", min_confidence=0.999, below_confidence="guesser")
+    message = router.invoke("How many letters has the word river?")
+    assert told(message)["selection"]["members"] == ["reader"]
+    assert (told(message)["winner"], told(message)["calls"], told(message)["rounds"]) == ("guesser", 2, 2)
+
+
+def test_a_sure_answer_is_left_alone(fitted):
+    message = make(fitted, models_that_say(fitted), min_confidence=0.5, below_confidence="guesser").invoke("Add 3 and 4.")
+    assert told(message)["rounds"] == 1
+    assert not told(message)["abstained"]
+
+
+def test_rules_that_cannot_be_applied_are_refused_at_construction(fitted):
+    models = models_that_say(fitted)
+    with pytest.raises(PolicyError, match=r"min_confidence is 1\.5"):
+        make(fitted, models, min_confidence=1.5)
+    with pytest.raises(MemberMismatchError, match="below_confidence is 'nobody'"):
+        make(fitted, models, min_confidence=0.5, below_confidence="nobody")
+    scores = SelectLLMClassifier().fit(score_table(np.eye(4)))
+    plain = {name: ReplayChatModel(default="x") for name in scores.members}
+    with pytest.raises(PolicyError, match="needs a learned vote"):
+        SelectLLMRouter(classifier=scores, models=plain, policy="max_conf:1", min_confidence=0.5)
+
+
+def test_adaptive_rounds_serve_what_they_replay(fitted, demo):
+    test = demo[1]
+    unique = test.take([test.texts.index(text) for text in set(test.texts)])
+    for policy in ("adaptive:2", "selectllm:2", "learned:3", "adaptive:4"):
+        router = make(fitted, replay_models(unique), policy=policy)
+        replies = router.batch(list(unique.texts))
+        report = evaluate(fitted, unique, policies=[policy])[policy]
+        served = np.mean([told(reply)["answer"] == gold for reply, gold in zip(replies, unique.references, strict=True)])
+        assert served == pytest.approx(report.accuracy)
+        assert np.mean([told(reply)["calls"] for reply in replies]) == pytest.approx(report.calls)
+
+
+def test_a_two_round_policy_streams_one_answer_not_two(fitted):
+    policy = Adaptive(calls=2)
+    router = make(fitted, models_that_say(fitted), policy=policy)
+    if policy.point(fitted.pool).first == policy.point(fitted.pool).final:
+        pytest.skip("this pool's operating point at two calls has one round")
+    chunks = list(router.stream("zyx wvu tsr"))
+    assert "".join(chunk.text for chunk in chunks) == "Let me see. The answer is 7."
+
+
+def test_a_budget_is_kept_on_validation_and_an_impossible_one_is_refused(fitted):
+    for calls in range(1, 6):
+        for guarded in (False, True):
+            assert Adaptive(calls=calls, guarded=guarded).point(fitted.pool).calls <= calls
+    with pytest.raises(PolicyError, match="No operating point within calls=None, cost_usd=1e-09"):
+        Adaptive(cost_usd=1e-9).point(fitted.pool)
+    # 0.0005 USD is the price of one middling call; the generalist alone costs 0.002.
+    cheap = Adaptive(cost_usd=0.0007)
+    assert cheap.point(fitted.pool).cost_usd <= 0.0007
+    assert cheap.select(fitted.predict_proba(["Add 3 and 4."]), fitted.pool).mask.sum() >= 1
+
+
+def test_every_guarded_point_says_why(fitted):
+    assert all(point.evidence for point in fitted.pool.guarded_points)
+    assert any("beats" in point.evidence for point in fitted.pool.guarded_points)
+
+
+def test_the_guard_keeps_the_fixed_set_where_the_query_says_nothing():
+    # Two members whose being right has nothing to do with the text.
+    rng = np.random.default_rng(0)
+    classifier = SelectLLMClassifier().fit(score_table((rng.random((400, 2)) < [0.8, 0.6]).astype(float)))
+    assert {point.ranking for point in classifier.pool.guarded_points} == {"fixed"}
+    assert {point.ranking for point in classifier.pool.adaptive_points} == {"query"}
+
+
+def test_selective_metrics_by_hand():
+    # Sorted by confidence the worths are 1, 1, 0, 1: accuracies 1, 1, 2/3, 3/4.
+    metrics = selective_metrics(np.array([0.9, 0.8, 0.7, 0.6]), np.array([1.0, 1, 0, 1]))
+    assert metrics["aurc"] == pytest.approx(np.mean([0, 0, 1 / 3, 1 / 4]))
+    assert metrics["accuracy_at_50"] == 1
+    assert metrics["accuracy_at_80"] == pytest.approx(2 / 3)

@@ -1,0 +1,120 @@
+"""Every python block and every `$ selectllm` line of README and docs, executed in order, file by file."""
+
+import re
+import shlex
+from collections import deque
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from langchain_selectllm import SelectLLMRouter, evaluate, exceptions
+from langchain_selectllm.cli import main
+from langchain_selectllm.cli.app import app
+from langchain_selectllm.testing import replay_models
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
+
+
+def named(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def run_console(block, monkeypatch):
+    for line in block.splitlines():
+        if line.startswith("$ selectllm"):
+            monkeypatch.setattr("sys.argv", shlex.split(line[2:], comments=True))
+            with pytest.raises(SystemExit) as stop:
+                main()
+            assert not stop.value.code, f"{line} ended in exit code {stop.value.code}"
+
+
+# LlamaIndex's workflows look at every attribute of an agent, pydantic's deprecated ones included.
+@pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20", "ignore::pydantic.PydanticDeprecatedSince211")
+@pytest.mark.parametrize("page", [page for page in PAGES if BLOCK.search(page.read_text())], ids=named)
+def test_blocks_run_in_order(page, tmp_path, monkeypatch):
+    if "from llama_index" in page.read_text() and find_spec("llama_index") is None:
+        pytest.skip("llama-index-core is not installed")
+    monkeypatch.chdir(tmp_path)
+    text = page.read_text()
+    names = {"__name__": "__docs__"}
+    for found in BLOCK.finditer(text):
+        kind, block = found.groups()
+        if kind == "console":
+            run_console(block, monkeypatch)
+        else:
+            # Blank lines in front make an error point to the line of the page.
+            exec(compile("\n" * text.count("\n", 0, found.start(2)) + block, str(page), "exec"), names)
+
+
+def links(page):
+    targets = LINK.findall(FENCED.sub("", page.read_text()))
+    return [target for target in targets if "://" not in target]
+
+
+def anchors(page):
+    """Anchors of a page's headings as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page):
+    for link in links(page):
+        target, _, anchor = link.partition("#")
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), link
+        assert not anchor or anchor in anchors(file), link
+
+
+def test_every_page_is_reached_from_the_index():
+    reached, waiting = set(), deque([DOCS / "index.md"])
+    while waiting:
+        page = waiting.popleft()
+        if page not in reached and page.suffix == ".md":
+            reached.add(page)
+            waiting += [(page.parent / link.partition("#")[0]).resolve() for link in links(page) if link[0] != "#"]
+    assert set(DOCS.rglob("*.md")) <= reached
+
+
+def test_every_command_and_option_is_in_the_reference():
+    text = (DOCS / "reference/cli.md").read_text()
+    for name, command in get_command(app).commands.items():
+        assert f"## selectllm {name}" in text
+        section = text.partition(f"## selectllm {name}\n")[2].partition("\n## ")[0]
+        for parameter in command.params:
+            for option in parameter.opts if parameter.param_type_name == "option" else [parameter.name.upper()]:
+                assert f"`{option}" in section, f"{name} {option}"
+
+
+def keys(page):
+    return set(re.findall(r"^\| `(\w+)`", (DOCS / page).read_text(), re.MULTILINE))
+
+
+def test_every_key_of_the_report_is_in_the_reference(demo, fitted):
+    report = evaluate(fitted, demo[1], policies=["selectllm:2"]).to_dict()
+    system = report["systems"][-1]
+    wanted = {*report, *system, *next(iter(system["versus"].values())), *report["classifier"]}
+    assert wanted <= keys("reference/report.md")
+
+
+def test_every_key_of_the_metadata_is_in_the_reference(demo, fitted):
+    router = SelectLLMRouter(classifier=fitted, models=replay_models(demo[1]), policy="selectllm:3")
+    told = router.invoke(demo[1].texts[0]).response_metadata["selectllm"]
+    assert set(told) <= keys("reference/metadata.md")
+    text = (DOCS / "reference/metadata.md").read_text()
+    for inner in ("selection", "vote"):
+        for key in told[inner]:
+            assert f"`{inner}.{key}`" in text
+
+
+def test_every_error_is_in_the_reference():
+    text = (DOCS / "reference/errors.md").read_text()
+    names = {name for name, kind in vars(exceptions).items() if isinstance(kind, type) and name.endswith("Error")}
+    assert {name for name in names if f"`{name}`" not in text} == set()
