@@ -1,7 +1,7 @@
 """`selectllm ask`: one prompt through a saved router, its members called for real."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,15 +10,30 @@ from langchain_selectllm.cli.console import print_json
 from langchain_selectllm.exceptions import MemberMismatchError
 from langchain_selectllm.persistence import read_config
 
+if TYPE_CHECKING:
+    from langchain_selectllm.router import SelectLLMRouter
+
 
 def ask(
     router: Annotated[Path, typer.Argument(help="Folder that `selectllm train` or `selectllm demo --out` wrote.")],
     prompt: Annotated[str, typer.Argument(help="The prompt's text.")],
     policy: Annotated[str, typer.Option(help="Policy such as weighted_max_conf:3.")] = "weighted_max_conf",
+    pool: Annotated[
+        Path | None, typer.Option(help="Pool file with the router's members, unless they are embedded ones.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")] = False,
 ) -> None:
-    """Answer a prompt: ask the members that will be right, and vote. The members have to be embedded ones."""
+    """Answer a prompt: ask the members that will be right, and vote."""
     members = read_config(router)["members"]
+    asked = _embedded_router(router, members, policy) if pool is None else _pool_router(router, members, policy, pool)
+    message = asked.invoke(prompt)
+    if as_json:
+        print_json({"reply": message.text, **message.response_metadata["selectllm"]})
+    else:
+        show.print_reply(message)
+
+
+def _embedded_router(router: Path, members: list[str], policy: str) -> "SelectLLMRouter":
     # Before torch is loaded for nothing.
     check_embedded(members)
 
@@ -26,14 +41,18 @@ def ask(
     from langchain_selectllm.output_parser import VotingOutputParser
     from langchain_selectllm.router import SelectLLMRouter
 
-    asked = SelectLLMRouter.from_pretrained(
-        router, embedded_models(members), policy=policy, parser=VotingOutputParser(answer=read_answer)
-    )
-    message = asked.invoke(prompt)
-    if as_json:
-        print_json({"reply": message.text, **message.response_metadata["selectllm"]})
-    else:
-        show.print_reply(message)
+    parser = VotingOutputParser(answer=read_answer)
+    return SelectLLMRouter.from_pretrained(router, embedded_models(members), policy=policy, parser=parser)
+
+
+def _pool_router(router: Path, members: list[str], policy: str, pool: Path) -> "SelectLLMRouter":
+    from langchain_selectllm.registry import ModelRegistry
+    from langchain_selectllm.router import SelectLLMRouter
+
+    models = ModelRegistry.from_file(pool)
+    # A pool file may hold more, such as a judge.
+    known = [name for name in models if name in members] or list(models)
+    return SelectLLMRouter.from_pretrained(router, models.subset(known), policy=policy)
 
 
 def check_embedded(members: list[str]) -> None:
@@ -47,7 +66,6 @@ def check_embedded(members: list[str]) -> None:
     others = [name for name in members if not name.startswith(EMBEDDED_PREFIX)]
     if others:
         raise MemberMismatchError(
-            f"This router's members {', '.join(map(repr, others))} are not embedded models; the command cannot call them. Use "
-            "SelectLLMRouter.from_pretrained(folder, models) in Python, or make a router of the embedded pool: "
-            "selectllm demo --out FOLDER."
+            f"This router's members {', '.join(map(repr, others))} are not embedded models. Give the pool file that describes "
+            "them (--pool pool.yaml), or make a router of the embedded pool: selectllm demo --out FOLDER."
         )
