@@ -13,16 +13,21 @@ if TYPE_CHECKING:
     from langchain_selectllm.embedded import embedded_models, load_embedded
     from langchain_selectllm.evaluation import Report, evaluate
     from langchain_selectllm.exceptions import SelectLLMError
+    from langchain_selectllm.feedback import FeedbackLog
+    from langchain_selectllm.judge import JudgeVote
     from langchain_selectllm.outcomes import OutcomeTable
     from langchain_selectllm.output_parser import VotingOutputParser
     from langchain_selectllm.policies import LabelledMaxConf, MaxConf, WeightedMaxConf
     from langchain_selectllm.registry import Member, ModelRegistry
     from langchain_selectllm.router import SelectLLMRouter
+    from langchain_selectllm.semantic import SemanticAnswers
     from langchain_selectllm.tally import Tally
     from langchain_selectllm.voting import LogOddsVote, MajorityVote, WeightedVote
 
 __all__ = [
     "ChatSelectLLM",
+    "FeedbackLog",
+    "JudgeVote",
     "LabelledMaxConf",
     "LogOddsVote",
     "MajorityVote",
@@ -34,6 +39,7 @@ __all__ = [
     "SelectLLMClassifier",
     "SelectLLMError",
     "SelectLLMRouter",
+    "SemanticAnswers",
     "Tally",
     "VotingOutputParser",
     "WeightedMaxConf",
@@ -50,6 +56,8 @@ __all__ = [
 
 _HOMES = {
     "ChatSelectLLM": "chat_model",
+    "FeedbackLog": "feedback",
+    "JudgeVote": "judge",
     "LabelledMaxConf": "policies",
     "LogOddsVote": "voting",
     "MajorityVote": "voting",
@@ -61,6 +69,7 @@ _HOMES = {
     "SelectLLMClassifier": "classifier",
     "SelectLLMError": "exceptions",
     "SelectLLMRouter": "router",
+    "SemanticAnswers": "semantic",
     "Tally": "tally",
     "VotingOutputParser": "output_parser",
     "WeightedMaxConf": "policies",

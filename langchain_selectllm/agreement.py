@@ -6,7 +6,6 @@ import numpy as np
 
 from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.outcomes.labels import grade
 from langchain_selectllm.outcomes.table import AGREEMENT
 from langchain_selectllm.recorded import RecordedVotes
 from langchain_selectllm.voting import MajorityVote
@@ -29,7 +28,7 @@ def label_from_agreement(outcomes: OutcomeTable) -> OutcomeTable:
         raise OutcomeError("These outcomes hold no replies, so that members cannot agree. Collect replies, or give references.")
     votes = RecordedVotes.from_outcomes(outcomes, pooled=True)
     n_members = len(outcomes.members)
-    ballots = votes.ballots(np.full((len(outcomes), n_members), 0.5), np.full(n_members, np.nan))
+    ballots = votes.ballots(np.full((len(outcomes), n_members), 0.5), np.full(n_members, np.nan)).grouped()
     counts = np.where(ballots.exists, MajorityVote().score(ballots), 0.0)
     most = counts.max(axis=1, keepdims=True)
     decided = ((counts == most).sum(axis=1) == 1) & (most[:, 0] > 0)
@@ -44,5 +43,5 @@ def label_from_agreement(outcomes: OutcomeTable) -> OutcomeTable:
     for i, answer in enumerate(voted):
         for k, answers in enumerate(outcomes.answers[i]):
             if answer is not None and answers:
-                labels[i, k], scores[i, k] = grade(answers, answer)
+                labels[i, k], scores[i, k] = outcomes.grade(answers, answer)
     return replace(outcomes, references=voted, scores=scores, labels=labels, labels_from=AGREEMENT)

@@ -13,11 +13,12 @@ from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackMa
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import run_in_executor
 
-from langchain_selectllm.calls import Calls, MemberCalls, nested
+from langchain_selectllm.calls import JUDGE_TAG, Calls, MemberCalls, nested
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.engine import Engine
-from langchain_selectllm.fanout import Limits, arun, run
+from langchain_selectllm.fanout import CallPlan, Limits, arun, run
 from langchain_selectllm.live import LiveReply, auntil, until
 from langchain_selectllm.streaming import closing_chunk, message_chunks
 
@@ -45,12 +46,24 @@ class Asked:
         """
         plan, ballot = self.engine.plan(self.decision)
         run(plan, lambda k: self.calls.invoke(self._name(k)), self._limits, gate)
+        case = ballot.open_case(plan.replies)
+        if case is not None:
+            judge, judging = self.calls.to_judge(case), _one_call()
+            run(judging, lambda _: judge.invoke(JUDGE_TAG), self._limits, gate)
+            case.settle(judging.outcome)
         return self.engine.merge(self.decision, plan, ballot)
 
     async def aanswer(self, gate: asyncio.Semaphore | None = None) -> AIMessage:
         """The winning message; members are called in tasks."""
         plan, ballot = self.engine.plan(self.decision)
         await arun(plan, lambda k: self.calls.ainvoke(self._name(k)), self._limits, gate)
+        # Without a model at work in the count, a thread would cost more than it frees.
+        opening = run_in_executor(None, ballot.open_case, plan.replies) if ballot.is_slow else None
+        case = ballot.open_case(plan.replies) if opening is None else await opening
+        if case is not None:
+            judge, judging = self.calls.to_judge(case), _one_call()
+            await arun(judging, lambda _: judge.ainvoke(JUDGE_TAG), self._limits, gate)
+            case.settle(judging.outcome)
         return self.engine.merge(self.decision, plan, ballot)
 
     def chunks(self) -> Iterator[AIMessageChunk]:
@@ -92,6 +105,10 @@ class Asked:
     @property
     def _limits(self) -> Limits:
         return Limits(self.engine.deadline_s, self.max_concurrency)
+
+
+def _one_call() -> CallPlan:
+    return CallPlan([0], [], 1, lambda *_: False)
 
 
 def ask_all(

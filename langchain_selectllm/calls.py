@@ -1,7 +1,7 @@
 """How members of one prompt are called: as children of our run, or out of sight of its callbacks."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass
@@ -16,22 +16,24 @@ from langchain_core.runnables.config import patch_config, set_config_context, va
 from langchain_core.runnables.utils import coro_with_context
 from langsmith import tracing_context
 
+from langchain_selectllm.judge import Case
 from langchain_selectllm.live import AsyncChunks, Chunks
-from langchain_selectllm.registry import ModelRegistry
+from langchain_selectllm.registry import Member
 from langchain_selectllm.streaming import as_chunk
 
 MEMBER_TAG = "selectllm:member:"
+JUDGE_TAG = "selectllm:judge"
 # LangGraph leaves runs with this tag out of `stream_mode="messages"`.
 NO_STREAM = "nostream"
 
 Scope = Callable[[str], AbstractContextManager[tuple[Context, RunnableConfig]]]
-"""From the name of a member to the context and the config of its call."""
+"""From the tag of a call to its context and config."""
 
 
 def nested(
     config: RunnableConfig, run_manager: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun, *, alone: bool
 ) -> Scope:
-    """Member runs are children of our run, tagged with the member's name.
+    """Runs of members and judges are children of our run, tagged with the member's name.
 
     Args:
         config: Passed on to members: tags, metadata, configurable.
@@ -41,9 +43,9 @@ def nested(
     """
 
     @contextmanager
-    def scope(name: str) -> Iterator[tuple[Context, RunnableConfig]]:
-        callbacks = run_manager.get_child(f"{MEMBER_TAG}{name}")
-        if not alone:
+    def scope(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
+        callbacks = run_manager.get_child(tag)
+        if tag == JUDGE_TAG or not alone:
             callbacks.add_tags([NO_STREAM])
         child = patch_config(config, callbacks=callbacks)
         with set_config_context(child) as context:
@@ -53,9 +55,9 @@ def nested(
 
 
 @contextmanager
-def isolated(name: str) -> Iterator[tuple[Context, RunnableConfig]]:
+def isolated(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
     """No callback, tracer or config of the caller reaches the member, whose tokens our own run reports in its sum."""
-    del name
+    del tag
     context = copy_context()
     for variable, value in list(context.items()):
         # Handlers such as get_usage_metadata_callback's are found through context variables.
@@ -89,25 +91,33 @@ class Calls(Protocol):
         """The member's reply as it comes."""
         ...
 
+    def to_judge(self, case: Case) -> "Calls":
+        """The same way of calling, with the judge of a case for every member."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class MemberCalls:
     """One prompt on its way to registered chat models."""
 
-    models: ModelRegistry
+    models: Mapping[str, Member]
     prompt: LanguageModelInput
     kwargs: dict[str, Any]
     scope: Scope
 
+    def to_judge(self, case: Case) -> "MemberCalls":
+        """The case's prompt on its way to its judge, without what was meant for members."""
+        return judge_calls(case, self.scope)
+
     def invoke(self, name: str) -> AIMessage:
         """The member's reply."""
-        with self.scope(name) as (context, config):
+        with self._scope(name) as (context, config):
             return context.run(self.models[name].model.invoke, self.prompt, config, **self.kwargs)
 
     async def ainvoke(self, name: str) -> AIMessage:
         """The member's reply; a model without an async form, such as ChatHuggingFace, is run in a thread."""
         model = self.models[name].model
-        with self.scope(name) as (context, config):
+        with self._scope(name) as (context, config):
             try:
                 calling = model.ainvoke(self.prompt, config, **self.kwargs)
                 return await coro_with_context(calling, context, create_task=True)
@@ -117,7 +127,7 @@ class MemberCalls:
 
     def stream(self, name: str) -> Chunks:
         """The member's reply as it comes."""
-        with self.scope(name) as (context, config):
+        with self._scope(name) as (context, config):
             chunks = context.run(self.models[name].model.stream, self.prompt, config, **self.kwargs)
             try:
                 while (chunk := context.run(next, chunks, None)) is not None:
@@ -127,7 +137,7 @@ class MemberCalls:
 
     async def astream(self, name: str) -> AsyncChunks:
         """The member's reply as it comes; from a model without an async form it comes whole."""
-        with self.scope(name) as (context, config):
+        with self._scope(name) as (context, config):
             chunks = cast("Any", self.models[name].model.astream(self.prompt, config, **self.kwargs))
             chunk = None
             try:
@@ -141,3 +151,11 @@ class MemberCalls:
             finally:
                 await coro_with_context(chunks.aclose(), context, create_task=True)
         yield as_chunk(await self.ainvoke(name))
+
+    def _scope(self, name: str) -> AbstractContextManager[tuple[Context, RunnableConfig]]:
+        return self.scope(JUDGE_TAG if name == JUDGE_TAG else f"{MEMBER_TAG}{name}")
+
+
+def judge_calls(case: Case, scope: Scope) -> MemberCalls:
+    """The prompt of a case on its way to its judge, who is called `JUDGE_TAG`."""
+    return MemberCalls({JUDGE_TAG: case.judge.member}, list(case.prompt), {}, scope)

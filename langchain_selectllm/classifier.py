@@ -13,6 +13,7 @@ from langchain_selectllm.exceptions import NotFittedError
 from langchain_selectllm.learned import Learned, Progress, TrainingSummary, learn, silent, with_member
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.pool import Pool
+from langchain_selectllm.updating import updated
 
 
 class SelectLLMClassifier:
@@ -82,6 +83,26 @@ class SelectLLMClassifier:
             OutcomeError: If it has fewer than two outcomes.
         """
         self._state = with_member(self.learned, name, outcomes, validation=self.validation, seed=self.seed)
+        return self
+
+    def update(self, outcomes: OutcomeTable, *, training: OutcomeTable, progress: Progress = silent) -> Self:
+        """Refit heads, calibration and vote on old and new outcomes; the encoder stays as it is.
+
+        `summary.outcomes` then says how many outcomes of each member the classifier rests on.
+
+        Args:
+            outcomes: New outcomes of some or all members, such as `FeedbackLog.outcomes`.
+            training: All outcomes that it was fitted and updated on so far. An artefact keeps no texts, and heads fitted on
+                the new outcomes alone would forget the old ones.
+            progress: Called with the name of a stage and the share of it that is done.
+
+        Raises:
+            EncoderError: If the encoder was trained on outcomes itself; fit again then.
+            OutcomeError: If training queries are missing, or a member of the new outcomes is unknown.
+        """
+        self._state = updated(
+            self.learned, outcomes, training=training, validation=self.validation, seed=self.seed, progress=progress
+        )
         return self
 
     def save_pretrained(self, folder: str | Path) -> None:

@@ -63,6 +63,12 @@ class CallPlan:
         return len(self.replies) + len(self.failures) + len(self._running)
 
     @property
+    def outcome(self) -> Outcome:
+        """What came of a plan with one member."""
+        (member,) = self.selected
+        return self.replies[member] if member in self.replies else self.failures[member]
+
+    @property
     def done(self) -> bool:
         """Whether there is nothing to wait for."""
         return self._stopped or not self.outstanding

@@ -117,9 +117,17 @@ def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: 
         OutcomeError: If there are fewer than two queries, or a member has no observed outcome.
     """
     _check(outcomes)
-    folds = _folds(len(outcomes), validation, seed)
     progress("encode", 0.0)
-    encoder.fit(outcomes.texts, outcomes.scores, folds == 0)
+    encoder.fit(outcomes.texts, outcomes.scores, _folds(len(outcomes), validation, seed) == 0)
+    return learn_heads(outcomes, encoder, validation=validation, seed=seed, progress=progress)
+
+
+def learn_heads(
+    outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent
+) -> Learned:
+    """Fit heads, calibration and pool over an encoder that is fitted; arguments and errors as `learn`."""
+    _check(outcomes)
+    folds = _folds(len(outcomes), validation, seed)
     features = encoder.encode(outcomes.texts)
     progress("encode", 1.0)
     names, indicators = ((), np.zeros((len(outcomes), 0))) if encoder.supervised else topic_indicators(outcomes.categories)

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.exceptions import FanOutError
 from langchain_selectllm.fanout import CallPlan
+from langchain_selectllm.judge import Case, JudgeVote, open_case
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import get_pool_vote
 from langchain_selectllm.pool import Pool
 from langchain_selectllm.registry import ModelRegistry
 from langchain_selectllm.tally import Tally, tally
 from langchain_selectllm.trust import ConfidenceRule
-from langchain_selectllm.voting import Ballots, cast, is_decided
+from langchain_selectllm.voting import Ballots, is_decided
 
 
 class Ballot:
@@ -41,13 +42,37 @@ class Ballot:
         self._rule = rule
         self._authority: int | None = None
         """The member whose answer is taken, once the confidence rule has turned to it."""
+        self.case: Case | None = None
+        """What a judge has to decide; None without a judge or without a choice."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether counting takes a model's work, which does not belong on an event loop."""
+        return self._parser.is_slow
+
+    def open_case(self, replies: Mapping[int, AIMessage]) -> Case | None:
+        """What a judge has to decide before the replies are counted; to be settled by the caller."""
+        if not replies or not (self.is_slow or isinstance(self._vote, JudgeVote)):
+            return None
+        # Casting does a comparing extractor's slow work, which is remembered for the count.
+        ballots = self._cast(replies, self._decision.vote_probabilities)
+        if self._authority is not None and self._authority in replies:
+            return None
+        answers = zip(sorted(replies), self._read(replies), strict=True)
+        shown = {k: self._parser.shown(replies[k], answer) for k, answer in answers}
+        self.case = open_case(self._vote, ballots, shown, self._decision.text)
+        return self.case
 
     def is_decided(self, replies: Mapping[int, AIMessage], outstanding: Sequence[int]) -> bool:
         """Whether the outstanding members cannot change the winner."""
+        if self.is_slow:
+            return False
         return is_decided(self._vote, self._cast(replies, self._decision.vote_probabilities), outstanding)
 
     def next_round(self, replies: Mapping[int, AIMessage], called: Collection[int]) -> Sequence[int]:
         """The members that the policy, then the confidence rule, adds when the answer is not sure enough."""
+        if not self._decision.second and self._rule is None:
+            return ()
         confidence = self.count(replies).confidence or 0.0 if replies else 0.0
         second = [k for k in self._decision.second if k not in called]
         if second and confidence < self._decision.threshold:
@@ -58,29 +83,58 @@ class Ballot:
 
     def count(self, replies: Mapping[int, AIMessage]) -> Tally:
         """The tally of the replies."""
-        counted = tally(self._vote, self._cast(replies, self._decision.vote_probabilities), members=self._decision.members)
+        ballots = self._cast(replies, self._decision.vote_probabilities)
+        counted = tally(
+            self._vote,
+            ballots,
+            members=self._decision.members,
+            open_ended=self._parser.open_ended,
+            ruling=None if self.case is None else self.case.ruling,
+        )
+        instead = None if self.case is None else self.case.decided_by
+        counted = replace(
+            counted,
+            decided_by=instead or counted.decided_by,
+            # Of two different calls both can be right.
+            open_ended=counted.open_ended or any(self._parser.calls_tools(reply) for reply in replies.values()),
+        )
         if self._authority is not None and self._authority in replies:
-            name = self._decision.members[self._authority]
-            counted = replace(counted, answer=self._answers[self._authority], winner=name, decided_by="escalation")
+            counted = self._escalated(counted, ballots, self._authority)
         return replace(counted, confidence=self._trust(counted, replies))
+
+    def _escalated(self, counted: Tally, ballots: Ballots, authority: int) -> Tally:
+        """The tally with the authority's answer in place of the voted one."""
+        name = self._decision.members[authority]
+        answer = counted.answers[name]
+        supporters: tuple[str, ...] = ()
+        if answer is not None:
+            code = _code(ballots, answer)
+            supporters = tuple(
+                member for member, own in zip(counted.answers, ballots.codes[0].tolist(), strict=True) if own == code
+            )
+        return replace(counted, answer=answer, winner=name, decided_by="escalation", supporters=supporters)
 
     def _trust(self, counted: Tally, replies: Mapping[int, AIMessage]) -> float | None:
         """Calibrated P(the answer is right): the learned vote's; a member's own where it replied alone."""
         if counted.answer is None:
             return 0.0
+        if counted.decided_by == "judge":
+            return None
         if self._confidence is not None:
             ballots = self._cast(replies, self._decision.probabilities)
-            place = list(ballots.candidates[0]).index(counted.answer)
-            return float(self._confidence.posterior(ballots)[0, place])
+            return float(self._confidence.posterior(ballots)[0, _code(ballots, counted.answer)])
         return float(self._decision.probabilities[next(iter(replies))]) if len(replies) == 1 else None
 
     def _cast(self, replies: Mapping[int, AIMessage], probabilities: NDArray[np.float64]) -> Ballots:
-        return cast(
-            slots=sorted(replies),
-            answers=self._read(replies),
+        slots, answers = sorted(replies), self._read(replies)
+        calls = {answer for k, answer in zip(slots, answers, strict=True) if self._parser.calls_tools(replies[k])}
+        return self._parser.cast(
+            slots=slots,
+            answers=answers,
             probabilities=probabilities,
             latencies=self._latencies(),
-            lengths=[len(replies[k].text) for k in sorted(replies)],
+            lengths=[len(replies[k].text) for k in slots],
+            exact=calls,
         )
 
     def elected(self, message: AIMessage, counted: Tally) -> AIMessage:
@@ -90,12 +144,15 @@ class Ballot:
 
     def told(self, counted: Tally) -> dict[str, Any]:
         """What the metadata says about the vote."""
+        judged = {} if self.case is None else {"judge": self.case.told()}
         return {
             "answer": counted.answer,
             "answers": counted.answers,
+            "supporters": list(counted.supporters),
+            "open_ended": counted.open_ended,
             "support": counted.support,
             "confidence": counted.confidence,
-            "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by},
+            "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by, **judged},
         }
 
     def _read(self, replies: Mapping[int, AIMessage]) -> list[str | None]:
@@ -106,6 +163,13 @@ class Ballot:
     def _latencies(self) -> NDArray[np.float64]:
         known = [self._registry[name].latency_s for name in self._decision.members]
         return np.array([np.nan if value is None else value for value in known])
+
+
+def _code(ballots: Ballots, answer: str) -> int:
+    """The candidate that an answer to one query is counted for."""
+    own = list(ballots.candidates[0]).index(answer)
+    given = ballots.codes if ballots.given is None else ballots.given
+    return int(ballots.codes[0, given[0] == own][0])
 
 
 def merge(decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelRegistry, *, policy: str) -> AIMessage:
@@ -129,12 +193,12 @@ def merge(decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelReg
     stand_in = max(plan.replies, key=lambda k: (decision.vote_probabilities[k], -k))
     winner = stand_in if counted.winner is None else names.index(counted.winner)
     message = ballot.elected(plan.replies[winner], counted)
-    usage = _summed_usage(plan.replies)
+    usage = _summed_usage(plan.replies, ballot.case)
     told = {
         **_decision_metadata(decision, policy),
         **ballot.told(counted),
         "winner": names[winner],
-        **_call_metadata(decision, plan, registry),
+        **_call_metadata(decision, plan, registry, ballot.case),
         "usage": dict(usage) if usage else None,
     }
     metadata = {**message.response_metadata, "selectllm": told}
@@ -143,15 +207,18 @@ def merge(decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelReg
 
 def _decision_metadata(decision: Decision, policy: str) -> dict[str, Any]:
     return {
+        "text": decision.text,
         "probabilities": dict(zip(decision.members, decision.probabilities.tolist(), strict=True)),
         "selection": {"members": list(decision.selected_members), "policy": policy, "reason": decision.reason},
         "left_out": dict(decision.left_out),
     }
 
 
-def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry) -> dict[str, Any]:
+def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry, case: Case | None) -> dict[str, Any]:
     names = decision.members
     costs = [registry[names[k]].cost_usd(reply.usage_metadata) for k, reply in plan.replies.items()]
+    if case is not None:
+        costs.append(case.judge.member.cost_usd(case.usage))
     complete = len(plan.replies) == plan.calls and None not in costs
     return {
         "calls": plan.calls,
@@ -169,10 +236,10 @@ def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry) 
     }
 
 
-def _summed_usage(replies: Mapping[int, AIMessage]) -> UsageMetadata | None:
-    """Tokens of all replies; None when no member counts them."""
+def _summed_usage(replies: Mapping[int, AIMessage], case: Case | None) -> UsageMetadata | None:
+    """Tokens of all replies and the judge; None when no model counts them."""
     total: UsageMetadata | None = None
-    for k in sorted(replies):
-        if replies[k].usage_metadata is not None:
-            total = add_usage(total, replies[k].usage_metadata)
+    for usage in [*(replies[k].usage_metadata for k in sorted(replies)), None if case is None else case.usage]:
+        if usage is not None:
+            total = add_usage(total, usage)
     return total

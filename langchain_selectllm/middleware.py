@@ -9,16 +9,17 @@ from typing import Any, Generic, TypeVar
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs, run_in_executor, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 from typing_extensions import override
 
 from langchain_selectllm._optional import require
 from langchain_selectllm.asked import Asked
-from langchain_selectllm.calls import MEMBER_TAG, NO_STREAM
+from langchain_selectllm.calls import MEMBER_TAG, NO_STREAM, MemberCalls, judge_calls
 from langchain_selectllm.engine import Engine
 from langchain_selectllm.exceptions import ToolSupportError
+from langchain_selectllm.judge import Case
 from langchain_selectllm.live import AsyncChunks, Chunks
 from langchain_selectllm.router import SelectLLMRouter
 from langchain_selectllm.wrappers import Tools, bind_model, without_tools
@@ -106,6 +107,9 @@ class _HandlerCalls(Generic[_Handler]):
     def astream(self, name: str) -> AsyncChunks:
         raise NotImplementedError
 
+    def to_judge(self, case: Case) -> MemberCalls:
+        return judge_calls(case, _beside_members)
+
     def response(self, message: AIMessage) -> ModelResponse[Any]:
         """The winner's response with the merged message in place of its own."""
         won = self.responses[message.response_metadata["selectllm"]["winner"]]
@@ -122,6 +126,14 @@ class _HandlerCalls(Generic[_Handler]):
     def _note(self, name: str, response: ModelResponse[Any]) -> AIMessage:
         self.responses[name] = response
         return next(message for message in response.result if isinstance(message, AIMessage))
+
+
+@contextmanager
+def _beside_members(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
+    """A run under the agent's model node that is none of the agent's own."""
+    config = merge_configs(ensure_config(), {"tags": [tag, NO_STREAM]})
+    with set_config_context(config) as context:
+        yield context, config
 
 
 class _MemberModel(RunnableBinding[LanguageModelInput, AIMessage]):

@@ -26,6 +26,8 @@ class RecordedVotes:
     """Whether each candidate equals the reference, (n, n_candidates); NaN where there is no reference."""
     scores: NDArray[np.float64]
     """Recorded score of each member, (n, K)."""
+    agreement: Sequence[NDArray[np.float64]] | None = None
+    """How much each two candidates of a query say the same; None where only equal strings do."""
 
     @classmethod
     def from_outcomes(cls, outcomes: OutcomeTable, *, pooled: bool = False) -> "RecordedVotes":
@@ -45,9 +47,10 @@ class RecordedVotes:
         correct = np.full((n, max((len(names) for names in candidates), default=1) or 1), np.nan)
         for i, (names, gold) in enumerate(zip(candidates, outcomes.references, strict=True)):
             if gold is not None:
-                correct[i, : len(names)] = [name == gold for name in names]
+                correct[i, : len(names)] = outcomes.matches(names, gold)
         slots = np.repeat(np.arange(n_members), depth)
-        return cls(codes, slots, lengths, candidates, correct, outcomes.scores)
+        agreement = None if outcomes.comparer is None else [outcomes.comparer.agreement(names) for names in candidates]
+        return cls(codes, slots, lengths, candidates, correct, outcomes.scores, agreement)
 
     def take(self, rows: NDArray[np.intp]) -> "RecordedVotes":
         """The votes on some of the queries."""
@@ -58,11 +61,12 @@ class RecordedVotes:
             candidates=[self.candidates[i] for i in rows],
             correct=self.correct[rows],
             scores=self.scores[rows],
+            agreement=None if self.agreement is None else [self.agreement[i] for i in rows],
         )
 
     def ballots(self, probabilities: NDArray[np.float64], latencies: NDArray[np.float64]) -> Ballots:
         """The ballots of all members, given P(correct) (n, K) and recorded latencies (K,)."""
-        return Ballots(self.codes, self.slots, probabilities, latencies, self.lengths, self.candidates)
+        return Ballots(self.codes, self.slots, probabilities, latencies, self.lengths, self.candidates, self.agreement)
 
     def candidate_worth(self, ballots: Ballots) -> NDArray[np.float64]:
         """Worth of each candidate as a final answer, (n, n_candidates).

@@ -1,27 +1,26 @@
-"""The Runnable: one prompt in, a few members asked in parallel, the voted answer out."""
+"""The router: one prompt in, a few members asked in parallel, the voted answer out."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
-from langchain_core.runnables.config import run_in_executor
+from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
-from langchain_selectllm.asked import aanswer_all, answer_all, ask_all
+from langchain_selectllm.answers.lookup import EXTRACTOR_NAMES
 from langchain_selectllm.catalogue import parse_policy
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.decision import Decision, TextOf, decide_all, last_human_text
 from langchain_selectllm.engine import Engine
-from langchain_selectllm.exceptions import AnswerError
+from langchain_selectllm.exceptions import AnswerError, OutcomeError
+from langchain_selectllm.feedback import FeedbackLog, Given
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import Policy, WeightedMaxConf
 from langchain_selectllm.registry import ChatModel, Member, ModelRegistry
+from langchain_selectllm.runnable import EngineRunnable
 from langchain_selectllm.schemas import Schema
 from langchain_selectllm.structured import StructuredVote, VoteBy, parsed
 from langchain_selectllm.trust import ConfidenceRule
@@ -33,14 +32,15 @@ if TYPE_CHECKING:
 
 def _parser_of_classifier(fields: dict[str, Any]) -> VotingOutputParser:
     kind = fields["classifier"].summary.answer_type
-    if kind == "callable":
+    if kind not in EXTRACTOR_NAMES:
         raise AnswerError(
-            "The classifier was trained with an answer callable. Pass parser=VotingOutputParser(answer=callable)."
+            f"The classifier was trained with an answer extractor of its author's ({kind!r}). Pass "
+            "parser=VotingOutputParser(answer=...) with that extractor or callable."
         )
     return VotingOutputParser(answer=kind)
 
 
-class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
+class SelectLLMRouter(EngineRunnable):
     """Stands where a chat model stood: asks the members that will answer right, and returns the message that wins the vote.
 
     The reply is the winning member's own message. `response_metadata["selectllm"]` holds, as plain JSON, what was decided
@@ -70,6 +70,8 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
     """What to do below it: "raise", "abstain" (an empty message, marked), or take the answer of the member of that name."""
     text_of: TextOf = last_human_text
     """Which text of the prompt's messages is routed on."""
+    feedback_log: FeedbackLog | None = Field(default=None, repr=False, exclude=True)
+    """Where `feedback` is kept."""
     bound: BoundTools | None = Field(default=None, repr=False, exclude=True)
     """The members with tools bound; `bind_tools` sets it."""
     structure: StructuredVote | None = Field(default=None, repr=False, exclude=True)
@@ -160,70 +162,26 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
 
         return ChatSelectLLM(router=self, **kwargs)
 
-    @override
-    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
-        """The winning member's message.
+    def feedback(self, given: Given, score: float, **fields: Any) -> dict[str, float]:
+        """Keep a score of a final answer as outcomes in `feedback_log`; see `FeedbackLog.add`.
+
+        Args:
+            given: The router's message, the decision for one member, or the id of a run that the log saw as a callback.
+            score: Worth of the answer in [0, 1].
+            fields: More to keep beside it, such as `comment`.
+
+        Returns:
+            The score that each member got.
 
         Raises:
-            FanOutError: If every called member failed.
+            OutcomeError: If the router has no log, the score is out of range, or it cannot be told who gave the answer.
         """
-        return self._call_with_config(self._invoke, input, config, **kwargs)
-
-    @override
-    async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
-        """The winning member's message.
-
-        Raises:
-            FanOutError: If every called member failed.
-        """
-        return await self._acall_with_config(self._ainvoke, input, config, **kwargs)
-
-    @override
-    def batch(
-        self,
-        inputs: list[LanguageModelInput],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any,
-    ) -> list[AIMessage]:
-        """The winning message of each prompt; all prompts are encoded at once, `max_concurrency` bounds all calls together."""
-        return self._batch_with_config(self._batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
-
-    @override
-    async def abatch(
-        self,
-        inputs: list[LanguageModelInput],
-        config: RunnableConfig | list[RunnableConfig] | None = None,
-        *,
-        return_exceptions: bool = False,
-        **kwargs: Any,
-    ) -> list[AIMessage]:
-        """The winning message of each prompt; all prompts are encoded at once, `max_concurrency` bounds all calls together."""
-        return await self._abatch_with_config(self._abatch, inputs, config, return_exceptions=return_exceptions, **kwargs)
-
-    @override
-    def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[AIMessage]:
-        """The reply in chunks: as they come when one member is chosen, else the winner's message cut up after the vote.
-
-        The last chunk carries the metadata. A single member that fails before its first chunk is replaced by the next most
-        probable one; later there is no way back.
-        """
-        yield from self._transform_stream_with_config(iter([input]), self._stream, config, **kwargs)
-
-    @override
-    async def astream(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
-    ) -> AsyncIterator[AIMessage]:
-        """The reply in chunks, as `stream`."""
-
-        async def given() -> AsyncIterator[LanguageModelInput]:
-            yield input
-
-        async for chunk in self._atransform_stream_with_config(given(), self._astream, config, **kwargs):
-            yield chunk
+        if self.feedback_log is None:
+            raise OutcomeError("The router has no feedback_log. Pass feedback_log=FeedbackLog(folder) when you make it.")
+        return self.feedback_log.add(given, score, **fields)
 
     @property
+    @override
     def engine(self) -> Engine:
         """What decides and merges, as the fields say now."""
         return Engine(
@@ -243,58 +201,3 @@ class SelectLLMRouter(RunnableSerializable[LanguageModelInput, AIMessage]):
     @property
     def _rule(self) -> ConfidenceRule | None:
         return None if self.min_confidence is None else ConfidenceRule(self.min_confidence, self.below_confidence)
-
-    def _invoke(
-        self, prompt: LanguageModelInput, run_manager: CallbackManagerForChainRun, config: RunnableConfig, **kwargs: Any
-    ) -> AIMessage:
-        (asked,) = ask_all(self.engine, [prompt], [run_manager], [config], kwargs)
-        return asked.answer()
-
-    async def _ainvoke(
-        self, prompt: LanguageModelInput, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig, **kwargs: Any
-    ) -> AIMessage:
-        (asked,) = await run_in_executor(config, ask_all, self.engine, [prompt], [run_manager], [config], kwargs)
-        return await asked.aanswer()
-
-    def _batch(
-        self,
-        prompts: list[LanguageModelInput],
-        run_manager: list[CallbackManagerForChainRun],
-        config: list[RunnableConfig],
-        **kwargs: Any,
-    ) -> list[AIMessage | Exception]:
-        return answer_all(ask_all(self.engine, prompts, run_manager, config, kwargs))
-
-    async def _abatch(
-        self,
-        prompts: list[LanguageModelInput],
-        run_manager: list[AsyncCallbackManagerForChainRun],
-        config: list[RunnableConfig],
-        **kwargs: Any,
-    ) -> list[AIMessage | Exception]:
-        settings = config[0] if config else None
-        asked = await run_in_executor(settings, ask_all, self.engine, prompts, run_manager, config, kwargs)
-        return await aanswer_all(asked)
-
-    def _stream(
-        self,
-        prompts: Iterator[LanguageModelInput],
-        run_manager: CallbackManagerForChainRun,
-        config: RunnableConfig,
-        **kwargs: Any,
-    ) -> Iterator[AIMessage]:
-        for asked in ask_all(self.engine, list(prompts), [run_manager], [config], kwargs):
-            yield from asked.chunks()
-
-    async def _astream(
-        self,
-        prompts: AsyncIterator[LanguageModelInput],
-        run_manager: AsyncCallbackManagerForChainRun,
-        config: RunnableConfig,
-        **kwargs: Any,
-    ) -> AsyncIterator[AIMessage]:
-        given = [prompt async for prompt in prompts]
-        for asked in await run_in_executor(config, ask_all, self.engine, given, [run_manager], [config], kwargs):
-            async with aclosing(asked.achunks()) as chunks:
-                async for chunk in chunks:
-                    yield chunk

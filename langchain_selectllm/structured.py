@@ -104,18 +104,20 @@ class ObjectBallot(Ballot):
         if whole.answer is None or whole.winner is None:
             return ObjectTally(**vars(whole))
         as_whole = ObjectTally(**vars(whole), value=objects[self._decision.members.index(whole.winner)])
-        if self._structure.by == "whole":
+        # A judge and an authority choose among the objects that members gave.
+        if self._structure.by == "whole" or whole.decided_by in {"judge", "escalation"}:
             return as_whole
-        election = self._election()
+        election, instead = self._election(), None if self.case is None else self.case.decided_by
         value = self._structure.normal(election.elect(objects))
         if value is None:
-            return replace(as_whole, decided_by="whole objects, because the fields that won are not valid together")
+            return replace(as_whole, decided_by=instead or "whole objects, because the fields that won are not valid together")
         return replace(
             as_whole,
             answer=canonical_json(value),
             winner=self._decision.members[self._nearest(objects, value)],
             support=min(election.supports.values(), default=1.0),
-            decided_by="tie rule" if election.tied else "vote",
+            decided_by=instead or ("tie rule" if election.tied else "vote"),
+            supporters=tuple(name for name, own in whole.answers.items() if own == canonical_json(value)),
             vote=f"{whole.vote} by field",
             # What was learned tells how far whole answers can be trusted, not objects put together from several.
             confidence=whole.confidence if canonical_json(value) == whole.answer else None,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.medoids import medoids
 
 ABSTAIN = -1
 NOT_CALLED = -2
@@ -35,6 +36,10 @@ class Ballots:
     """Characters of the reply behind each ballot, (n, n_slots); NaN when unknown."""
     candidates: Sequence[Sequence[str]]
     """The candidate answers that the codes stand for, of each query."""
+    agreement: Sequence[NDArray[np.float64]] | None = None
+    """How much each two candidates of a query say the same; None where only equal strings do. See `medoids`."""
+    given: NDArray[np.int64] | None = None
+    """The codes before answers that agree were counted for their medoid; None where that has not happened."""
 
     @cached_property
     def n_candidates(self) -> int:
@@ -70,12 +75,27 @@ class Ballots:
             probabilities=self.probabilities[rows],
             lengths=self.lengths[rows],
             candidates=[self.candidates[i] for i in rows],
+            agreement=None if self.agreement is None else [self.agreement[i] for i in rows],
+            given=None if self.given is None else self.given[rows],
         )
 
     def masked(self, called: NDArray[np.bool_]) -> "Ballots":
         """The same ballots with the members outside `called` (n, K) not called."""
-        codes = np.where(called[:, self.members], self.codes, NOT_CALLED)
-        return replace(self, codes=codes)
+        given = self.codes if self.given is None else self.given
+        return replace(self, codes=np.where(called[:, self.members], given, NOT_CALLED), given=None).grouped()
+
+    def grouped(self) -> "Ballots":
+        """The ballots counted for the medoids of answers that agree; groups depend on the ballots cast, and on no other."""
+        if self.agreement is None:
+            return self
+        # By number, not by probability: the same replies are grouped alike whatever a vote weighs them with.
+        counts = self._count(np.ones(self.codes.shape))
+        codes = self.codes.copy()
+        for row, agreement, count in zip(codes, self.agreement, counts, strict=True):
+            n = min(len(agreement), len(count))
+            if (row >= 0).any():
+                row[row >= 0] = medoids(agreement[:n, :n], count[:n])[row[row >= 0]]
+        return replace(self, codes=codes, given=self.codes)
 
 
 def cast(
@@ -85,6 +105,7 @@ def cast(
     probabilities: NDArray[np.float64],
     latencies: NDArray[np.float64] | None = None,
     lengths: Sequence[float] | None = None,
+    agreement: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
 ) -> Ballots:
     """The ballots of one query, in pool order whatever the order of arrival.
 
@@ -94,6 +115,7 @@ def cast(
         probabilities: P(correct) of each member, (K,).
         latencies: Recorded `latency_s` of each member, (K,); unknown when None.
         lengths: Characters of the reply behind each ballot; unknown when None.
+        agreement: How much each two candidates say the same, as `ComparesAnswers.agreement`.
     """
     order = sorted(range(len(slots)), key=lambda i: slots[i])
     codes, candidates = encode_answers([answers[i] for i in order])
@@ -104,7 +126,8 @@ def cast(
         latencies=np.full(len(probabilities), np.nan) if latencies is None else latencies,
         lengths=np.array([[np.nan if lengths is None else lengths[i] for i in order]], dtype=np.float64),
         candidates=[candidates],
-    )
+        agreement=None if agreement is None else [agreement(candidates)],
+    ).grouped()
 
 
 @runtime_checkable
@@ -246,7 +269,8 @@ def is_decided(vote: VoteStrategy, ballots: Ballots, outstanding: Sequence[int])
         outstanding: Pool indices of the members yet to reply, one entry for each ballot.
     """
     weights = getattr(vote, "weights", None)
-    if weights is None or not outstanding:
+    # Where answers agree by degrees, one more of them can group the others anew.
+    if weights is None or ballots.agreement is not None or not outstanding:
         return not outstanding
     swing = float(weights(ballots.probabilities)[0, list(outstanding)].sum())
     scores = np.sort(decide(vote, ballots).scores[0])[::-1]

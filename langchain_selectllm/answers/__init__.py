@@ -1,7 +1,8 @@
 """Replies in, canonical answers out: a reply without a readable answer abstains."""
 
-from langchain_selectllm.answers.base import AnswerExtractor, is_correct
+from langchain_selectllm.answers.base import AnswerExtractor, ComparesAnswers, is_correct, is_open_ended
 from langchain_selectllm.answers.choice import ChoiceExtractor
+from langchain_selectllm.answers.code import CodeExtractor
 from langchain_selectllm.answers.function import CallableExtractor
 from langchain_selectllm.answers.json_value import JsonExtractor
 from langchain_selectllm.answers.lookup import get_extractor
@@ -12,9 +13,12 @@ __all__ = [
     "AnswerExtractor",
     "CallableExtractor",
     "ChoiceExtractor",
+    "CodeExtractor",
+    "ComparesAnswers",
     "JsonExtractor",
     "NumberExtractor",
     "TextExtractor",
     "get_extractor",
     "is_correct",
+    "is_open_ended",
 ]

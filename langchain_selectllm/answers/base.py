@@ -1,6 +1,10 @@
 """What every answer extractor promises, and how an answer is graded."""
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import AnswerError
 
@@ -26,6 +30,20 @@ class AnswerExtractor(Protocol):
     def canonical(self, reference: str) -> str | None:
         """The canonical form of a bare reference answer; None where it is no answer of this kind."""
         ...
+
+
+@runtime_checkable
+class ComparesAnswers(AnswerExtractor, Protocol):
+    """An extractor whose answers may say the same without being equal strings, which only shows side by side."""
+
+    def agreement(self, answers: Sequence[str]) -> NDArray[np.float64]:
+        """How much each two answers say the same, (n, n) in [0, 1], symmetric: 0 = something else, 1 on the diagonal."""
+        ...
+
+
+def is_open_ended(extractor: AnswerExtractor) -> bool:
+    """Whether the extractor's answers are free text, of which it can well be that no two agree."""
+    return bool(getattr(extractor, "open_ended", False))
 
 
 def is_correct(answer: str | None, reference: str, extractor: AnswerExtractor) -> bool:

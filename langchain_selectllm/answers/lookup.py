@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from langchain_selectllm.answers.base import AnswerExtractor
 from langchain_selectllm.answers.choice import ChoiceExtractor
+from langchain_selectllm.answers.code import CodeExtractor
 from langchain_selectllm.answers.function import CallableExtractor
 from langchain_selectllm.answers.json_value import JsonExtractor
 from langchain_selectllm.answers.number import NumberExtractor
@@ -12,17 +13,21 @@ from langchain_selectllm.exceptions import AnswerError
 
 _BY_NAME: dict[str, Callable[[], AnswerExtractor]] = {
     "choice": ChoiceExtractor,
+    "code": CodeExtractor,
     "json": JsonExtractor,
     "number": NumberExtractor,
     "text": TextExtractor,
 }
+
+EXTRACTOR_NAMES: tuple[str, ...] = tuple(_BY_NAME)
 
 
 def get_extractor(answer: str | Callable[[str], str | None] | AnswerExtractor) -> AnswerExtractor:
     """The extractor that `answer` names, is, or wraps.
 
     Args:
-        answer: "choice", "json", "number" or "text"; a callable reply -> answer or None; or an extractor, returned as it is.
+        answer: "choice", "code", "json", "number" or "text"; a callable reply -> answer or None; or an extractor, returned as
+            it is.
 
     Raises:
         AnswerError: If the name is unknown, or `answer` is neither a name, a callable nor an extractor instance.

@@ -1,6 +1,7 @@
 """Exact text as an answer."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 _TRAILING = " .,;:!?…。"
 
@@ -8,6 +9,8 @@ _TRAILING = " .,;:!?…。"
 @dataclass(frozen=True, slots=True)
 class TextExtractor:
     """The whole reply is the answer, whatever its case, spacing and closing punctuation."""
+
+    open_ended: ClassVar[bool] = True
 
     @property
     def name(self) -> str:

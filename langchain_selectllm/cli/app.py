@@ -8,6 +8,7 @@ import typer
 
 from langchain_selectllm import agreement
 from langchain_selectllm.answers import get_extractor
+from langchain_selectllm.answers.lookup import EXTRACTOR_NAMES
 from langchain_selectllm.catalogue import parse_policy, policy_name
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
@@ -40,7 +41,8 @@ Grade = Annotated[str | None, typer.Option("--grade", help="Grading of a store t
 Router = Annotated[Path, typer.Argument(help="Folder that `selectllm train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 Answer = Annotated[
-    str | None, typer.Option(help="Read replies as choice, number, text or json; each query's own answer_type when left out.")
+    str | None,
+    typer.Option(help="Read replies as choice, code, json, number or text; each query's own answer_type when left out."),
 ]
 
 
@@ -202,5 +204,5 @@ def _names(members: str | None) -> list[str] | None:
 
 
 def _readable(answer: str | None) -> str | None:
-    """The answer kind of the training outcomes, unless it was a callable that only its author has."""
-    return None if answer == "callable" else answer
+    """The answer kind of the training outcomes, unless it was an extractor that only its author has."""
+    return answer if answer in EXTRACTOR_NAMES else None

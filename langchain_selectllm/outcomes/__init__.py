@@ -1,7 +1,8 @@
 """Recorded outcomes: which member answered which query, and how well."""
 
+from langchain_selectllm.outcomes.combine import combine
 from langchain_selectllm.outcomes.folders import write_records
 from langchain_selectllm.outcomes.split import split_folder
 from langchain_selectllm.outcomes.table import OutcomeTable
 
-__all__ = ["OutcomeTable", "split_folder", "write_records"]
+__all__ = ["OutcomeTable", "combine", "split_folder", "write_records"]

@@ -32,7 +32,7 @@ def read_query_file(file: Path) -> list[QueryRecord]:
     Raises:
         OutcomeError: If the file cannot be read or is malformed, or an id stands twice in it.
     """
-    queries = [parse_query(fields, where) for where, fields in _read_lines(file)]
+    queries = [parse_query(fields, where) for where, fields in read_lines(file)]
     seen: dict[tuple[str, str], QueryRecord] = {}
     for query in queries:
         first = seen.setdefault((query.query_id, query.text), query)
@@ -51,7 +51,7 @@ def read_replies(folder: Path, members: Collection[str] | None = None) -> Iterat
     if not files:
         raise OutcomeError(f"{folder / 'responses'} has no .jsonl or .jsonl.gz file. One a member is needed.")
     for file in files:
-        for where, fields in _read_lines(file):
+        for where, fields in read_lines(file):
             if members is None or fields.get("model") in members or not isinstance(fields.get("model"), str):
                 yield parse_reply(fields, where)
 
@@ -100,7 +100,12 @@ def check_new_folder(folder: Path) -> None:
         raise OutcomeError(f"{folder} exists and is not an empty folder. Give a new one; nothing was written.")
 
 
-def _read_lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def read_lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where each record of a JSON Lines file stands, and the record.
+
+    Raises:
+        OutcomeError: If the file cannot be read, or a line is no JSON object.
+    """
     opener = gzip.open if file.name.endswith(".gz") else open
     try:
         with opener(file, "rt", encoding="utf-8") as lines:

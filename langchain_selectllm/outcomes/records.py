@@ -7,7 +7,7 @@ from typing import Any, SupportsInt
 
 from langchain_selectllm.exceptions import OutcomeError
 
-ANSWER_TYPES = ("choice", "number", "text", "json")
+ANSWER_TYPES = ("choice", "code", "json", "number", "text")
 
 
 @dataclass(frozen=True, slots=True)

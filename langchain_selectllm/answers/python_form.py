@@ -1,0 +1,152 @@
+"""Python programs in a normal form, from their syntax tree alone."""
+
+import ast
+import textwrap
+import threading
+import warnings
+from typing import cast
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+# With these a program can see the names of its own variables.
+_NAME_AWARE = frozenset({"locals", "vars", "eval", "exec", "dir"})
+# Warning filters belong to the whole process.
+_FILTERS = threading.Lock()
+
+
+def python_form(code: str) -> str | None:
+    """The program in one layout, without comments, docstrings and annotations of names, local variables numbered.
+
+    Local variables are names that a function binds in its body. Parameters keep their names, which callers may use, and so
+    do the variables of functions that call `locals`, `vars`, `eval`, `exec` or `dir`.
+
+    Returns:
+        The normal form; None when blank, no valid Python, or nested beyond what Python itself can handle.
+    """
+    tree = _parse(code)
+    if tree is None or not tree.body:
+        return None
+    try:
+        plain = cast("ast.Module", _Plain().visit(tree))
+        for function in _outermost_functions(plain):
+            _number_locals(function)
+        return ast.unparse(ast.fix_missing_locations(plain)) or None
+    except RecursionError:
+        return None
+
+
+def looks_like_program(text: str) -> bool:
+    """Whether a text without a code fence is a Python program; words and bare values are not."""
+    tree = _parse(text)
+    statements = [] if tree is None else tree.body
+    return any(not isinstance(node, ast.Expr) or isinstance(node.value, ast.Call) for node in statements)
+
+
+def _parse(code: str) -> ast.Module | None:
+    try:
+        with _FILTERS, warnings.catch_warnings():
+            # What Python says of an invalid escape in a member's code is not our caller's business.
+            warnings.simplefilter("ignore")
+            return ast.parse(textwrap.dedent(code).strip())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+class _Plain(ast.NodeTransformer):
+    """Drops docstrings and annotations."""
+
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        return self._without_docstring(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return self._without_docstring(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self._without_docstring(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        node.returns = None
+        return self._without_docstring(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        # Fields of a class are annotations that mean something.
+        if node.value is None or not node.simple:
+            return node
+        return ast.Assign(targets=[node.target], value=node.value)
+
+    def _without_docstring(self, node: ast.Module | ast.ClassDef | _Function) -> ast.AST:
+        if ast.get_docstring(node, clean=False) is not None:
+            rest = node.body[1:]
+            node.body = rest or ([] if isinstance(node, ast.Module) else [ast.Pass()])
+        return self.generic_visit(node)
+
+
+def _outermost_functions(tree: ast.AST) -> list[_Function]:
+    found: list[_Function] = []
+    for child in ast.iter_child_nodes(tree):
+        found += [child] if isinstance(child, _FUNCTIONS) else _outermost_functions(child)
+    return found
+
+
+def _number_locals(function: _Function) -> None:
+    """Rename what the function and the functions inside it bind, all occurrences alike, in order of appearance."""
+    nodes = [node for statement in function.body for node in ast.walk(statement)]
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    if any(name.id in _NAME_AWARE for name in names):
+        return
+    bound = {name.id for name in names if isinstance(name.ctx, ast.Store)}
+    bound |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
+    bound -= _kept_names(function, nodes)
+    taken = {name.id for name in names} - bound
+    numbered: dict[str, str] = {}
+    for node in sorted((n for n in nodes if _named(n) in bound), key=_place):
+        old = cast("str", _named(node))
+        if old not in numbered:
+            numbered[old] = _fresh(len(numbered), taken)
+        if isinstance(node, ast.Name):
+            node.id = numbered[old]
+        else:
+            cast("ast.ExceptHandler", node).name = numbered[old]
+
+
+def _kept_names(function: _Function, nodes: list[ast.AST]) -> set[str]:
+    """Parameters, names of other scopes, and names that definitions, imports and patterns bind."""
+    kept = {arg.arg for arg in ast.walk(function.args) if isinstance(arg, ast.arg)}
+    for node in nodes:
+        match node:
+            case ast.arg():
+                kept.add(node.arg)
+            case ast.Global() | ast.Nonlocal():
+                kept.update(node.names)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                kept.add(node.name)
+            case ast.alias():
+                kept.add((node.asname or node.name).partition(".")[0])
+            case ast.MatchAs() | ast.MatchStar():
+                kept.add(node.name or "")
+            case ast.MatchMapping():
+                kept.add(node.rest or "")
+    return kept
+
+
+def _named(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Name):
+        return node.id
+    return node.name if isinstance(node, ast.ExceptHandler) else None
+
+
+def _place(node: ast.AST) -> tuple[int, int]:
+    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
+
+
+def _fresh(number: int, taken: set[str]) -> str:
+    name = f"v{number}"
+    while name in taken:
+        name = f"_{name}"
+    return name
