@@ -12,7 +12,7 @@ from langchain_selectllm._optional import require
 from langchain_selectllm.exceptions import PoolFileError
 
 EMBEDDED_PREFIX = "embedded:"
-"""Models named so come with this package."""
+"""What the name of an embedded model starts with, so that a pool file and an artefact say by themselves who it is."""
 
 _KEY_NAME = re.compile(r"(?:^|[_-])(?:api_?key|key|token|secret|password|authorization|credentials?)$", re.IGNORECASE)
 _KEY_VALUE = re.compile(r"\b(?:sk|gsk|pk|rk|xai|hf|ghp|AIza|Bearer)[-_ ]?[A-Za-z0-9_-]{20,}")

@@ -67,8 +67,7 @@ class SelectLLMRouter(EngineRunnable):
     min_confidence: float | None = None
     """Least calibrated confidence that an answer needs; any will do when None."""
     below_confidence: str = "raise"
-    """What to do with an answer below it: "raise", "abstain" (an empty message, marked), or a member's name to take the answer
-    of that member instead."""
+    """What to do below it: "raise", "abstain" (an empty message, marked), or take the answer of the member of that name."""
     text_of: TextOf = last_human_text
     """Which text of the prompt's messages is routed on."""
     feedback_log: FeedbackLog | None = Field(default=None, repr=False, exclude=True)

@@ -222,22 +222,21 @@ def _best(trials: Sequence[_Trial], budget: tuple[str, float]) -> OperatingPoint
 def _guarded(
     by_query: Sequence[_Trial], fixed: Sequence[_Trial], baselines: Sequence[_Trial], budget: tuple[str, float]
 ) -> OperatingPoint | None:
-    """The best fixed set, unless another point of the budget beats it with paired evidence."""
-    chosen = _most_accurate(_within(baselines, budget))
-    for trials in (fixed, by_query):
-        challenger = _most_accurate(_within(trials, budget))
-        if challenger is None:
-            continue
-        if chosen is None:
-            chosen = challenger
-            continue
-        difference = challenger.worth - chosen.worth
+    """The single best, unless another point of the budget beats it with paired evidence.
+
+    Larger fixed sets, then fixed sets with the learned vote, then what looks at the query, have to beat what stands.
+    """
+    rivals = sorted(_within(baselines, budget), key=lambda trial: trial.point.first)
+    rivals += [trial for trial in (_most_accurate(_within(trials, budget)) for trials in (fixed, by_query)) if trial]
+    if not rivals:
+        return None
+    chosen = rivals[0]
+    for rival in rivals[1:]:
+        difference = rival.worth - chosen.worth
         error = float(difference.std() / np.sqrt(len(difference)))
         if difference.mean() > _Z * error:
             words = f"beats {_describe(chosen.point)} by {100 * difference.mean():.1f} +- {100 * _Z * error:.1f} points"
-            chosen = replace(challenger, point=replace(challenger.point, evidence=f"{words} on validation"))
-    if chosen is None:
-        return None
+            chosen = replace(rival, point=replace(rival.point, evidence=f"{words} on validation"))
     return chosen.point if chosen.point.evidence else replace(chosen.point, evidence="no fixed set is within this budget")
 
 

@@ -1,6 +1,7 @@
 """Chat models that count their calls, for tests of collecting without a server."""
 
 import asyncio
+import time
 from collections import Counter
 from typing import Any
 
@@ -32,13 +33,17 @@ class CountingModel(BaseChatModel):
         return "counting"
 
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
-        raise NotImplementedError
+        time.sleep(self.delay_s)
+        return self._result(messages)
 
     async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+        await asyncio.sleep(self.delay_s)
+        return self._result(messages)
+
+    def _result(self, messages):
         prompt = last_human_text(messages)
         n = self._calls[prompt]
         self._calls[prompt] += 1
-        await asyncio.sleep(self.delay_s)
         reply = self.answer(prompt, n)
         if isinstance(reply, Exception):
             raise reply

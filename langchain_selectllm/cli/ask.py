@@ -17,27 +17,20 @@ if TYPE_CHECKING:
 def ask(
     router: Annotated[Path, typer.Argument(help="Folder that `selectllm train` or `selectllm demo --out` wrote.")],
     prompt: Annotated[str, typer.Argument(help="The prompt's text.")],
-    pool: Annotated[
-        Path | None, typer.Option(help="Pool file (YAML) with the members; not needed where all of them are embedded.")
-    ] = None,
     policy: Annotated[str, typer.Option(help="Policy such as weighted_max_conf:3.")] = "weighted_max_conf",
+    pool: Annotated[
+        Path | None, typer.Option(help="Pool file with the router's members, unless they are embedded ones.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")] = False,
 ) -> None:
     """Answer a prompt: ask the members that will be right, and vote."""
     members = read_config(router)["members"]
-    asked = _embedded_router(router, members, policy) if pool is None else _pool_router(router, pool, policy)
+    asked = _embedded_router(router, members, policy) if pool is None else _pool_router(router, members, policy, pool)
     message = asked.invoke(prompt)
     if as_json:
         print_json({"reply": message.text, **message.response_metadata["selectllm"]})
     else:
         show.print_reply(message)
-
-
-def _pool_router(router: Path, pool: Path, policy: str) -> "SelectLLMRouter":
-    from langchain_selectllm.registry import ModelRegistry
-    from langchain_selectllm.router import SelectLLMRouter
-
-    return SelectLLMRouter.from_pretrained(router, ModelRegistry.from_file(pool), policy=policy)
 
 
 def _embedded_router(router: Path, members: list[str], policy: str) -> "SelectLLMRouter":
@@ -52,6 +45,16 @@ def _embedded_router(router: Path, members: list[str], policy: str) -> "SelectLL
     return SelectLLMRouter.from_pretrained(router, embedded_models(members), policy=policy, parser=parser)
 
 
+def _pool_router(router: Path, members: list[str], policy: str, pool: Path) -> "SelectLLMRouter":
+    from langchain_selectllm.registry import ModelRegistry
+    from langchain_selectllm.router import SelectLLMRouter
+
+    models = ModelRegistry.from_file(pool)
+    # A pool file may hold more, such as a judge.
+    known = [name for name in models if name in members] or list(models)
+    return SelectLLMRouter.from_pretrained(router, models.subset(known), policy=policy)
+
+
 def check_embedded(members: list[str]) -> None:
     """Whether every member is an embedded one.
 
@@ -63,6 +66,6 @@ def check_embedded(members: list[str]) -> None:
     others = [name for name in members if not name.startswith(EMBEDDED_PREFIX)]
     if others:
         raise MemberMismatchError(
-            f"This router's members {', '.join(map(repr, others))} are not embedded models. Name a pool file that holds them: "
-            "--pool pool.yaml; or make a router of the embedded pool: selectllm demo --out FOLDER."
+            f"This router's members {', '.join(map(repr, others))} are not embedded models. Give the pool file that describes "
+            "them (--pool pool.yaml), or make a router of the embedded pool: selectllm demo --out FOLDER."
         )

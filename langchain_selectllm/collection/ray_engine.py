@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from langchain_selectllm.collection.store import OutcomeStore
 
 _TICK_S = 0.5
+_INTERRUPTS = 10
+_INTERRUPT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,7 @@ async def _collect(
                 await asyncio.to_thread(_look, store, members, queries, settings, shown)
                 progress(shown)
     finally:
-        for reference in waiting:
-            # Interrupts the piece as Ctrl-C does: what has arrived there is kept.
-            ray.cancel(reference)
+        await _interrupt(ray, waiting)
     results = [await asyncio.to_thread(_result, ray, reference) for reference in references]
     _look(store, members, queries, settings, shown)
     for member in shown:
@@ -109,6 +109,19 @@ async def _collect(
         member.end("; ".join(states) or ("stopped" if member.left else "done"))
     stopped = next((result.stopped for result in results if result is not None and result.stopped), None)
     return Collected(tuple(shown), "interrupted" if stop.is_set() else stopped, store.cost_usd())
+
+
+async def _interrupt(ray: Any, waiting: Sequence[Any]) -> None:
+    """Interrupt pieces as Ctrl-C does: what has arrived there is kept.
+
+    Asked again while a piece runs on: an interrupt that arrives inside a callback of another library can get lost there.
+    """
+    for _ in range(_INTERRUPTS):
+        if not waiting:
+            return
+        for reference in waiting:
+            ray.cancel(reference)
+        _, waiting = await asyncio.to_thread(ray.wait, list(waiting), num_returns=len(waiting), timeout=_INTERRUPT_S)
 
 
 def _collect_shard(shard: Shard, url: str, settings: Settings, allowed_usd: float | None) -> Collected:

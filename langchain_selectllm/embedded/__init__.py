@@ -2,9 +2,10 @@
 
 from langchain_selectllm.embedded.chat_model import EmbeddedChatModel
 from langchain_selectllm.embedded.collect import sample_outcomes
-from langchain_selectllm.embedded.members import EMBEDDED_PREFIX, embedded_models, embedded_names, load_embedded, read_answer
+from langchain_selectllm.embedded.members import embedded_models, embedded_names, load_embedded, read_answer
 from langchain_selectllm.embedded.task import Task
 from langchain_selectllm.embedded.tasks import generate_tasks
+from langchain_selectllm.pool_file import EMBEDDED_PREFIX
 
 __all__ = [
     "EMBEDDED_PREFIX",

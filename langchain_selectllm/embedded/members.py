@@ -7,9 +7,7 @@ from typing import Any
 from langchain_selectllm.answers import get_extractor
 from langchain_selectllm.embedded.chat_model import EmbeddedChatModel
 from langchain_selectllm.exceptions import EmbeddedModelError
-
-EMBEDDED_PREFIX = "embedded:"
-"""What the name of an embedded member starts with, so that an artefact says by itself who its members are."""
+from langchain_selectllm.pool_file import EMBEDDED_PREFIX
 
 _MODELS = Path(__file__).parent / "models"
 _STATED = "answer is"

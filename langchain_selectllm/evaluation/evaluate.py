@@ -77,6 +77,10 @@ def evaluate(
     for i, name in enumerate(names):
         replays.append(_replay(recording, name))
         progress("replay", (i + 1) / len(names))
+    # The control of a policy that calls fewer than its size at times is known only now.
+    missing_controls = {_control(replay) for replay in replays if ":" in replay.name} - set(names)
+    known_controls = [name for name in missing_controls if int(name.partition(":")[2]) in recording.pool.fixed_sets]
+    replays += [_replay(recording, name) for name in sorted(known_controls)]
     return _report(classifier, recording, replays, seed=seed, n_dropped=len(table) - len(complete), leaked=leaked)
 
 
@@ -158,12 +162,15 @@ def _report(
     )
 
 
+def _control(replay: Replay) -> str:
+    """The fixed set that calls as many members, rounded up beyond a twentieth of a call."""
+    return f"fixed_best:{max(int(np.ceil(replay.calls.mean() - 0.05)), 1)}"
+
+
 def _system_report(replay: Replay, by_name: dict[str, Replay], bootstrap: Bootstrap) -> SystemReport:
     calls = float(replay.calls.mean())
-    # The fixed set that calls as many members, rounded up where a policy calls fewer than its size at times.
-    control = f"fixed_best:{int(np.ceil(calls - 1e-9))}"
     versus = {}
-    for label, name in (("single_best", "single_best"), ("all_members", "all_members"), ("fixed_best", control)):
+    for label, name in (("single_best", "single_best"), ("all_members", "all_members"), ("fixed_best", _control(replay))):
         if name in by_name and replay.name not in {name, "oracle"}:
             difference = replay.worth - by_name[name].worth
             versus[label] = Versus(name, float(difference.mean()), bootstrap.interval(difference))

@@ -39,7 +39,7 @@ def pool(monkeypatch):
 
 async def test_throughput(pool, tmp_path):
     model = ModelRegistry.from_file(_write(pool, tmp_path))["small"].model
-    n, turns = 1000, 5
+    n, turns = 300, 15
 
     async def client_alone():
         prompts = iter([f"question {i}" for i in range(n)])

@@ -71,6 +71,9 @@ def test_from_queries_to_a_router(world, models, selectllm):
     assert code == 0
     assert "good 120, judge 120, poor 120" in out
     assert selectllm("split", "folder", "train", "test")[0] == 0
+    # The pool file serves as well; its judge is no member of this router.
+    asked = json.loads(selectllm("ask", "router", "Say 12", "--pool", "pool.yaml", "--policy", "max_conf:1", "--json")[1])
+    assert asked["reply"] == "The answer is 12."
     code, out, _ = selectllm("evaluate", "router", "sqlite:///outcomes.db", "--allow-training-queries", "--json")
     assert json.loads(out)["member_accuracy"]["good"] == 1.0
 

@@ -1,0 +1,8 @@
+import pytest
+
+from tests.unit_tests.test_docs import SLOW, named, run_page
+
+
+@pytest.mark.parametrize("page", SLOW, ids=named)
+def test_blocks_run_in_order(page, tmp_path, monkeypatch):
+    run_page(page, tmp_path, monkeypatch)
