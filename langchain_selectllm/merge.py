@@ -64,16 +64,26 @@ class Ballot:
         return self.case
 
     def is_decided(self, replies: Mapping[int, AIMessage], outstanding: Sequence[int]) -> bool:
-        """Whether the outstanding members cannot change the winner."""
-        if self.is_slow:
+        """Whether the outstanding members cannot change the winner, and nobody else has to be called.
+
+        A winner that is not sure enough yet waits for them: they may make it so.
+        """
+        if self.is_slow or not self._is_settled(replies, outstanding):
             return False
+        wanted = max(self._decision.threshold if self._decision.second else 0.0, self._rule.minimum if self._rule else 0.0)
+        return wanted == 0.0 or self._sureness(replies) >= wanted
+
+    def _is_settled(self, replies: Mapping[int, AIMessage], outstanding: Sequence[int]) -> bool:
         return is_decided(self._vote, self._cast(replies, self._decision.vote_probabilities), outstanding)
+
+    def _sureness(self, replies: Mapping[int, AIMessage]) -> float:
+        return self.count(replies).confidence or 0.0 if replies else 0.0
 
     def next_round(self, replies: Mapping[int, AIMessage], called: Collection[int]) -> Sequence[int]:
         """The members that the policy, then the confidence rule, adds when the answer is not sure enough."""
         if not self._decision.second and self._rule is None:
             return ()
-        confidence = self.count(replies).confidence or 0.0 if replies else 0.0
+        confidence = self._sureness(replies)
         second = [k for k in self._decision.second if k not in called]
         if second and confidence < self._decision.threshold:
             return second

@@ -84,10 +84,10 @@ class ObjectBallot(Ballot):
         self._structure = structure
         self._objects: dict[int, Any] = {}
 
-    def is_decided(self, replies: Mapping[int, AIMessage], outstanding: Sequence[int]) -> bool:
+    def _is_settled(self, replies: Mapping[int, AIMessage], outstanding: Sequence[int]) -> bool:
         """Whether the outstanding members can change neither the object nor any of its fields."""
         if self._structure.by == "whole":
-            return super().is_decided(replies, outstanding)
+            return super()._is_settled(replies, outstanding)
         objects = self._valid(replies)
         election = self._election(outstanding)
         if objects:

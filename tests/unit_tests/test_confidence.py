@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ from langchain_selectllm import SelectLLMClassifier, SelectLLMRouter, VotingOutp
 from langchain_selectllm.adaptive import Adaptive
 from langchain_selectllm.exceptions import LowConfidenceError, MemberMismatchError, PolicyError
 from langchain_selectllm.metrics import selective_metrics
+from langchain_selectllm.policies import Escalation, Selection
 from langchain_selectllm.testing import ReplayChatModel, replay_models
+from langchain_selectllm.voting import MajorityVote
 from tests.worlds import score_table
 
 NUMBER = VotingOutputParser(answer="number")
@@ -21,7 +24,7 @@ def models_that_say(fitted, **numbers):
 
 
 def make(fitted, models, **fields):
-    return SelectLLMRouter(classifier=fitted, models=models, parser=NUMBER, **{"policy": "all_members", **fields})
+    return SelectLLMRouter(classifier=fitted, models=models, **{"parser": NUMBER, "policy": "all_members", **fields})
 
 
 def told(message):
@@ -101,13 +104,61 @@ def test_adaptive_rounds_serve_what_they_replay(fitted, demo):
         assert np.mean([told(reply)["calls"] for reply in replies]) == pytest.approx(report.calls)
 
 
+@dataclass(frozen=True)
+class TwoRounds:
+    """Some members first, everybody below a confidence."""
+
+    first: tuple[str, ...]
+    threshold: float = 1.0
+
+    def select(self, probabilities, pool):
+        mask = np.tile([name in self.first for name in pool.members], (len(probabilities), 1))
+        everybody = Escalation(self.threshold, np.ones_like(mask))
+        return Selection(mask, probabilities, ("some first",) * len(mask), MajorityVote(), everybody)
+
+
 def test_a_two_round_policy_streams_one_answer_not_two(fitted):
-    policy = Adaptive(calls=2)
-    router = make(fitted, models_that_say(fitted), policy=policy)
-    if policy.point(fitted.pool).first == policy.point(fitted.pool).final:
-        pytest.skip("this pool's operating point at two calls has one round")
+    router = make(fitted, models_that_say(fitted), policy=TwoRounds(("reader",)))
     chunks = list(router.stream("zyx wvu tsr"))
     assert "".join(chunk.text for chunk in chunks) == "Let me see. The answer is 7."
+    assert (told(chunks[-1])["rounds"], told(chunks[-1])["calls"]) == (2, 5)
+
+
+def late(models, name):
+    return {**models, name: models[name].model_copy(update={"delay_s": 0.2})}
+
+
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("slow", ["clockmaker", "guesser"])
+def test_a_vote_that_is_decided_early_is_still_escalated(fitted, mode, slow):
+    """Three of five say 7 at once, which a majority cannot lose; what is not sure enough goes to the guesser all the same."""
+    models = late(models_that_say(fitted, clockmaker=1, guesser=2), slow)
+    fields = {"parser": VotingOutputParser(answer="number", vote="majority"), "early_stop": True}
+    router = SelectLLMRouter(classifier=fitted, models=models, policy="all_members", **fields)
+    assert ask(router, mode, "zyx wvu tsr")["decided_early"]
+    escalating = router.model_copy(update={"min_confidence": 1.0, "below_confidence": "guesser"})
+    after = ask(escalating, mode, "zyx wvu tsr")
+    assert (after["winner"], after["answer"], after["vote"]["decided_by"]) == ("guesser", "2", "escalation")
+
+
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
+def test_a_vote_that_is_decided_early_and_sure_is_not_waited_for(fitted, mode):
+    models = late(models_that_say(fitted), "guesser")
+    fields = {"parser": VotingOutputParser(answer="number", vote="majority"), "early_stop": True}
+    router = make(fitted, models, min_confidence=0.5, below_confidence="guesser", **fields)
+    assert "guesser" in ask(router, mode, "Add 3 and 4.")["cancelled"]
+
+
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
+def test_a_vote_that_is_decided_early_still_gets_its_second_round(fitted, mode):
+    models = late(models_that_say(fitted), "reader")
+    policy = TwoRounds(("calculator", "generalist", "reader"))
+    after = ask(make(fitted, models, policy=policy, early_stop=True), mode, "zyx wvu tsr")
+    assert (after["rounds"], set(after["answers"])) == (2, set(fitted.members))
+
+
+def ask(router, mode, prompt):
+    return told(router.invoke(prompt) if mode == "invoke" else asyncio.run(router.ainvoke(prompt)))
 
 
 def test_a_budget_is_kept_on_validation_and_an_impossible_one_is_refused(fitted):
