@@ -48,7 +48,7 @@ class Engine:
         ballot = Ballot(*given) if self.structure is None else ObjectBallot(*given, self.structure)
         enough = (len(decision.selected) + 1) // 2 if self.min_replies is None else self.min_replies
         is_decided: Callable[..., bool] = ballot.is_decided if self.early_stop else lambda *_: False
-        return CallPlan(decision.selected, decision.reserve, enough, is_decided, ballot.next_round), ballot
+        return CallPlan(decision.selected, decision.reserve, enough, is_decided, ballot.next_round, ballot.is_slow), ballot
 
     def merge(self, decision: Decision, plan: CallPlan, ballot: Ballot) -> AIMessage:
         """The winning message.

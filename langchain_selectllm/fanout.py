@@ -40,6 +40,8 @@ class CallPlan:
     min_replies: int
     is_decided: Callable[[dict[int, AIMessage], Sequence[int]], bool]
     next_round: Callable[[dict[int, AIMessage], Collection[int]], Sequence[int]] = lambda *_: ()
+    is_slow: bool = False
+    """Whether these two take a model's work, which does not belong on an event loop."""
     replies: dict[int, AIMessage] = field(default_factory=dict)
     failures: dict[int, Exception] = field(default_factory=dict)
     latencies: dict[int, float] = field(default_factory=dict)
@@ -183,7 +185,9 @@ async def arun(
             # Replies that arrive together are recorded in pool order.
             for task in sorted(finished, key=tasks.__getitem__):
                 outcome, latency = task.result()
-                plan.finish(tasks.pop(task), outcome, latency)
+                ended = tasks.pop(task), outcome, latency
+                # Without a model at work in the count, a thread would cost more than it frees.
+                await asyncio.to_thread(plan.finish, *ended) if plan.is_slow else plan.finish(*ended)
     finally:
         for task in tasks:
             task.cancel()

@@ -1,5 +1,6 @@
 """Judges and comparing extractors together with tools, objects, rules, agents and streams."""
 
+import asyncio
 import re
 import threading
 
@@ -20,6 +21,7 @@ from langchain_selectllm import (
 from langchain_selectllm.feedback import member_scores
 from langchain_selectllm.outcomes import combine
 from langchain_selectllm.outcomes.table import AGREEMENT
+from langchain_selectllm.testing import ReplayChatModel
 from tests.worlds import score_table
 
 SCHEMA = {
@@ -139,13 +141,34 @@ async def test_comparing_is_done_off_the_event_loop():
     assert threading.current_thread() not in threads
 
 
+async def test_a_second_round_is_counted_off_the_event_loop(demo):
+    """The first count decides whether anybody else is called; the loop runs on meanwhile."""
+    counting, loop_ran = threading.Event(), threading.Event()
+
+    def embed(texts):
+        counting.set()
+        assert loop_ran.wait(5)
+        return alike(texts)
+
+    async def runs_on():
+        await asyncio.to_thread(counting.wait, 5)
+        loop_ran.set()
+
+    classifier = SelectLLMClassifier().fit(demo[0])
+    models = {name: ReplayChatModel(model=name, default=f"{name} says so") for name in classifier.members}
+    rule = {"min_confidence": 1.0, "below_confidence": "guesser"}
+    parser = VotingOutputParser(answer=SemanticAnswers(embed))
+    router = SelectLLMRouter(classifier=classifier, models=models, policy="max_conf:2", parser=parser, **rule)
+    message, _ = await asyncio.gather(router.ainvoke("What is 2 + 2?"), runs_on())
+    assert (told(message)["rounds"], told(message)["winner"]) == (2, "guesser")
+
+
 def test_an_agent_asks_the_judge_beside_its_members():
     agents = pytest.importorskip("langchain.agents")
     from langchain_selectllm.middleware import SelectLLMMiddleware
 
     parser = VotingOutputParser(answer="text", vote=choosing("green"))
     router = routed([AIMessage("red"), AIMessage("green"), AIMessage("red")], parser)
-    from langchain_selectllm.testing import ReplayChatModel
 
     agent = agents.create_agent(ReplayChatModel(default="nobody"), [], middleware=[SelectLLMMiddleware(router)])
     message = agent.invoke({"messages": [("human", "Which colour?")]})["messages"][-1]
