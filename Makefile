@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 STAMP := $(VENV)/.installed
 
+# Both pairs of langchain-core and langchain that are supported, whatever the installer makes of the ranges today.
+PAIRS := 1.4 1.5
+
 .PHONY: demo test unit integration benchmark lint format results clean
 
 $(STAMP): pyproject.toml constraints.txt
@@ -20,8 +23,16 @@ demo: $(STAMP)
 
 test: unit integration
 
-unit: $(STAMP)
-	$(BIN)/python -m pytest tests/unit_tests --disable-socket --allow-unix-socket
+unit: $(PAIRS:%=unit-%)
+
+unit-%: $(VENV)/langchain-%/.installed
+	PYTHONPATH=$(CURDIR)/$(<D) $(BIN)/python -m pytest tests/unit_tests --disable-socket --allow-unix-socket
+
+.PRECIOUS: $(VENV)/langchain-%/.installed
+$(VENV)/langchain-%/.installed: tests/langchain-%.txt $(STAMP)
+	rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(@D) -r $<
+	touch $@
 
 integration: $(STAMP)
 	SELECTLLM_DATA=$(DATA) $(BIN)/python -m pytest tests/integration_tests

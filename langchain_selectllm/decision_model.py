@@ -47,16 +47,23 @@ class SelectLLMDecisionModel(_Base):  # type: ignore[misc] # a class of an optio
         return "selectllm"
 
     @override
-    def _classify(self, request: Mapping[str, Any]) -> Any:
-        """The answers to a request's questions about its state.
+    def _classify(self, state: Any, questions: Mapping[str, Any]) -> Any:
+        """The answers to questions about a state.
+
+        Args:
+            state: A string, messages, or a structure with messages in it.
+            questions: `Choice` and `Noul` questions by id.
+
+        Returns:
+            A `ClassifierResponse` with one answer a question.
 
         Raises:
             MemberMismatchError: If a question is about something else than members.
             PolicyError: If a question is of another kind than `Choice` and `Noul`.
         """
-        (row,) = self.classifier.predict_proba([state_text(request["state"])])
+        (row,) = self.classifier.predict_proba([state_text(state)])
         probabilities = dict(zip(self.classifier.members, row.tolist(), strict=True))
-        answers = {name: self._answer(name, question, probabilities) for name, question in request["questions"].items()}
+        answers = {name: self._answer(name, question, probabilities) for name, question in questions.items()}
         return decisions.ClassifierResponse(model=self.model, answers=answers, usage=None)
 
     def _answer(self, name: str, question: Any, probabilities: Mapping[str, float]) -> Any:

@@ -1,3 +1,5 @@
+from importlib.metadata import version
+
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier
@@ -14,3 +16,7 @@ def demo(tmp_path_factory):
 def fitted(demo):
     """A classifier fitted on the training side; never changed by a test."""
     return SelectLLMClassifier().fit(demo[0])
+
+
+def pytest_report_header():
+    return [f"{name} {version(name)}" for name in ("langchain-core", "langchain", "langgraph", "langchain-tests")]

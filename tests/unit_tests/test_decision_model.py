@@ -1,6 +1,8 @@
 """Against a stand-in for `langchain_core.decisions` as documented for 1.8; against the real one where it is installed."""
 
+import asyncio
 import importlib
+import inspect
 import sys
 from abc import ABC, abstractmethod
 from types import ModuleType
@@ -14,6 +16,8 @@ from langchain_core.runnables.config import ensure_config, run_in_executor
 from pydantic import BaseModel, Field
 
 from langchain_selectllm.exceptions import MemberMismatchError, MissingDependencyError, PolicyError
+from langchain_selectllm.testing import ReplayChatModel
+from tests.unit_tests.test_router import Recorder, flatten
 
 # LangChain marks its decision models as beta, with a warning.
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -74,10 +78,10 @@ class BaseDecisionModel(RunnableSerializable[dict, ClassifierResponse], ABC):
     def _provider(self) -> str: ...
 
     @abstractmethod
-    def _classify(self, request: Any) -> ClassifierResponse: ...
+    def _classify(self, state: Any, questions: dict[str, Any]) -> ClassifierResponse: ...
 
-    async def _aclassify(self, request: Any) -> ClassifierResponse:
-        return await run_in_executor(None, self._classify, request)
+    async def _aclassify(self, state: Any, questions: dict[str, Any]) -> ClassifierResponse:
+        return await run_in_executor(None, self._classify, state, questions)
 
     def invoke(
         self,
@@ -85,7 +89,7 @@ class BaseDecisionModel(RunnableSerializable[dict, ClassifierResponse], ABC):
         config: RunnableConfig | None = None,
         **_: Any,
     ) -> ClassifierResponse:
-        return self._call_with_config(self._classify, input, self._traced(config), run_type="llm")
+        return self._call_with_config(self._answers, input, self._traced(config), run_type="llm")
 
     async def ainvoke(
         self,
@@ -93,7 +97,13 @@ class BaseDecisionModel(RunnableSerializable[dict, ClassifierResponse], ABC):
         config: RunnableConfig | None = None,
         **_: Any,
     ) -> ClassifierResponse:
-        return await self._acall_with_config(self._aclassify, input, self._traced(config), run_type="llm")
+        return await self._acall_with_config(self._aanswers, input, self._traced(config), run_type="llm")
+
+    def _answers(self, request):
+        return self._classify(request["state"], dict(request["questions"]))
+
+    async def _aanswers(self, request):
+        return await self._aclassify(request["state"], dict(request["questions"]))
 
     def _traced(self, config):
         config = ensure_config(config)
@@ -169,28 +179,37 @@ def test_what_it_cannot_answer_is_refused(library, decide):
         decide.invoke({"state": 3, "questions": {}})
 
 
-async def test_a_middleware_that_routes_by_choice_runs_offline(library, decide, fitted):
-    """What `ModelRouterMiddleware` of langchain 1.5 does with its classifier, on the installed langchain."""
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
+def test_langchains_model_router_routes_an_agent_by_our_probabilities_offline(decide, fitted, mode):
+    middleware = pytest.importorskip("langchain.agents.middleware")
+    if not hasattr(middleware, "ModelRouterMiddleware"):
+        pytest.skip("ModelRouterMiddleware came with langchain 1.5; `make unit-1.5` runs this test")
     from langchain.agents import create_agent
-    from langchain.agents.middleware import AgentMiddleware
-
-    from langchain_selectllm.testing import ReplayChatModel
 
     models = {name: ReplayChatModel(model=name, default=f"I am {name}.") for name in fitted.members}
+    choices = {name: middleware.ModelChoice(model=model, criteria="any task") for name, model in models.items()}
+    router = middleware.ModelRouterMiddleware(choices=choices, instructions="Who is right?", classifier=decide)
+    agent = create_agent(ReplayChatModel(default="nobody chose me"), middleware=[router])
+    tracer = Recorder()
+    given, config = {"messages": [HumanMessage("What is 2 + 2?")]}, {"callbacks": [tracer]}
+    result = agent.invoke(given, config) if mode == "invoke" else asyncio.run(agent.ainvoke(given, config))
+    probabilities = fitted.predict_proba(["What is 2 + 2?"])[0]
+    best = fitted.members[probabilities.argmax()]
+    assert result["messages"][-1].text == f"I am {best}."
+    assert result["model_route"].choice == best
+    assert result["model_route"].probabilities == pytest.approx(dict(zip(fitted.members, probabilities, strict=True)))
+    (decided,) = [run for run in flatten(tracer.roots[0]) if run.name == "SelectLLMDecisionModel"]
+    assert decided.extra["metadata"]["ls_provider"] == "selectllm"
 
-    class Routed(AgentMiddleware):
-        def __init__(self):
-            super().__init__()
-            self.question = library.Choice(instructions="Pick.", criteria=dict.fromkeys(models, "any task"))
 
-        def wrap_model_call(self, request, handler):
-            last = next(m for m in reversed(request.messages) if isinstance(m, HumanMessage))
-            answer = decide.invoke({"state": last, "questions": {"model_route": self.question}}).choices["model_route"]
-            return handler(request.override(model=models[answer.choice]))
-
-    agent = create_agent(models[fitted.members[-1]], middleware=[Routed()])
-    best = fitted.members[fitted.predict_proba(["What is 2 + 2?"])[0].argmax()]
-    assert agent.invoke({"messages": [HumanMessage("What is 2 + 2?")]})["messages"][-1].text == f"I am {best}."
+def test_the_stand_in_has_the_shape_of_the_real_socket(library):
+    if library.BaseDecisionModel is BaseDecisionModel:
+        pytest.skip("langchain_core.decisions came with langchain-core 1.8; `make unit-1.5` runs this test")
+    for name in ("_classify", "_aclassify"):
+        ours, real = (inspect.signature(getattr(base, name)) for base in (BaseDecisionModel, library.BaseDecisionModel))
+        assert list(ours.parameters) == list(real.parameters)
+    for kind in (Noul, Choice, Score, NoulAnswer, ChoiceAnswer, ClassifierResponse):
+        assert set(kind.model_fields) <= set(getattr(library, kind.__name__).model_fields)
 
 
 def test_without_the_socket_the_error_says_what_to_do(monkeypatch):
