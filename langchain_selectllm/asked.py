@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from contextvars import copy_context
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.language_models import LanguageModelInput
@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import run_in_executor
 
+from langchain_selectllm.caller import Gate
 from langchain_selectllm.calls import JUDGE_TAG, Calls, MemberCalls, nested
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.engine import Engine
@@ -34,16 +35,16 @@ class Asked:
     calls: Calls
     max_concurrency: int | None = None
     """Calls in flight at once; all of them when None."""
+    gate: Gate | None = None
+    """Bounds calls across several prompts; a semaphore for threads or for tasks, as the prompts are answered."""
 
-    def answer(self, gate: threading.Semaphore | None = None) -> AIMessage:
+    def answer(self) -> AIMessage:
         """The winning message; members are called in threads.
-
-        Args:
-            gate: Bounds calls across several prompts.
 
         Raises:
             FanOutError: If every called member failed.
         """
+        gate = cast("threading.Semaphore | None", self.gate)
         plan, ballot = self.engine.plan(self.decision)
         run(plan, lambda k: self.calls.invoke(self._name(k)), self._limits, gate)
         case = ballot.open_case(plan.replies)
@@ -53,8 +54,9 @@ class Asked:
             case.settle(judging.outcome)
         return self.engine.merge(self.decision, plan, ballot)
 
-    async def aanswer(self, gate: asyncio.Semaphore | None = None) -> AIMessage:
+    async def aanswer(self) -> AIMessage:
         """The winning message; members are called in tasks."""
+        gate = cast("asyncio.Semaphore | None", self.gate)
         plan, ballot = self.engine.plan(self.decision)
         await arun(plan, lambda k: self.calls.ainvoke(self._name(k)), self._limits, gate)
         # Without a model at work in the count, a thread would cost more than it frees.
@@ -119,7 +121,7 @@ def ask_all(
     kwargs: dict[str, Any],
 ) -> list[Asked]:
     """Prompts with their decisions and calls; member runs are children of the prompts' runs."""
-    decisions = engine.decide(prompts)
+    decisions = engine.decide(prompts, configs)
     return [
         Asked(
             engine,
@@ -138,7 +140,7 @@ def answer_all(asked: Sequence[Asked]) -> list[AIMessage | Exception]:
 
     def one(prompt: Asked) -> AIMessage | Exception:
         try:
-            return prompt.answer(gate)
+            return replace(prompt, gate=gate).answer()
         except Exception as error:  # noqa: BLE001 - handed to the caller, who asked for it or raises it
             return error
 
@@ -151,7 +153,7 @@ async def aanswer_all(asked: Sequence[Asked]) -> list[AIMessage | Exception]:
     """The same as `answer_all`, in tasks."""
     limit = asked[0].max_concurrency if asked else None
     gate = asyncio.Semaphore(limit) if limit else None
-    results = await asyncio.gather(*(prompt.aanswer(gate) for prompt in asked), return_exceptions=True)
+    results = await asyncio.gather(*(replace(prompt, gate=gate).aanswer() for prompt in asked), return_exceptions=True)
     return [_exception_or_message(result) for result in results]
 
 

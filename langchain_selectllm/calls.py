@@ -1,12 +1,12 @@
 """How members of one prompt are called: as children of our run, or out of sight of its callbacks."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, aclosing, closing, contextmanager
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, BaseCallbackHandler, CallbackManagerForChainRun
 from langchain_core.language_models import LanguageModelInput
@@ -25,6 +25,8 @@ MEMBER_TAG = "selectllm:member:"
 JUDGE_TAG = "selectllm:judge"
 # LangGraph leaves runs with this tag out of `stream_mode="messages"`.
 NO_STREAM = "nostream"
+
+_T = TypeVar("_T")
 
 Scope = Callable[[str], AbstractContextManager[tuple[Context, RunnableConfig]]]
 """From the tag of a call to its context and config."""
@@ -129,31 +131,47 @@ class MemberCalls:
         """The member's reply as it comes."""
         with self._scope(name) as (context, config):
             chunks = context.run(self.models[name].model.stream, self.prompt, config, **self.kwargs)
-            try:
-                while (chunk := context.run(next, chunks, None)) is not None:
+            with closing(within(context, chunks)) as live:
+                for chunk in live:
                     yield as_chunk(chunk)
-            finally:
-                context.run(cast("Any", chunks).close)
 
     async def astream(self, name: str) -> AsyncChunks:
         """The member's reply as it comes; from a model without an async form it comes whole."""
         with self._scope(name) as (context, config):
-            chunks = cast("Any", self.models[name].model.astream(self.prompt, config, **self.kwargs))
             chunk = None
             try:
-                while (chunk := await coro_with_context(anext(chunks, None), context, create_task=True)) is not None:
-                    yield as_chunk(chunk)
+                async with aclosing(
+                    awithin(context, self.models[name].model.astream(self.prompt, config, **self.kwargs))
+                ) as live:
+                    async for chunk in live:
+                        yield as_chunk(chunk)
             except NotImplementedError:
                 if chunk is not None:
                     raise
             else:
                 return
-            finally:
-                await coro_with_context(chunks.aclose(), context, create_task=True)
         yield as_chunk(await self.ainvoke(name))
 
     def _scope(self, name: str) -> AbstractContextManager[tuple[Context, RunnableConfig]]:
         return self.scope(JUDGE_TAG if name == JUDGE_TAG else f"{MEMBER_TAG}{name}")
+
+
+def within(context: Context, chunks: Iterator[_T]) -> Generator[_T, None, None]:
+    """What a generator yields, with every step of it run in a context."""
+    try:
+        while (chunk := context.run(next, chunks, None)) is not None:
+            yield chunk
+    finally:
+        context.run(cast("Any", chunks).close)
+
+
+async def awithin(context: Context, chunks: AsyncIterator[_T]) -> AsyncGenerator[_T, None]:
+    """What an asynchronous generator yields, with every step of it run in a context."""
+    try:
+        while (chunk := await coro_with_context(anext(chunks, None), context, create_task=True)) is not None:
+            yield chunk
+    finally:
+        await coro_with_context(cast("Any", chunks).aclose(), context, create_task=True)
 
 
 def judge_calls(case: Case, scope: Scope) -> MemberCalls:

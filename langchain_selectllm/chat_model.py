@@ -1,23 +1,27 @@
 """The chat model: one run with summed usage, for places that ask for a `BaseChatModel`."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Any, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import Runnable
-from langchain_core.runnables.config import run_in_executor
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config, run_in_executor
+from langchain_core.runnables.utils import coro_with_context
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.utils import LC_ID_PREFIX
 from typing_extensions import override
 
 from langchain_selectllm.asked import Asked
-from langchain_selectllm.calls import MemberCalls, isolated
-from langchain_selectllm.profiles import member_params, pool_profile
+from langchain_selectllm.caller import Configs, called_with, gate_of, gated
+from langchain_selectllm.calls import MemberCalls, awithin, isolated, within
+from langchain_selectllm.profiles import callable_name, member_params, pool_profile
 from langchain_selectllm.router import SelectLLMRouter
 from langchain_selectllm.schemas import Schema
 from langchain_selectllm.structured import StructuredVote, VoteBy, parsed
@@ -71,6 +75,49 @@ class ChatSelectLLM(BaseChatModel):
         return parsed(self.model_copy(update={"router": router}), structure, include_raw=include_raw, ignored=kwargs)
 
     @override
+    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
+        """The winning member's message; see the router's method."""
+        return called_with(config).run(super().invoke, input, config, **kwargs)
+
+    @override
+    async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
+        """The winning member's message; see the router's method."""
+        return await coro_with_context(super().ainvoke(input, config, **kwargs), called_with(config), create_task=True)
+
+    @override
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[AIMessageChunk]:
+        """The winning member's message in chunks; see the router's method."""
+        with closing(within(called_with(config), super().stream(input, config, **kwargs))) as chunks:
+            yield from chunks
+
+    @override
+    async def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        """The winning member's message in chunks; see the router's method."""
+        async with aclosing(awithin(called_with(config), super().astream(input, config, **kwargs))) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    @override
+    def batch(
+        self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
+    ) -> list[AIMessage]:
+        """The winning message of each prompt; `max_concurrency` bounds the calls of members for all prompts together."""
+        configs = gated(config, len(inputs), threading.Semaphore)
+        return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
+
+    @override
+    async def abatch(
+        self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
+    ) -> list[AIMessage]:
+        """The winning message of each prompt; `max_concurrency` bounds the calls of members for all prompts together."""
+        configs = gated(config, len(inputs), asyncio.Semaphore)
+        return await super().abatch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
+
+    @override
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -121,13 +168,16 @@ class ChatSelectLLM(BaseChatModel):
         # Asks for streaming, which every call of ours decides for itself.
         kwargs.pop("stream", None)
         engine = self._with_tools(kwargs).engine
-        (decision,) = engine.decide([messages])
+        config = ensure_config()
+        (decision,) = engine.decide([messages], [config])
         if stop is not None or self.stop is not None:
             kwargs["stop"] = stop if stop is not None else self.stop
         return Asked(
             engine,
             decision if chosen is None else decision.only(chosen),
             MemberCalls(engine.models, messages, kwargs, isolated),
+            config.get("max_concurrency"),
+            gate_of(config),
         )
 
     def _with_tools(self, kwargs: dict[str, Any]) -> SelectLLMRouter:
@@ -155,9 +205,10 @@ class ChatSelectLLM(BaseChatModel):
             "artefact": router.classifier.learned.digest,
             "policy": repr(router.policy),
             "vote": repr(router.parser.vote),
-            "answer": repr(router.parser.answer),
+            "answer": callable_name(router.parser.answer),
             "structure": None if router.structure is None else [router.structure.by, router.structure.tool],
-            "calls": [router.deadline_s, router.min_replies, router.early_stop],
+            "calls": [router.deadline_s, router.min_replies, router.early_stop, router.max_calls],
+            "routed": [callable_name(router.text_of), repr(router.sticky)],
             "confidence": [router.min_confidence, router.below_confidence],
         }
 

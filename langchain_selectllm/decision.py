@@ -42,12 +42,26 @@ class Decision:
     """Indices of the members that a second round adds, ascending."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Members that are not to be called for this prompt, with the reason."""
+    held_back: tuple[str, ...] = ()
+    """Members that were chosen, and are not called because of a bound on calls."""
 
     @property
     def reserve(self) -> tuple[int, ...]:
         """The other members, the most probable first: who is called when too few replies are left."""
         rest = [k for k, name in enumerate(self.members) if k not in self.selected and name not in self.left_out]
         return tuple(sorted(rest, key=lambda k: (-self.vote_probabilities[k], k)))
+
+    def again(self, selected: tuple[int, ...], second: tuple[int, ...]) -> Self:
+        """The same decision with members of an earlier turn of the conversation."""
+        return replace(self, selected=selected, second=second, reason="as at an earlier turn of this thread")
+
+    def at_most(self, calls: int | None) -> Self:
+        """The same decision with the `calls` most probable of the chosen members; with all of them when None."""
+        if calls is None or len(self.selected) <= calls:
+            return self
+        ranked = sorted(self.selected, key=lambda k: (-self.vote_probabilities[k], k))
+        held_back = tuple(self.members[k] for k in sorted(ranked[calls:]))
+        return replace(self, selected=tuple(sorted(ranked[:calls])), held_back=held_back)
 
     def without(self, left_out: Mapping[str, str]) -> Self:
         """The same decision among the other members; the most probable of them take the free places."""
@@ -118,3 +132,8 @@ def last_human_text(messages: Sequence[BaseMessage]) -> str:
     human: list[BaseMessage] = [message for message in messages if isinstance(message, HumanMessage)]
     chosen = human or list(messages)
     return str(chosen[-1].text) if chosen else ""
+
+
+def whole_transcript(messages: Sequence[BaseMessage]) -> str:
+    """Text blocks of all messages, one "role: text" a line; messages without text are left out."""
+    return "\n".join(f"{message.type}: {message.text}" for message in messages if message.text)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableConfig
 
 from langchain_selectllm.catalogue import policy_name
 from langchain_selectllm.classifier import SelectLLMClassifier
@@ -14,6 +15,7 @@ from langchain_selectllm.merge import Ballot, merge
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import Policy
 from langchain_selectllm.registry import ModelRegistry
+from langchain_selectllm.sticky import StickyThreads, thread_of
 from langchain_selectllm.structured import ObjectBallot, StructuredVote
 from langchain_selectllm.trust import ConfidenceRule
 
@@ -36,11 +38,26 @@ class Engine:
     """The least confidence that an answer needs; any will do when None."""
     structure: StructuredVote | None = None
     """What objects are voted on; answers are when None."""
+    max_calls: int | None = None
+    """Most calls of members for one prompt; no bound when None."""
+    sticky: StickyThreads | None = None
+    """Which members a thread keeps; decided anew at every turn when None."""
 
-    def decide(self, prompts: Sequence[LanguageModelInput]) -> list[Decision]:
-        """Whom to call for each prompt; all prompts are encoded at once."""
-        texts = [self.text_of(prompt_messages(prompt)) for prompt in prompts]
-        return [one.without(self.left_out) for one in decide_all(self.classifier, self.policy, texts)]
+    def decide(self, prompts: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig] | None = None) -> list[Decision]:
+        """Whom to call for each prompt; all prompts are encoded at once.
+
+        Args:
+            prompts: Whatever a chat model accepts.
+            configs: One a prompt, which may name its thread; nothing is remembered of threads without them.
+        """
+        said = [prompt_messages(prompt) for prompt in prompts]
+        decided = decide_all(self.classifier, self.policy, [self.text_of(messages) for messages in said])
+        if self.sticky is None or configs is None:
+            able = [decision.without(self.left_out) for decision in decided]
+        else:
+            threads = [thread_of(config, messages) for config, messages in zip(configs, said, strict=True)]
+            able = [self.sticky.turn(*turn, self.left_out) for turn in zip(threads, decided, strict=True)]
+        return [decision.at_most(self.max_calls) for decision in able]
 
     def plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:
         """Whom to call next and when to stop, and the vote over what comes back."""
@@ -48,7 +65,8 @@ class Engine:
         ballot = Ballot(*given) if self.structure is None else ObjectBallot(*given, self.structure)
         enough = (len(decision.selected) + 1) // 2 if self.min_replies is None else self.min_replies
         is_decided: Callable[..., bool] = ballot.is_decided if self.early_stop else lambda *_: False
-        return CallPlan(decision.selected, decision.reserve, enough, is_decided, ballot.next_round, ballot.is_slow), ballot
+        asked = (decision.selected, decision.reserve, enough, is_decided, ballot.next_round)
+        return CallPlan(*asked, is_slow=ballot.is_slow, max_calls=self.max_calls), ballot
 
     def merge(self, decision: Decision, plan: CallPlan, ballot: Ballot) -> AIMessage:
         """The winning message.

@@ -32,7 +32,7 @@ class CallPlan:
 
     Starts with the selection. A failure that leaves fewer possible replies than `min_replies` brings in the next of the
     reserve. When every call has ended, `next_round` is asked whom else to call. Stops when nothing is outstanding, or
-    when `is_decided` says that the rest cannot change the winner.
+    when `is_decided` says that the rest cannot change the winner. Nobody is called beyond `max_calls`.
     """
 
     selected: Sequence[int]
@@ -42,10 +42,13 @@ class CallPlan:
     next_round: Callable[[dict[int, AIMessage], Collection[int]], Sequence[int]] = lambda *_: ()
     is_slow: bool = False
     """Whether these two take a model's work, which does not belong on an event loop."""
+    max_calls: int | None = None
     replies: dict[int, AIMessage] = field(default_factory=dict)
     failures: dict[int, Exception] = field(default_factory=dict)
     latencies: dict[int, float] = field(default_factory=dict)
     topped_up: list[int] = field(default_factory=list)
+    held_back: list[int] = field(default_factory=list)
+    """Members that would have been called if it were not for `max_calls`."""
     rounds: int = 1
     _waiting: list[int] = field(default_factory=list)
     _running: set[int] = field(default_factory=set)
@@ -96,14 +99,25 @@ class CallPlan:
             self._stopped = bool(self.outstanding) and self.is_decided(self.replies, self.outstanding)
         if not self.outstanding:
             called = {*self.replies, *self.failures}
-            self._waiting = [k for k in self.next_round(self.replies, called) if k not in called]
+            further = [k for k in self.next_round(self.replies, called) if k not in called]
+            self._waiting = self._within_bound(further)
             self.rounds += bool(self._waiting)
 
     def _top_up(self) -> None:
         spare = [k for k in self.reserve if k not in self.topped_up]
         while spare and len(self.replies) + len(self.outstanding) < self.min_replies:
-            self.topped_up.append(spare[0])
-            self._waiting.append(spare.pop(0))
+            admitted = self._within_bound(spare[:1])
+            if not admitted:
+                return
+            self.topped_up += admitted
+            self._waiting += admitted
+            del spare[0]
+
+    def _within_bound(self, members: Sequence[int]) -> list[int]:
+        """Those of further members that may still be called."""
+        room = len(members) if self.max_calls is None else max(self.max_calls - self.calls - len(self._waiting), 0)
+        self.held_back += [k for k in members[room:] if k not in self.held_back]
+        return list(members[:room])
 
 
 def run(plan: CallPlan, call: Callable[[int], AIMessage], limits: Limits, gate: threading.Semaphore | None = None) -> None:

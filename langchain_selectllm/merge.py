@@ -84,7 +84,8 @@ class Ballot:
         if not self._decision.second and self._rule is None:
             return ()
         confidence = self._sureness(replies)
-        second = [k for k in self._decision.second if k not in called]
+        # The most probable first: a bound on calls may let only some of them through.
+        second = sorted(set(self._decision.second) - set(called), key=lambda k: (-self._decision.vote_probabilities[k], k))
         if second and confidence < self._decision.threshold:
             return second
         if self._rule is not None and self._authority is None and confidence < self._rule.minimum:
@@ -240,6 +241,7 @@ def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry, 
         # Calls that failed or were cancelled may cost something too, but nobody says how much.
         "cost_usd": sum(cost for cost in costs if cost is not None) if complete else None,
         "topped_up": [names[k] for k in plan.topped_up],
+        "held_back": [*decision.held_back, *(names[k] for k in plan.held_back if names[k] not in decision.held_back)],
         "cancelled": [names[k] for k in plan.outstanding],
         "decided_early": bool(plan.outstanding),
         "abstained": False,

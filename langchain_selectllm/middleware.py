@@ -78,9 +78,10 @@ class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         engine = self.router.engine
         if request.tools or request.response_format is not None:
             engine = replace(engine, left_out=self._left_out)
-        (decision,) = engine.decide([list[BaseMessage](request.messages)])
+        config = ensure_config()
+        (decision,) = engine.decide([list[BaseMessage](request.messages)], [config])
         calls = _HandlerCalls(engine, request, handler, alone=len(decision.selected) == 1)
-        return Asked(engine, decision, calls, ensure_config().get("max_concurrency")), calls
+        return Asked(engine, decision, calls, config.get("max_concurrency")), calls
 
 
 @dataclass(eq=False)

@@ -28,3 +28,9 @@ def pool_profile(models: ModelRegistry) -> ModelProfile | None:
 def member_params(models: ModelRegistry) -> dict[str, Any]:
     """What each member's replies depend on, by name, as its chat models identify themselves."""
     return {name: [raw.asdict() for raw in raw_models(member.model)] or repr(member.model) for name, member in models.items()}
+
+
+def callable_name(value: Any) -> str:
+    """What tells a function from others, the same in every process for one that has a name; the representation of the rest."""
+    name = getattr(value, "__qualname__", "<")
+    return repr(value) if "<" in name else f"{value.__module__}.{name}"

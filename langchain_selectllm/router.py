@@ -15,13 +15,14 @@ from langchain_selectllm.catalogue import parse_policy
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.decision import Decision, TextOf, decide_all, last_human_text
 from langchain_selectllm.engine import Engine
-from langchain_selectllm.exceptions import AnswerError, OutcomeError
+from langchain_selectllm.exceptions import AnswerError, OutcomeError, PolicyError
 from langchain_selectllm.feedback import FeedbackLog, Given
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import Policy, WeightedMaxConf
 from langchain_selectllm.registry import ChatModel, Member, ModelRegistry
 from langchain_selectllm.runnable import EngineRunnable
 from langchain_selectllm.schemas import Schema
+from langchain_selectllm.sticky import StickyThreads
 from langchain_selectllm.structured import StructuredVote, VoteBy, parsed
 from langchain_selectllm.trust import ConfidenceRule
 from langchain_selectllm.wrappers import BoundTools, Tools, bind_registry
@@ -62,6 +63,8 @@ class SelectLLMRouter(EngineRunnable):
     """Seconds that one member's call may take; a late member counts as failed."""
     min_replies: int | None = None
     """Further members are called when failures leave fewer possible replies; half the selection, rounded up, when None."""
+    max_calls: int | None = None
+    """Most calls of members for one prompt, whatever the policy, failures and confidence ask for; no bound when None."""
     early_stop: bool = True
     """Whether outstanding calls are given up once they cannot change the winner."""
     min_confidence: float | None = None
@@ -69,7 +72,9 @@ class SelectLLMRouter(EngineRunnable):
     below_confidence: str = "raise"
     """What to do below it: "raise", "abstain" (an empty message, marked), or take the answer of the member of that name."""
     text_of: TextOf = last_human_text
-    """Which text of the prompt's messages is routed on."""
+    """Which text of the prompt's messages is routed on: `last_human_text`, `whole_transcript`, or your own."""
+    sticky: StickyThreads | None = Field(default=None, repr=False, exclude=True)
+    """Lets the members chosen at a thread's first turn answer the later ones too; chosen anew at every turn when None."""
     feedback_log: FeedbackLog | None = Field(default=None, repr=False, exclude=True)
     """Where `feedback` is kept."""
     bound: BoundTools | None = Field(default=None, repr=False, exclude=True)
@@ -82,7 +87,8 @@ class SelectLLMRouter(EngineRunnable):
 
         Raises:
             MemberMismatchError: If the models are not exactly the classifier's members.
-            PolicyError: If the policy is unknown or does not fit the pool, or the confidence rule cannot be applied.
+            PolicyError: If the policy is unknown or does not fit the pool, `max_calls` is below 1, or the confidence rule
+                cannot be applied.
         """
         # Not in validators: pydantic would wrap these errors in its own.
         models, policy = kwargs.get("models"), kwargs.get("policy")
@@ -91,6 +97,8 @@ class SelectLLMRouter(EngineRunnable):
         if isinstance(policy, str):
             kwargs["policy"] = parse_policy(policy)
         super().__init__(**kwargs)
+        if self.max_calls is not None and self.max_calls < 1:
+            raise PolicyError(f"max_calls is {self.max_calls}. Use at least 1, or None for no bound.")
         self.models.check_covers(self.classifier.members)
         decide_all(self.classifier, self.policy, [""])
         if self._rule is not None:
@@ -112,7 +120,7 @@ class SelectLLMRouter(EngineRunnable):
         return cls(classifier=SelectLLMClassifier.from_pretrained(folder), models=ModelRegistry(models), **kwargs)
 
     def decide(self, prompt: LanguageModelInput) -> Decision:
-        """Whom the router would call for the prompt, and why; calls nobody."""
+        """Whom the router would call for the prompt, and why, as at the first turn of a thread; calls nobody."""
         return self.engine.decide([prompt])[0]
 
     def bind_tools(
@@ -196,6 +204,8 @@ class SelectLLMRouter(EngineRunnable):
             left_out={} if self.bound is None else self.bound.left_out,
             rule=self._rule,
             structure=self.structure,
+            max_calls=self.max_calls,
+            sticky=self.sticky,
         )
 
     @property

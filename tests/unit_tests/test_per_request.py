@@ -1,0 +1,187 @@
+"""What one request may change: policy, bound on calls, least confidence, members in flight."""
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+import pytest
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import ConfigurableField
+
+from langchain_selectllm import SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
+from langchain_selectllm.exceptions import LowConfidenceError, PolicyError
+from langchain_selectllm.testing import ReplayChatModel
+from tests.unit_tests.test_router import LETTERS, call, every_mode
+from tests.worlds import scripted
+
+CHOICE = VotingOutputParser(answer="choice")
+FIELDS = {
+    "policy": ConfigurableField(id="policy", annotation=str),
+    "max_calls": ConfigurableField(id="max_calls"),
+    "min_confidence": ConfigurableField(id="min_confidence"),
+    "below_confidence": ConfigurableField(id="below_confidence"),
+}
+
+
+def make(fitted, models=None, **fields):
+    fields = {"policy": "all_members", "parser": CHOICE, "early_stop": False, **fields}
+    return SelectLLMRouter(classifier=fitted, models=models or scripted(LETTERS), **fields)
+
+
+def told(message):
+    return message.response_metadata["selectllm"]
+
+
+@pytest.fixture
+def nothing_is_loaded(monkeypatch):
+    monkeypatch.setattr(SelectLLMClassifier, "from_pretrained", None)
+    monkeypatch.setattr(SelectLLMClassifier, "fit", None)
+
+
+@every_mode
+def test_a_bound_on_calls_takes_the_most_probable_of_the_chosen(fitted, mode):
+    router = make(fitted, policy="max_conf:4", max_calls=2)
+    free = make(fitted, policy="max_conf:4").decide("Add 3 and 4.")
+    after = told(call(router, "Add 3 and 4.", mode))
+    ranked = sorted(free.selected_members, key=lambda name: -after["probabilities"][name])
+    assert after["selection"]["members"] == sorted(ranked[:2])
+    assert (after["held_back"], after["calls"]) == (sorted(ranked[2:]), 2)
+
+
+@every_mode
+def test_a_bound_on_calls_counts_those_that_failed(fitted, mode):
+    models = scripted(LETTERS, errors=("calculator", "clockmaker"))
+    after = told(call(make(fitted, models, min_replies=3, max_calls=3), "Add 3 and 4.", mode))
+    assert after["calls"] <= 3
+    assert after["topped_up"] == []
+    assert set(after["selection"]["members"]) | set(after["held_back"]) == set(LETTERS)
+
+
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
+def test_a_bound_on_calls_holds_in_further_rounds_and_says_who_was_held_back(fitted, mode):
+    rule = {"policy": "max_conf:2", "min_confidence": 1.0, "below_confidence": "guesser"}
+    escalated = told(call(make(fitted, max_calls=3, **rule), "Add 3 and 4.", mode))
+    assert (escalated["calls"], escalated["winner"], escalated["held_back"]) == (3, "guesser", [])
+    bounded = told(call(make(fitted, max_calls=2, **rule), "Add 3 and 4.", mode))
+    assert (bounded["calls"], bounded["rounds"], bounded["held_back"]) == (2, 1, ["guesser"])
+    assert bounded["vote"]["decided_by"] != "escalation"
+
+
+def test_a_bound_of_one_streams_as_it_comes(fitted):
+    router = make(fitted, max_calls=1)
+    assert router.engine.is_final(router.decide("x"))
+
+
+def test_a_bound_that_lets_nobody_be_called_is_refused(fitted):
+    with pytest.raises(PolicyError, match="max_calls is 0. Use at least 1"):
+        make(fitted, max_calls=0)
+
+
+@pytest.mark.usefixtures("nothing_is_loaded")
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke", "batch", "abatch", "stream"])
+def test_each_request_in_a_chain_has_settings_of_its_own(fitted, mode):
+    router = make(fitted).configurable_fields(**FIELDS)
+    prompt = ChatPromptTemplate.from_messages([("human", "{q}")])
+    chain = prompt | router
+
+    def ask(**settings):
+        return told(call(chain.with_config(configurable=settings), {"q": "Add 3 and 4."}, mode))
+
+    assert ask()["calls"] == 5
+    assert ask(policy="max_conf:3")["selection"]["policy"] == "max_conf:3"
+    assert ask(max_calls=2)["calls"] == 2
+    assert ask(policy="max_conf:3", max_calls=2)["calls"] == 2
+    assert ask(min_confidence=1.0, below_confidence="abstain")["abstained"]
+    assert ask(min_confidence=1.0, below_confidence="guesser")["winner"] == "guesser"
+    with pytest.raises(LowConfidenceError, match="less than min_confidence=1"):
+        ask(min_confidence=1.0)
+    with pytest.raises(PolicyError, match="max_calls is -1"):
+        ask(max_calls=-1)
+    assert ask()["calls"] == 5
+
+
+@pytest.mark.usefixtures("nothing_is_loaded")
+def test_a_request_reaches_the_chat_models_router_through_its_config(fitted):
+    cheap, dear = make(fitted, max_calls=1), make(fitted)
+    chain = dear.as_chat_model().configurable_fields(router=ConfigurableField(id="router")) | StrOutputParser()
+    assert chain.invoke("x") == "The answer is (A)."
+    chosen = cheap.decide("x").selected_members[0]
+    said = chain.with_config(configurable={"router": cheap}).invoke("x")
+    assert said == f"The answer is ({LETTERS[chosen]})."
+
+
+class InFlight:
+    """A context for calls that counts how many are in it at once."""
+
+    def __init__(self):
+        self.lock, self.running, self.peak = threading.Lock(), 0, 0
+
+    def __enter__(self):
+        with self.lock:
+            self.running += 1
+            self.peak = max(self.peak, self.running)
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.running -= 1
+
+
+class Counting(ReplayChatModel):
+    calls: Any
+
+    def _generate(self, *args, **kwargs):
+        with self.calls:
+            time.sleep(0.005)
+            return super()._generate(*args, **kwargs)
+
+    async def _agenerate(self, *args, **kwargs):
+        with self.calls:
+            await asyncio.sleep(0.005)
+            return await super()._agenerate(*args, **kwargs)
+
+
+@pytest.mark.parametrize("facade", ["router", "chat"])
+@pytest.mark.parametrize("mode", ["batch", "abatch", "chain", "bound"])
+@pytest.mark.parametrize("limit", [1, 3])
+def test_max_concurrency_bounds_all_member_calls_of_a_batch_together(fitted, facade, mode, limit):
+    calls = InFlight()
+    models = {name: Counting(model=name, default="(A)", calls=calls) for name in LETTERS}
+    router = make(fitted, models)
+    model = router if facade == "router" else router.as_chat_model()
+    config = {"max_concurrency": limit}
+    if mode == "abatch":
+        replies = asyncio.run(model.abatch(["x"] * 6, config))
+    elif mode == "chain":
+        replies = (ChatPromptTemplate.from_messages([("human", "{q}")]) | model).batch([{"q": "x"}] * 6, config)
+    else:
+        replies = (model.bind(stop=None) if mode == "bound" else model).batch(["x"] * 6, config)
+    assert calls.peak == limit
+    assert [told(reply)["calls"] for reply in replies] == [5] * 6
+
+
+def test_a_chat_model_whose_member_is_a_chat_model_does_not_wait_for_itself(fitted):
+    """One slot for the whole batch: the inner pool's calls are the outer member's own affair."""
+    inner = make(fitted).as_chat_model()
+    outer = make(fitted, dict.fromkeys(LETTERS, inner)).as_chat_model()
+    done = []
+    worker = threading.Thread(target=lambda: done.extend(outer.batch(["x", "y"], {"max_concurrency": 1})), daemon=True)
+    worker.start()
+    worker.join(20)
+    assert [reply.content for reply in done] == ["The answer is (A)."] * 2
+
+
+def test_one_call_outside_a_batch_is_bounded_too(fitted):
+    calls = InFlight()
+    models = {name: Counting(model=name, default="(A)", calls=calls) for name in LETTERS}
+    make(fitted, models).as_chat_model().invoke("x", {"max_concurrency": 2})
+    assert calls.peak == 2
+
+
+def test_a_batch_can_return_what_went_wrong(fitted):
+    model = make(fitted, {name: ReplayChatModel(model=name, replies={"a": "(A)"}) for name in LETTERS}).as_chat_model()
+    good, bad = model.batch(["a", "b"], {"max_concurrency": 2}, return_exceptions=True)
+    assert good.content == "(A)"
+    assert type(bad).__name__ == "FanOutError"
+    assert model.batch([]) == []
