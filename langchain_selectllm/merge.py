@@ -21,6 +21,8 @@ from langchain_selectllm.tally import Tally, tally
 from langchain_selectllm.trust import ConfidenceRule
 from langchain_selectllm.voting import Ballots, is_decided
 
+UNANSWERED = "vote, because the member escalated to abstained"
+
 
 class Ballot:
     """The vote over one prompt's replies, while they come in and at the end."""
@@ -114,15 +116,15 @@ class Ballot:
         return replace(counted, confidence=self._trust(counted, replies))
 
     def _escalated(self, counted: Tally, ballots: Ballots, authority: int) -> Tally:
-        """The tally with the authority's answer in place of the voted one."""
+        """The tally with the authority's answer in place of the voted one, which stands where the authority abstains."""
         name = self._decision.members[authority]
         answer = counted.answers[name]
-        supporters: tuple[str, ...] = ()
-        if answer is not None:
-            code = _code(ballots, answer)
-            supporters = tuple(
-                member for member, own in zip(counted.answers, ballots.codes[0].tolist(), strict=True) if own == code
-            )
+        if answer is None:
+            return counted if counted.answer is None else replace(counted, decided_by=UNANSWERED)
+        code = _code(ballots, answer)
+        supporters = tuple(
+            member for member, own in zip(counted.answers, ballots.codes[0].tolist(), strict=True) if own == code
+        )
         return replace(counted, answer=answer, winner=name, decided_by="escalation", supporters=supporters)
 
     def _trust(self, counted: Tally, replies: Mapping[int, AIMessage]) -> float | None:

@@ -15,7 +15,7 @@ from langchain_core.utils.pydantic import is_basemodel_subclass
 
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.exceptions import PolicyError
-from langchain_selectllm.merge import Ballot
+from langchain_selectllm.merge import UNANSWERED, Ballot
 from langchain_selectllm.object_votes import FieldVote
 from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.pool import Pool
@@ -108,6 +108,7 @@ class ObjectBallot(Ballot):
         if self._structure.by == "whole" or whole.decided_by in {"judge", "escalation"}:
             return as_whole
         election, instead = self._election(), None if self.case is None else self.case.decided_by
+        instead = UNANSWERED if whole.decided_by == UNANSWERED else instead
         value = self._structure.normal(election.elect(objects))
         if value is None:
             return replace(as_whole, decided_by=instead or "whole objects, because the fields that won are not valid together")

@@ -92,9 +92,17 @@ def test_an_agent_returns_a_structured_response(fitted, facade, mode, response_f
     assert run(agent, mode, {"messages": "The total is 7."})["structured_response"] == Sum(total=7)
 
 
-def test_a_react_agent_returns_a_structured_response_of_the_chat_model(fitted):
+@modes
+def test_a_react_agent_returns_a_structured_response_of_the_chat_model(fitted, mode):
     agent = react_agent(make(fitted, "chat"), [add], response_format=Sum)
-    assert agent.invoke(QUESTION)["structured_response"] == Sum(total=3)
+    assert run(agent, mode, QUESTION)["structured_response"] == Sum(total=3)
+
+
+def test_a_react_agent_asks_for_the_chat_model_when_the_response_has_a_format(fitted):
+    """LangGraph checks the type there; the docs say so."""
+    agent = react_agent(make(fitted, "router"), [add], response_format=Sum)
+    with pytest.raises(TypeError, match="Expected `model` to be a ChatModel"):
+        agent.invoke(QUESTION)
 
 
 def approving_graph(model):

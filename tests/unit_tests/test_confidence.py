@@ -157,6 +157,16 @@ def test_a_vote_that_is_decided_early_still_gets_its_second_round(fitted, mode):
     assert (after["rounds"], set(after["answers"])) == (2, set(fitted.members))
 
 
+def test_the_vote_stands_where_the_member_escalated_to_has_no_answer(fitted):
+    models = {**models_that_say(fitted), "guesser": ReplayChatModel(model="guesser", default="I would rather not say.")}
+    rule = {"min_confidence": 1.0, "below_confidence": "guesser"}
+    after = told(make(fitted, models, policy="max_conf:2", **rule).invoke("Add 3 and 4."))
+    assert (after["answer"], after["answers"]["guesser"], after["rounds"]) == ("7", None, 2)
+    assert after["vote"]["decided_by"] == "vote, because the member escalated to abstained"
+    silent = dict.fromkeys(fitted.members, models["guesser"])
+    assert told(make(fitted, silent, **rule).invoke("x"))["vote"]["decided_by"] == "no readable answer"
+
+
 def ask(router, mode, prompt):
     return told(router.invoke(prompt) if mode == "invoke" else asyncio.run(router.ainvoke(prompt)))
 

@@ -8,7 +8,7 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
 from langchain_selectllm import MajorityVote, SelectLLMRouter, VotingOutputParser, WeightedVote
-from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.exceptions import LowConfidenceError, PolicyError
 from langchain_selectllm.object_votes import FieldVote
 from langchain_selectllm.schemas import normal_object, tool_of
 from tests.tool_models import tool_models
@@ -234,3 +234,46 @@ TREE = {
 )
 def test_an_object_is_valid_or_abstains(schema, given, read):
     assert normal_object(schema, tool_of(schema)["parameters"], given) == read
+
+
+APART = {
+    "calculator": {"args": {"name": "Rome", "millions": 3}},
+    "clockmaker": {"args": {"name": "Bonn", "millions": 1}},
+    "generalist": {"args": {"name": "Oslo", "millions": 2}},
+    "guesser": {"args": {"name": "Paris", "millions": 4}},
+    "reader": {"args": {"name": "Rome"}},
+}
+
+
+@facades
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("vote", ["fields", "whole"])
+@pytest.mark.parametrize("policy", ["all_members", "max_conf:2"])
+def test_an_object_that_is_not_sure_enough_is_the_named_members(fitted, facade, mode, vote, policy):
+    model = make(fitted, APART, facade, policy=policy, min_confidence=1.0, below_confidence="guesser", early_stop=True)
+    result = call(model.with_structured_output(City, vote=vote, include_raw=True), mode)
+    told = result["raw"].response_metadata["selectllm"]
+    assert result["parsed"] == City(name="Paris", millions=4)
+    assert (told["winner"], told["vote"]["decided_by"]) == ("guesser", "escalation")
+    assert (told["rounds"], told["calls"]) == ((1, 5) if policy == "all_members" else (2, 3))
+
+
+@facades
+@pytest.mark.parametrize("vote", ["fields", "whole"])
+def test_the_objects_vote_stands_where_the_named_members_is_not_valid(fitted, facade, vote):
+    model = make(fitted, APART, facade, policy="all_members", min_confidence=1.0, below_confidence="reader")
+    result = call(model.with_structured_output(City, vote=vote, include_raw=True), "invoke")
+    assert result["parsed"].name in {"Rome", "Bonn", "Oslo", "Paris"}
+    assert result["parsing_error"] is None
+    told = result["raw"].response_metadata["selectllm"]
+    assert told["vote"]["decided_by"] == "vote, because the member escalated to abstained"
+
+
+@facades
+def test_an_object_that_is_not_sure_enough_is_withheld_or_an_error(fitted, facade):
+    silent = make(fitted, APART, facade, min_confidence=1.0, below_confidence="abstain")
+    result = silent.with_structured_output(City, include_raw=True).invoke("Tell me about a city.")
+    assert (result["parsed"], result["raw"].tool_calls) == (None, [])
+    assert result["raw"].response_metadata["selectllm"]["abstained"]
+    with pytest.raises(LowConfidenceError, match=r"less than min_confidence=1\. The message"):
+        make(fitted, APART, facade, min_confidence=1.0).with_structured_output(City).invoke("Tell me about a city.")
