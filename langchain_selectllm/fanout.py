@@ -8,10 +8,12 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from functools import partial
 
 from langchain_core.messages import AIMessage
 
 from langchain_selectllm.exceptions import DeadlineError
+from langchain_selectllm.threads import run_in_daemon
 
 Outcome = AIMessage | Exception
 
@@ -132,37 +134,31 @@ def run(plan: CallPlan, call: Callable[[int], AIMessage], limits: Limits, gate: 
         limits: Deadline and concurrency.
         gate: Bounds calls across several fan-outs.
     """
-    finished: queue.SimpleQueue[tuple[int, Outcome | None, float]] = queue.SimpleQueue()
+    finished: queue.SimpleQueue[tuple[int, Outcome, float]] = queue.SimpleQueue()
     started_at: dict[int, float] = {}
 
     def work(member: int) -> None:
         with gate or contextlib.nullcontext():
             if plan.done:
                 return
-            finished.put((member, None, 0.0))
-            start = time.perf_counter()
+            started_at[member] = start = time.perf_counter()
             outcome: Outcome
             try:
                 outcome = call(member)
-            except Exception as error:  # noqa: BLE001 - one member's failure is a result like any other
-                outcome = error
+            except BaseException as error:  # noqa: BLE001 - one member's failure is a result like any other
+                outcome = _as_failure(error)
             finished.put((member, outcome, time.perf_counter() - start))
 
     while not plan.done:
         for member in plan.take(limits.max_concurrency):
-            threading.Thread(target=copy_context().run, args=(work, member), daemon=True).start()
+            run_in_daemon(partial(copy_context().run, work, member))
         try:
-            member, outcome, latency = finished.get(timeout=_patience(started_at, limits.deadline_s))
+            member, outcome, latency = finished.get(timeout=_patience(plan, started_at, limits.deadline_s))
         except queue.Empty:
-            for late in _late(started_at, limits.deadline_s):
-                del started_at[late]
+            for late in _late(plan, started_at, limits.deadline_s):
                 plan.finish(late, deadline_error(limits.deadline_s or 0.0), limits.deadline_s or 0.0)
             continue
-        if outcome is None:
-            started_at[member] = time.perf_counter()
-        else:
-            started_at.pop(member, None)
-            plan.finish(member, outcome, latency)
+        plan.finish(member, outcome, latency)
 
 
 async def arun(
@@ -187,6 +183,12 @@ async def arun(
             try:
                 async with asyncio.timeout(limits.deadline_s) as timer:
                     return await call(member), time.perf_counter() - start
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Nobody cancelled us: something inside the member gave up, which is its own failure.
+                return _as_failure(error), time.perf_counter() - start
             except Exception as error:  # noqa: BLE001 - one member's failure is a result like any other
                 late = isinstance(error, TimeoutError) and timer.expired()
                 return deadline_error(limits.deadline_s or 0.0) if late else error, time.perf_counter() - start
@@ -209,16 +211,28 @@ async def arun(
         await asyncio.sleep(0)
 
 
-def _patience(started_at: Mapping[int, float], deadline_s: float | None) -> float | None:
-    """Seconds until the first deadline of a running call passes; None without one."""
-    if deadline_s is None or not started_at:
+def _patience(plan: CallPlan, started_at: Mapping[int, float], deadline_s: float | None) -> float | None:
+    """Seconds until the first deadline of a call can pass, whether it runs already or starts now; None without one."""
+    if deadline_s is None:
         return None
-    return max(min(started_at.values()) + deadline_s - time.perf_counter(), 0.0)
+    starts = [start for k, start in list(started_at.items()) if k in plan.outstanding]
+    return max(min(starts, default=time.perf_counter()) + deadline_s - time.perf_counter(), 0.0)
 
 
-def _late(started_at: Mapping[int, float], deadline_s: float | None) -> list[int]:
+def _late(plan: CallPlan, started_at: Mapping[int, float], deadline_s: float | None) -> list[int]:
+    """Outstanding members whose time is up; those that wait for a free slot have not started."""
     now = time.perf_counter()
-    return [k for k, start in sorted(started_at.items()) if deadline_s is not None and now - start >= deadline_s]
+    started = sorted((k, start) for k, start in list(started_at.items()) if k in plan.outstanding)
+    return [k for k, start in started if deadline_s is not None and now - start >= deadline_s]
+
+
+def _as_failure(error: BaseException) -> Exception:
+    """The error as one that a result can carry: a member that exits or cancels itself has failed, and no more than that."""
+    if isinstance(error, Exception):
+        return error
+    failure = RuntimeError(f"The member's call ended in {type(error).__name__}: {error}")
+    failure.__cause__ = error
+    return failure
 
 
 def deadline_error(deadline_s: float) -> DeadlineError:

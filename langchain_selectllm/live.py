@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Generator
 from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import Self, cast
 
@@ -14,6 +15,7 @@ from langchain_core.messages.utils import message_chunk_to_message
 
 from langchain_selectllm.fanout import CallPlan, deadline_error
 from langchain_selectllm.streaming import open_end
+from langchain_selectllm.threads import run_in_daemon
 
 Chunks = Generator[AIMessageChunk, None, None]
 AsyncChunks = AsyncGenerator[AIMessageChunk, None]
@@ -74,7 +76,7 @@ def until(chunks: Chunks, deadline_s: float | None) -> Chunks:
         finally:
             chunks.close()
 
-    threading.Thread(target=copy_context().run, args=(pump,), daemon=True).start()
+    run_in_daemon(partial(copy_context().run, pump))
     left = deadline_s
     try:
         while True:

@@ -199,3 +199,41 @@ def test_threads_are_daemons():
 
     run(plan_for([0, 1]), call, Limits())
     assert daemons == [True, True]
+
+
+def raising(error):
+    def call(k):
+        if k == 1:
+            raise error
+        return reply(k)
+
+    return call
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError("gave up")])
+def test_a_member_that_exits_or_cancels_itself_has_failed_and_no_more(error):
+    plan = plan_for(range(3))
+    run(plan, raising(error), Limits())
+    assert sorted(plan.replies) == [0, 2]
+    assert f"ended in {type(error).__name__}" in str(plan.failures[1])
+    assert plan.failures[1].__cause__ is error
+
+
+async def test_a_task_that_cancels_itself_does_not_cancel_the_caller():
+    plan, call = plan_for(range(3)), raising(asyncio.CancelledError("gave up"))
+
+    async def acall(k):
+        return call(k)
+
+    await arun(plan, acall, Limits(deadline_s=5))
+    assert sorted(plan.replies) == [0, 2]
+    assert str(plan.failures[1]) == "The member's call ended in CancelledError: gave up"
+
+
+def test_a_call_that_waits_for_a_slot_is_not_late():
+    """Deadlines run from the start of a call; with one slot three calls take their time one after the other."""
+    plan = plan_for(range(3))
+    gate = threading.Semaphore(1)
+    run(plan, lambda k: (threading.Event().wait(0.1), reply(k))[1], Limits(deadline_s=0.25), gate)
+    assert sorted(plan.replies) == [0, 1, 2]
+    assert plan.failures == {}

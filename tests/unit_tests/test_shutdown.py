@@ -1,6 +1,14 @@
+import os
+import subprocess
+import sys
 import threading
+import time
 
+import pytest
+
+from langchain_selectllm import threads
 from langchain_selectllm.embedded.shutdown import ShutdownGate
+from langchain_selectllm.threads import run_in_daemon
 
 
 def test_closing_waits_for_the_running_step_and_lets_no_other_begin():
@@ -29,3 +37,66 @@ def test_an_open_gate_lets_steps_run_side_by_side():
     with gate, gate:
         pass
     assert gate.close(timeout_s=0)
+
+
+def ran_in():
+    """The thread that a task was given to."""
+    seen, done = [], threading.Event()
+    run_in_daemon(lambda: (seen.append(threading.current_thread()), done.set()))
+    assert done.wait(5)
+    return seen[0]
+
+
+def idle(seconds=5.0):
+    """Whether some thread has nothing to do, now or soon."""
+    end = time.monotonic() + seconds
+    while not threads._idle and time.monotonic() < end:
+        time.sleep(0.001)
+    return bool(threads._idle)
+
+
+def test_an_idle_thread_is_used_again_and_a_busy_one_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(threads, "_idle", [])
+    first = ran_in()
+    assert idle()
+    assert ran_in() is first
+    assert idle()
+    leave, busy = threading.Event(), threading.Event()
+    run_in_daemon(lambda: (busy.set(), leave.wait(5)))
+    assert busy.wait(5)
+    other = ran_in()
+    assert other is not first
+    assert other.daemon
+    leave.set()
+
+
+def test_a_thread_without_a_task_ends(monkeypatch):
+    monkeypatch.setattr(threads, "_idle", [])
+    monkeypatch.setattr(threads, "IDLE_S", 0.01)
+    thread = ran_in()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert threads._idle == []
+    assert ran_in() is not thread
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_starts_threads_of_its_own():
+    code = """
+import os, threading, time
+from langchain_selectllm import threads
+done = threading.Event()
+threads.run_in_daemon(done.set)
+done.wait(5)
+while not threads._idle:
+    time.sleep(0.001)
+child = os.fork()
+if not child:
+    again = threading.Event()
+    threads.run_in_daemon(again.set)
+    os._exit(0 if again.wait(5) else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() == "0"

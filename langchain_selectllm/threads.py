@@ -1,0 +1,64 @@
+"""Daemon threads that are used again: starting one for every call would cost more than all else a router does."""
+
+import os
+import queue
+import threading
+from collections.abc import Callable
+
+Task = Callable[[], None]
+IDLE_S = 10.0
+"""Seconds after which a thread without a task ends."""
+
+_lock = threading.Lock()
+_idle: list["_Worker"] = []
+
+
+class _Worker:
+    """One daemon thread; a task that hangs keeps it, and does not hold up the end of the process."""
+
+    def __init__(self, task: Task) -> None:
+        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+        self.give(task)
+        threading.Thread(target=self._work, daemon=True, name="selectllm-call").start()
+
+    def give(self, task: Task) -> None:
+        """Hand the next task over; the worker must be idle."""
+        self._tasks.put(task)
+
+    def _work(self) -> None:
+        while True:
+            try:
+                task = self._tasks.get(timeout=IDLE_S)
+            except queue.Empty:
+                with _lock:
+                    if self in _idle:
+                        _idle.remove(self)
+                        return
+                # A task was handed over at this very moment.
+                continue
+            task()
+            # What the task holds on to is not kept until the next one comes.
+            del task
+            with _lock:
+                _idle.append(self)
+
+
+def run_in_daemon(task: Task) -> None:
+    """Run a task, which must not raise, in a daemon thread that waits since an earlier one, or in a new one."""
+    with _lock:
+        worker = _idle.pop() if _idle else None
+    if worker is None:
+        _Worker(task)
+    else:
+        worker.give(task)
+
+
+def _forget() -> None:
+    """Threads do not survive a fork, and the lock may have been held by one of them."""
+    global _lock  # noqa: PLW0603 - nobody else runs in a process that was just forked
+    _lock = threading.Lock()
+    _idle.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
