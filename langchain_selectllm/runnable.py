@@ -1,5 +1,6 @@
 """The Runnable over an engine: invoked, batched, streamed, with or without waiting."""
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -64,7 +65,12 @@ class EngineRunnable(RunnableSerializable[LanguageModelInput, AIMessage]):
         **kwargs: Any,
     ) -> list[AIMessage]:
         """The winning message of each prompt; all prompts are encoded at once, `max_concurrency` bounds all calls together."""
-        return await self._abatch_with_config(self._abatch, inputs, config, return_exceptions=return_exceptions, **kwargs)
+        replies = await self._abatch_with_config(self._abatch, inputs, config, return_exceptions=return_exceptions, **kwargs)
+        for reply in replies:
+            # LangChain takes our cancellation for a result where exceptions are returned.
+            if isinstance(reply, asyncio.CancelledError):
+                raise reply
+        return replies
 
     @override
     def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[AIMessage]:

@@ -1,0 +1,195 @@
+"""Every path on which a router can be called: how each is called, and what of it can be streamed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+from langgraph.graph import START, MessagesState, StateGraph
+from llama_index.core.base.llms.types import ChatMessage
+from pydantic import BaseModel
+
+from langchain_selectllm.llama_index import SelectLLM
+from langchain_selectllm.middleware import SelectLLMMiddleware
+from tests.tool_models import ToolModel
+
+PROMPT = "Add 3 and 4."
+MESSAGES = {"messages": [HumanMessage(PROMPT)]}
+
+
+class Sum(BaseModel):
+    """A sum."""
+
+    total: int
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way of calling a router."""
+
+    group: str
+    """What stands around it: "SelectLLMRouter", "ChatSelectLLM", "SelectLLMMiddleware" or "SelectLLM"."""
+    name: str
+    """As a reader would write it."""
+    start: Callable[[Any, Any], Any]
+    """(router, config) -> a result, a coroutine, or an iterator of texts of either kind."""
+    asynchronous: bool
+    streams: bool = False
+    structured: bool = False
+
+    @property
+    def id(self):
+        return f"{self.group}: {self.name}"
+
+
+def router_itself(router):
+    return router
+
+
+def its_chat_model(router):
+    return router.as_chat_model()
+
+
+def chain(model):
+    return ChatPromptTemplate.from_messages([("human", "{q}")]) | model | StrOutputParser()
+
+
+def graph(model):
+    def ask(state: MessagesState):
+        return {"messages": [model.invoke(state["messages"])]}
+
+    async def aask(state: MessagesState):
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    built = StateGraph(MessagesState)
+    built.add_node("model", RunnableLambda(ask, aask))
+    built.add_edge(START, "model")
+    return built.compile()
+
+
+def middleware_agent(router):
+    never = ToolModel(model="never", error=AssertionError("the agent's own model was called"))
+    return create_agent(never, [], middleware=[SelectLLMMiddleware(router)])
+
+
+def text_of(chunk):
+    return chunk if isinstance(chunk, str) else chunk.text
+
+
+def texts(stream):
+    return (text_of(chunk) for chunk in stream)
+
+
+async def atexts(stream):
+    async for chunk in stream:
+        yield text_of(chunk)
+
+
+async def events_v2(model, config):
+    async for event in model.astream_events(PROMPT, config, version="v2"):
+        if event["event"] in {"on_chain_stream", "on_chat_model_stream"} and not event["parent_ids"]:
+            yield text_of(event["data"]["chunk"])
+
+
+def events_v3(model, config):
+    yield from model.stream_events(PROMPT, config, version="v3").text
+
+
+async def aevents_v3(model, config):
+    # Left by its `async with`, the stream ends the task that feeds it.
+    async with await model.astream_events(PROMPT, config, version="v3") as stream:
+        async for text in stream.text:
+            yield text
+
+
+def messages_of(runnable, config):
+    for message, _ in runnable.stream(MESSAGES, config, stream_mode="messages"):
+        if isinstance(message, AIMessage):
+            yield message.text
+
+
+async def amessages_of(runnable, config):
+    async for message, _ in runnable.astream(MESSAGES, config, stream_mode="messages"):
+        if isinstance(message, AIMessage):
+            yield message.text
+
+
+def of_runnables(group, made):
+    """The paths of anything that is a Runnable."""
+
+    def retry(router):
+        return made(router).with_retry(stop_after_attempt=2)
+
+    def fallbacks(router):
+        return made(router).with_fallbacks([ToolModel(says="the fallback")])
+
+    for name, build, given in (
+        ("", made, PROMPT),
+        ("with_retry().", retry, PROMPT),
+        ("with_fallbacks().", fallbacks, PROMPT),
+        ("(prompt | … | parser).", lambda router: chain(made(router)), {"q": PROMPT}),
+    ):
+        yield Path(group, f"{name}invoke", lambda r, c, b=build, g=given: b(r).invoke(g, c), asynchronous=False)
+        yield Path(group, f"{name}ainvoke", lambda r, c, b=build, g=given: b(r).ainvoke(g, c), asynchronous=True)
+        yield Path(group, f"{name}batch", lambda r, c, b=build, g=given: b(r).batch([g], c), asynchronous=False)
+        yield Path(group, f"{name}abatch", lambda r, c, b=build, g=given: b(r).abatch([g], c), asynchronous=True)
+        yield Path(
+            group, f"{name}stream", lambda r, c, b=build, g=given: texts(b(r).stream(g, c)), asynchronous=False, streams=True
+        )
+        yield Path(
+            group, f"{name}astream", lambda r, c, b=build, g=given: atexts(b(r).astream(g, c)), asynchronous=True, streams=True
+        )
+    yield Path(group, 'astream_events(version="v2")', lambda r, c: events_v2(made(r), c), asynchronous=True, streams=True)
+
+    def structured(router):
+        return made(router).with_structured_output(Sum)
+
+    name = "with_structured_output()."
+    yield Path(group, f"{name}invoke", lambda r, c: structured(r).invoke(PROMPT, c), asynchronous=False, structured=True)
+    yield Path(group, f"{name}ainvoke", lambda r, c: structured(r).ainvoke(PROMPT, c), asynchronous=True, structured=True)
+
+
+def of_graphs(group, name, made):
+    """The paths of anything that is a LangGraph graph."""
+    yield Path(group, f"{name}: invoke", lambda r, c: made(r).invoke(MESSAGES, c), asynchronous=False)
+    yield Path(group, f"{name}: ainvoke", lambda r, c: made(r).ainvoke(MESSAGES, c), asynchronous=True)
+    streamed = f'{name}: stream(stream_mode="messages")'
+    yield Path(group, streamed, lambda r, c: messages_of(made(r), c), asynchronous=False, streams=True)
+    streamed = f'{name}: astream(stream_mode="messages")'
+    yield Path(group, streamed, lambda r, c: amessages_of(made(r), c), asynchronous=True, streams=True)
+
+
+def llama_deltas(router):
+    for response in SelectLLM(router=router).stream_chat([ChatMessage(PROMPT)]):
+        yield response.delta
+
+
+async def allama_deltas(router):
+    async for response in await SelectLLM(router=router).astream_chat([ChatMessage(PROMPT)]):
+        yield response.delta
+
+
+def all_paths():
+    """Every path, in the order of the page."""
+    for group, made in (("SelectLLMRouter", router_itself), ("ChatSelectLLM", its_chat_model)):
+        yield from of_runnables(group, made)
+        yield from of_graphs(group, "create_agent", lambda r, m=made: create_agent(m(r), []))
+        yield from of_graphs(group, "LangGraph node", lambda r, m=made: graph(m(r)))
+    chat = "ChatSelectLLM"
+    yield Path(chat, 'stream_events(version="v3")', lambda r, c: events_v3(its_chat_model(r), c), False, streams=True)
+    yield Path(
+        chat, 'async with astream_events(version="v3")', lambda r, c: aevents_v3(its_chat_model(r), c), True, streams=True
+    )
+    yield from of_graphs("SelectLLMMiddleware", "create_agent", middleware_agent)
+    llama, said = "SelectLLM (LlamaIndex)", [ChatMessage(PROMPT)]
+    yield Path(llama, "chat", lambda r, _: SelectLLM(router=r).chat(said), asynchronous=False)
+    yield Path(llama, "achat", lambda r, _: SelectLLM(router=r).achat(said), asynchronous=True)
+    yield Path(llama, "stream_chat", lambda r, _: llama_deltas(r), asynchronous=False, streams=True)
+    yield Path(llama, "astream_chat", lambda r, _: allama_deltas(r), asynchronous=True, streams=True)
+
+
+PATHS = list(all_paths())

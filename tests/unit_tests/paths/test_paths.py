@@ -1,0 +1,155 @@
+"""Every cell of the table of paths."""
+
+import asyncio
+import time
+
+import pytest
+from langchain_core.callbacks import UsageMetadataCallbackHandler, get_usage_metadata_callback
+
+from tests.unit_tests.paths.members import SAYS, Watch, probes
+from tests.unit_tests.paths.table import ONE_RUN, PAGE, REACHES, UNDER_NODE, cells, page
+from tests.unit_tests.test_router import Recorder, flatten
+
+# LangChain marks its events of version v3 as beta, with a warning.
+pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+
+
+def every_cell(name):
+    given = cells(name)
+    return pytest.mark.parametrize(("path", "word"), given, ids=[path.id for path, _ in given])
+
+
+@pytest.fixture
+def watch():
+    watch = Watch()
+    yield watch
+    watch.release.set()
+    watch.first_piece.set()
+
+
+async def acarry_out(path, router, config=None, on_piece=lambda text: None):
+    """The result of an asynchronous path; the pieces of one that streams."""
+    started = path.start(router, config)
+    if not path.streams:
+        return await started
+    pieces = []
+    async for text in started:
+        pieces.append(text)
+        on_piece(text)
+    return pieces
+
+
+def carry_out(path, router, config=None, on_piece=lambda text: None):
+    if path.asynchronous:
+        return asyncio.run(acarry_out(path, router, config, on_piece))
+    started = path.start(router, config)
+    if not path.streams:
+        return started
+    pieces = []
+    for text in started:
+        pieces.append(text)
+        on_piece(text)
+    return pieces
+
+
+def says(path):
+    return None if path.structured else SAYS
+
+
+def ancestors(run, by_id):
+    while run.parent_run_id in by_id:
+        run = by_id[run.parent_run_id]
+        yield run
+
+
+@every_cell("nested traces")
+def test_members_stand_where_they_should_in_traces(fitted, watch, path, word):
+    tracer = Recorder()
+    carry_out(path, probes(fitted, watch, says=says(path)), {"callbacks": [tracer]})
+    runs = {run.id: run for root in tracer.roots for run in flatten(root)}
+    models = [run for run in runs.values() if run.run_type in {"llm", "chat_model"}]
+    if word == ONE_RUN:
+        assert [run.name for run in models] == ["ChatSelectLLM"]
+        return
+    tags = sorted(tag for run in models for tag in run.tags if tag.startswith("selectllm:member:"))
+    assert tags == [f"selectllm:member:{name}" for name in fitted.members]
+    for run in models:
+        above = [one.name for one in ancestors(run, runs)]
+        assert ("model" in above) if word == UNDER_NODE else (above[0] == "SelectLLMRouter")
+
+
+@every_cell("usage once")
+def test_every_token_is_counted_once(fitted, watch, path, word):
+    handler = UsageMetadataCallbackHandler()
+    with get_usage_metadata_callback() as ambient:
+        carry_out(path, probes(fitted, watch, says=says(path)), {"callbacks": [handler]})
+    counted = ambient if path.group.startswith("SelectLLM (") else handler
+    assert sum(usage["input_tokens"] for usage in counted.usage_metadata.values()) == 10 * len(fitted.members)
+
+
+@every_cell("cancellation")
+def test_every_member_is_cancelled_with_the_task(fitted, watch, path, word):
+    async def cancel():
+        task = asyncio.create_task(acarry_out(path, probes(fitted, watch, hanging=fitted.members, says=says(path))))
+        async with asyncio.timeout(10):
+            while len(watch.started) < len(fitted.members):  # noqa: ASYNC110 - members start in threads too
+                await asyncio.sleep(0.001)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.sleep(0.01)
+        assert sorted(watch.cancelled) == sorted(fitted.members)
+
+    asyncio.run(cancel())
+
+
+@every_cell("deadline")
+def test_the_reply_comes_on_time_though_a_member_hangs(fitted, watch, path, word):
+    start = time.perf_counter()
+    router = probes(fitted, watch, hanging=("reader",), deadline_s=0.2, says=says(path))
+    assert carry_out(path, router)
+    assert time.perf_counter() - start < 5
+    assert sorted(watch.ended) == sorted(set(fitted.members) - {"reader"})
+
+
+@every_cell("config")
+def test_the_config_reaches_members_or_is_kept_from_them(fitted, watch, path, word):
+    config = {"metadata": {"who": "me"}, "configurable": {"thread_id": "7"}}
+    carry_out(path, probes(fitted, watch, says=says(path)), config)
+    assert len(watch.configs) == len(fitted.members)
+    for seen in watch.configs:
+        assert (seen["metadata"].get("who"), seen["configurable"].get("thread_id")) == (
+            ("me", "7") if word == REACHES else (None, None)
+        )
+
+
+@every_cell("streaming")
+def test_one_members_words_come_before_its_reply_is_complete(fitted, watch, path, word):
+    pieces = carry_out(
+        path,
+        probes(fitted, watch, policy="single_best", says=SAYS, gated=True),
+        on_piece=lambda text: text and watch.first_piece.set(),
+    )
+    assert "".join(pieces) == SAYS
+    assert watch.went_on == [True]
+
+
+@every_cell("streaming")
+def test_several_members_words_come_after_their_vote(fitted, watch, path, word):
+    done_at_first = []
+    pieces = carry_out(
+        path,
+        probes(fitted, watch, says=SAYS),
+        on_piece=lambda text: text and done_at_first.append(len(watch.ended)),
+    )
+    assert "".join(pieces) == SAYS
+    assert done_at_first[0] == len(fitted.members)
+
+
+def test_a_runnable_that_is_no_chat_model_has_no_events_of_version_3(fitted, watch):
+    with pytest.raises(NotImplementedError, match="v3"):
+        probes(fitted, watch).stream_events("x", version="v3")
+
+
+def test_the_page_shows_this_table():
+    assert PAGE.read_text() == page(), "Run: python -m tests.unit_tests.paths.table"
