@@ -38,7 +38,7 @@ integration: $(STAMP)
 	SELECTLLM_DATA=$(DATA) $(BIN)/python -m pytest tests/integration_tests
 
 benchmark: $(STAMP)
-	$(BIN)/python -m pytest tests/benchmarks -m benchmark -s
+	$(BIN)/python -m pytest tests/benchmarks -m measurement -s
 
 results: $(STAMP)
 	$(BIN)/python cookbook/results.py $(DATA) --write README.md

@@ -20,3 +20,19 @@ def fitted(demo):
 
 def pytest_report_header():
     return [f"{name} {version(name)}" for name in ("langchain-core", "langchain", "langgraph", "langchain-tests")]
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How LangChain's standard suites went, class by class, with what was skipped."""
+    suites = {}
+    for outcome in ("passed", "failed", "error", "xfailed", "xpassed", "skipped"):
+        for report in terminalreporter.getreports(outcome):
+            file, *_, name = report.nodeid.split("::")
+            if "standard" in file and (report.when == "call" or outcome != "passed"):
+                suites.setdefault(report.nodeid.removesuffix(f"::{name}"), {}).setdefault(outcome, []).append(name)
+    if suites:
+        terminalreporter.section("LangChain's standard tests")
+    for suite, outcomes in sorted(suites.items()):
+        counts = ", ".join(f"{len(names)} {outcome}" for outcome, names in outcomes.items())
+        left = [name for outcome, names in outcomes.items() if outcome != "passed" for name in names]
+        terminalreporter.write_line(f"{suite}: {counts}. {'Not passed: ' if left else ''}{', '.join(left)}")

@@ -15,7 +15,7 @@ from langchain_selectllm.pool_file import PoolFile
 from langchain_selectllm.registry import ModelRegistry
 from tests.live_models import CountingModel
 
-pytestmark = pytest.mark.benchmark
+pytestmark = pytest.mark.measurement
 IN_FLIGHT = 64
 SERVER = """
 import sys, time

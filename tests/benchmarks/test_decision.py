@@ -9,7 +9,7 @@ from langchain_selectllm.catalogue import parse_policy
 from langchain_selectllm.decision import decide_all
 from tests.benchmarks.conftest import WORDS
 
-pytestmark = pytest.mark.benchmark
+pytestmark = pytest.mark.measurement
 
 
 def median_ms(call, repeat=300):

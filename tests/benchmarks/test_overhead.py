@@ -9,7 +9,7 @@ import pytest
 from langchain_selectllm import SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.testing import ReplayChatModel
 
-pytestmark = pytest.mark.benchmark
+pytestmark = pytest.mark.measurement
 PROMPT = "Is it (A) or (B)?"
 TARGETS_MS = {"invoke": 4.0, "ainvoke": 3.0}
 

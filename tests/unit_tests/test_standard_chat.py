@@ -2,7 +2,9 @@
 
 import functools
 
+import httpx
 import numpy as np
+import pytest
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
@@ -19,6 +21,14 @@ def three_members(policy):
     classifier = SelectLLMClassifier().fit(score_table(scores, NAMES))
     models = {name: ToolModel(model=name) for name in NAMES}
     return SelectLLMRouter(classifier=classifier, models=models, policy=policy)
+
+
+@pytest.fixture(autouse=True)
+def _files_without_a_network(monkeypatch):
+    """What the standard tests download to send to a model."""
+    response = httpx.Response(200, content=b"some file", request=httpx.Request("GET", "https://example.org"))
+    monkeypatch.setattr(httpx, "get", lambda *_, **__: response)
+    monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "tests")
 
 
 class Standard:
@@ -39,6 +49,10 @@ class Standard:
     @property
     def supports_json_mode(self):
         return True
+
+    # Blocks of a message are the members' business; the router hands them on.
+    supports_image_inputs = supports_pdf_inputs = supports_audio_inputs = True
+    supports_image_tool_message = supports_pdf_tool_message = True
 
     @property
     def model_override_value(self):
