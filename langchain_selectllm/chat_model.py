@@ -201,7 +201,7 @@ class ChatSelectLLM(BaseChatModel):
         router = self.router
         return {
             "model": self.model,
-            "pool": member_params(router.models),
+            "pool": member_params(router.engine.models),
             "artefact": router.classifier.learned.digest,
             "policy": repr(router.policy),
             "vote": repr(router.parser.vote),

@@ -5,7 +5,7 @@ from typing import Any, cast
 from langchain_core.language_models import ModelProfile
 
 from langchain_selectllm.registry import ModelRegistry
-from langchain_selectllm.wrappers import raw_models
+from langchain_selectllm.wrappers import described, raw_models
 
 
 def pool_profile(models: ModelRegistry) -> ModelProfile | None:
@@ -26,8 +26,16 @@ def pool_profile(models: ModelRegistry) -> ModelProfile | None:
 
 
 def member_params(models: ModelRegistry) -> dict[str, Any]:
-    """What each member's replies depend on, by name, as its chat models identify themselves."""
-    return {name: [raw.asdict() for raw in raw_models(member.model)] or repr(member.model) for name, member in models.items()}
+    """What replies depend on, by member: its chat models and their wrappers, and what ties and costs are told from."""
+    return {
+        name: [
+            described(member.model),
+            member.price_input_usd_per_million,
+            member.price_output_usd_per_million,
+            member.latency_s,
+        ]
+        for name, member in models.items()
+    }
 
 
 def callable_name(value: Any) -> str:

@@ -85,16 +85,28 @@ def raw_models(model: Runnable[Any, Any]) -> Iterator[BaseChatModel]:
     """The chat models inside all wrappers."""
     if isinstance(model, BaseChatModel):
         yield model
-    elif isinstance(model, RunnableBindingBase):
-        yield from raw_models(model.bound)
-    elif isinstance(model, RunnableWithFallbacks):
-        for branch in model.runnables:
-            yield from raw_models(branch)
-    elif isinstance(model, RunnableSequence):
-        for step in model.steps:
-            yield from raw_models(step)
-    elif isinstance(model, DynamicRunnable):
-        yield from raw_models(model.default)
+    for inside in _wrapped(model):
+        yield from raw_models(inside)
+
+
+def described(model: Runnable[Any, Any]) -> Any:
+    """What a model's replies depend on: its chat models as they identify themselves, and what wraps them."""
+    if isinstance(model, BaseChatModel):
+        return model.asdict()
+    inside = [described(one) for one in _wrapped(model)]
+    settings = repr(model.kwargs) if isinstance(model, RunnableBindingBase) else None
+    return [type(model).__name__, settings, *inside] if inside else repr(model)
+
+
+def _wrapped(model: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
+    """What is directly inside a wrapper; nothing where it is none."""
+    if isinstance(model, RunnableBindingBase):
+        return [model.bound]
+    if isinstance(model, RunnableWithFallbacks):
+        return list(model.runnables)
+    if isinstance(model, RunnableSequence):
+        return model.steps
+    return [model.default] if isinstance(model, DynamicRunnable) else []
 
 
 def _rebind(wrapper: RunnableBindingBase[Any, Any], bound: ChatModel | None) -> ChatModel | None:

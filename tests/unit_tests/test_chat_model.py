@@ -12,13 +12,17 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langsmith import tracing_context
 
-from langchain_selectllm import ChatSelectLLM, SelectLLMRouter, VotingOutputParser
+from langchain_selectllm import ChatSelectLLM, Member, SelectLLMRouter, VotingOutputParser
+from langchain_selectllm.decision import whole_transcript
 from langchain_selectllm.exceptions import FanOutError, MemberMismatchError
+from langchain_selectllm.sticky import StickyThreads
 from langchain_selectllm.testing import ReplayChatModel
 from tests.tool_models import ToolModel, tool_models
 from tests.unit_tests.test_router import LETTERS, Recorder, flatten
+from tests.unit_tests.test_tools import add
 from tests.worlds import scripted
 
 
@@ -161,10 +165,28 @@ def test_identity_covers_pool_artefact_policy_and_vote(fitted, demo):
         chat(fitted, parser=weighted),
         chat(type(fitted)(seed=1).fit(demo[1])),
         chat(fitted, {**scripted(LETTERS), "reader": ReplayChatModel(model="reader", default="x")}),
+        chat(fitted, {name: model.bind(stop=["x"]) for name, model in scripted(LETTERS).items()}),
+        chat(fitted, {name: model.bind(stop=["y"]) for name, model in scripted(LETTERS).items()}),
+        chat(fitted, {name: model.with_retry() for name, model in scripted(LETTERS).items()}),
+        chat(fitted, {name: model.with_fallbacks([ReplayChatModel(default="z")]) for name, model in scripted(LETTERS).items()}),
+        chat(fitted, {name: model | RunnableLambda(lambda reply: reply) for name, model in scripted(LETTERS).items()}),
+        chat(fitted, {name: Member(model, latency_s=1.0) for name, model in scripted(LETTERS).items()}),
+        chat(fitted, {name: Member(model, 1.0, 2.0) for name, model in scripted(LETTERS).items()}),
+        chat(fitted, text_of=whole_transcript),
+        chat(fitted, sticky=StickyThreads()),
+        chat(fitted, max_calls=2),
+        chat(fitted, min_confidence=0.5),
     ]
     seen = [repr(model._identifying_params) for model in models]
     assert len(set(seen)) == len(models)
     assert repr(chat(fitted)._identifying_params) == seen[0]
+    tools = [chat(fitted, tool_models()).router.with_tools([tool]).as_chat_model() for tool in (add, subtract)]
+    assert len({repr(model._identifying_params) for model in [chat(fitted, tool_models()), *tools]}) == 3
+
+
+def subtract(a: int, b: int) -> str:
+    """Subtract two numbers."""
+    return str(a - b)
 
 
 def test_the_profile_is_the_minimum_over_the_members(fitted):
