@@ -1,6 +1,5 @@
 """How members of one prompt are called: as children of our run, or out of sight of its callbacks."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing, closing, contextmanager
 from contextvars import Context, copy_context
@@ -19,7 +18,8 @@ from langsmith import tracing_context
 from langchain_selectllm.judge import Case
 from langchain_selectllm.live import AsyncChunks, Chunks
 from langchain_selectllm.registry import Member
-from langchain_selectllm.streaming import as_chunk
+from langchain_selectllm.streaming import as_chunk, as_reply
+from langchain_selectllm.threads import in_daemon
 
 MEMBER_TAG = "selectllm:member:"
 JUDGE_TAG = "selectllm:judge"
@@ -114,7 +114,7 @@ class MemberCalls:
     def invoke(self, name: str) -> AIMessage:
         """The member's reply."""
         with self._scope(name) as (context, config):
-            return context.run(self.models[name].model.invoke, self.prompt, config, **self.kwargs)
+            return as_reply(context.run(self.models[name].model.invoke, self.prompt, config, **self.kwargs))
 
     async def ainvoke(self, name: str) -> AIMessage:
         """The member's reply; a model without an async form, such as ChatHuggingFace, is run in a thread."""
@@ -122,10 +122,10 @@ class MemberCalls:
         with self._scope(name) as (context, config):
             try:
                 calling = model.ainvoke(self.prompt, config, **self.kwargs)
-                return await coro_with_context(calling, context, create_task=True)
+                return as_reply(await coro_with_context(calling, context, create_task=True))
             except NotImplementedError:
-                invoke = partial(context.run, model.invoke, self.prompt, config, **self.kwargs)
-                return await asyncio.get_running_loop().run_in_executor(None, invoke)
+                # A copy: the loop may still be in the context for the end of the task that just failed.
+                return as_reply(await in_daemon(partial(context.copy().run, model.invoke, self.prompt, config, **self.kwargs)))
 
     def stream(self, name: str) -> Chunks:
         """The member's reply as it comes."""

@@ -183,11 +183,11 @@ async def arun(
             try:
                 async with asyncio.timeout(limits.deadline_s) as timer:
                     return await call(member), time.perf_counter() - start
-            except asyncio.CancelledError as error:
+            except (asyncio.CancelledError, SystemExit) as error:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
                     raise
-                # Nobody cancelled us: something inside the member gave up, which is its own failure.
+                # Nobody cancelled us: something inside the member gave up or exits, which is its own failure.
                 return _as_failure(error), time.perf_counter() - start
             except Exception as error:  # noqa: BLE001 - one member's failure is a result like any other
                 late = isinstance(error, TimeoutError) and timer.expired()

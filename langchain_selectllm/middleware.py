@@ -17,6 +17,7 @@ from typing_extensions import override
 from langchain_selectllm._optional import require
 from langchain_selectllm.asked import Asked
 from langchain_selectllm.calls import MEMBER_TAG, NO_STREAM, MemberCalls, judge_calls
+from langchain_selectllm.configurable import ConfigurableRouter
 from langchain_selectllm.engine import Engine
 from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.judge import Case
@@ -41,14 +42,14 @@ class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     middleware, so that what the others change reaches every member and what they repeat is the vote.
     """
 
-    def __init__(self, router: SelectLLMRouter) -> None:
-        """Keep the router, whose members replace the agent's model."""
+    def __init__(self, router: SelectLLMRouter | ConfigurableRouter) -> None:
+        """Keep the router, whose members replace the agent's model; fields made configurable are those of the agent's run."""
         super().__init__()
         self.router = router
 
     @cached_property
     def _left_out(self) -> dict[str, str]:
-        return without_tools(self.router.engine.models)
+        return without_tools(self.router.models)
 
     @override
     def wrap_model_call(
@@ -75,10 +76,11 @@ class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         return calls.response(await asked.aanswer())
 
     def _ask(self, request: ModelRequest[Any], handler: _Handler) -> tuple[Asked, "_HandlerCalls[_Handler]"]:
-        engine = self.router.engine
+        config = ensure_config()
+        router = self.router.prepared(config) if isinstance(self.router, ConfigurableRouter) else self.router
+        engine = router.engine
         if request.tools or request.response_format is not None:
             engine = replace(engine, left_out=self._left_out)
-        config = ensure_config()
         (decision,) = engine.decide([list[BaseMessage](request.messages)], [config])
         calls = _HandlerCalls(engine, request, handler, alone=len(decision.selected) == 1)
         return Asked(engine, decision, calls, config.get("max_concurrency")), calls

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
+from langchain_core.runnables.utils import AnyConfigurableField
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
@@ -29,6 +30,7 @@ from langchain_selectllm.wrappers import BoundTools, Tools, bind_registry
 
 if TYPE_CHECKING:
     from langchain_selectllm.chat_model import ChatSelectLLM
+    from langchain_selectllm.configurable import ConfigurableRouter
 
 
 def _parser_of_classifier(fields: dict[str, Any]) -> VotingOutputParser:
@@ -163,6 +165,21 @@ class SelectLLMRouter(EngineRunnable):
         structure = StructuredVote(schema, vote)
         voting = self.model_copy(update={"structure": structure})
         return parsed(voting, structure, include_raw=include_raw, ignored=kwargs)
+
+    @override
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> "ConfigurableRouter":
+        """The same router with fields that a request may set, through `configurable` of its config.
+
+        Args:
+            kwargs: A `ConfigurableField` for each field's name.
+
+        Raises:
+            ValueError: If there is no such field.
+        """
+        from langchain_selectllm.configurable import ConfigurableRouter
+
+        super().configurable_fields(**kwargs)
+        return ConfigurableRouter(default=self, fields=kwargs)
 
     def as_chat_model(self, **kwargs: Any) -> "ChatSelectLLM":
         """The chat model over this router, for places that ask for a `BaseChatModel`."""

@@ -11,8 +11,24 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 _WORDS = re.compile(r"\s*\S+\s*")
 
 
-def as_chunk(message: AIMessage) -> AIMessageChunk:
-    """The message as one chunk; a chunk is returned as it is."""
+def as_reply(value: Any) -> AIMessage:
+    """What a member returned.
+
+    Raises:
+        TypeError: If that is no message of a model.
+    """
+    if isinstance(value, AIMessage):
+        return value
+    raise TypeError(f"The member returned a {type(value).__name__}. Register what returns an AIMessage, such as a chat model.")
+
+
+def as_chunk(value: Any) -> AIMessageChunk:
+    """What a member returned, as one chunk; a chunk is returned as it is.
+
+    Raises:
+        TypeError: If that is no message of a model.
+    """
+    message = as_reply(value)
     if isinstance(message, AIMessageChunk):
         return message
     fields = {name: getattr(message, name) for name in ("content", "additional_kwargs", "response_metadata", "id", "name")}

@@ -1,10 +1,14 @@
 """Daemon threads that are used again: starting one for every call would cost more than all else a router does."""
 
+import asyncio
+import contextlib
 import os
 import queue
 import threading
 from collections.abc import Callable
+from typing import TypeVar, cast
 
+T = TypeVar("T")
 Task = Callable[[], None]
 IDLE_S = 10.0
 """Seconds after which a thread without a task ends."""
@@ -51,6 +55,33 @@ def run_in_daemon(task: Task) -> None:
         _Worker(task)
     else:
         worker.give(task)
+
+
+async def in_daemon(call: Callable[[], T]) -> T:
+    """What a call returns that runs in a daemon thread; asyncio's own threads would hold up the end of its loop."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def tell(result: T | None, error: BaseException | None) -> None:
+        if future.cancelled():
+            return
+        if error is None:
+            future.set_result(cast("T", result))
+        else:
+            future.set_exception(error)
+
+    def task() -> None:
+        result, error = None, None
+        try:
+            result = call()
+        except BaseException as raised:  # noqa: BLE001 - raised again where the result is waited for
+            error = raised
+        # The loop may be gone, and whoever waited with it.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(tell, result, error)
+
+    run_in_daemon(task)
+    return await future
 
 
 def _forget() -> None:

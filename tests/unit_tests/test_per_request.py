@@ -6,13 +6,19 @@ import time
 from typing import Any
 
 import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField
+from pydantic import BaseModel
 
 from langchain_selectllm import SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import LowConfidenceError, PolicyError
+from langchain_selectllm.middleware import SelectLLMMiddleware
 from langchain_selectllm.testing import ReplayChatModel
+from tests.tool_models import ToolModel, tool_models
+from tests.unit_tests.test_agents import add, run
 from tests.unit_tests.test_router import LETTERS, call, every_mode
 from tests.worlds import scripted
 
@@ -185,3 +191,64 @@ def test_a_batch_can_return_what_went_wrong(fitted):
     assert good.content == "(A)"
     assert type(bad).__name__ == "FanOutError"
     assert model.batch([]) == []
+
+
+class Asked(BaseModel):
+    """A sum."""
+
+    total: int
+
+
+@pytest.fixture
+def tooled(fitted):
+    return make(fitted, tool_models(), parser=VotingOutputParser()).configurable_fields(**FIELDS)
+
+
+@pytest.mark.usefixtures("nothing_is_loaded")
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
+def test_a_configurable_router_stays_so_with_tools_and_schemas(tooled, mode):
+    config = {"configurable": {"max_calls": 2}}
+    assert told(call(tooled.bind_tools([add]), "Add 3 and 4.", mode, config))["calls"] == 2
+    raw = call(tooled.with_structured_output(Asked, include_raw=True), "The total is 7.", mode, config)
+    assert (raw["parsed"], told(raw["raw"])["calls"]) == (Asked(total=7), 2)
+    assert told(call(tooled.bind_tools([add]), "Add 3 and 4.", mode))["calls"] == 5
+
+
+@pytest.mark.usefixtures("nothing_is_loaded")
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("facade", ["router", "middleware"])
+def test_a_request_to_an_agent_sets_the_fields_of_its_router(tooled, facade, mode):
+    if facade == "router":
+        agent = create_agent(tooled, [add])
+    else:
+        agent = create_agent(ToolModel(error=AssertionError()), [add], middleware=[SelectLLMMiddleware(tooled)])
+
+    def calls(**settings):
+        messages = run(agent, mode, {"messages": "Add 3 and 4."}, {"configurable": settings})["messages"]
+        return [told(message)["calls"] for message in messages if isinstance(message, AIMessage)]
+
+    assert calls() == [5, 5]
+    assert calls(max_calls=2) == [2, 2]
+    assert calls(policy="max_conf:3") == [3, 3]
+
+
+@pytest.mark.parametrize("mode", ["batch", "abatch"])
+def test_a_configured_batch_is_encoded_and_bounded_together(fitted, mode, monkeypatch):
+    calls, encoded = InFlight(), []
+    original = SelectLLMClassifier.predict_proba
+    models = {name: Counting(model=name, default="(A)", calls=calls) for name in LETTERS}
+    router = make(fitted, models).configurable_fields(**FIELDS)
+    monkeypatch.setattr(SelectLLMClassifier, "predict_proba", lambda self, ts: encoded.append(len(ts)) or original(self, ts))
+    config = {"max_concurrency": 2, "configurable": {"max_calls": 3}}
+    chosen = router.batch if mode == "batch" else lambda *given: asyncio.run(router.abatch(*given))
+    assert [told(reply)["calls"] for reply in chosen(["x"] * 4, config)] == [3] * 4
+    assert calls.peak == 2
+    assert 4 in encoded
+    apart = [{"configurable": {"max_calls": n}} for n in (1, 2)]
+    assert [told(reply)["calls"] for reply in chosen(["x"] * 2, apart)] == [1, 2]
+    assert chosen([]) == []
+
+
+def test_only_fields_can_be_made_configurable(fitted):
+    with pytest.raises(ValueError, match="nonsense"):
+        make(fitted).configurable_fields(nonsense=ConfigurableField(id="nonsense"))

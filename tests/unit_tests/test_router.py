@@ -14,6 +14,7 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers.base import BaseTracer
 from pydantic import ValidationError
 
@@ -195,6 +196,34 @@ print(router.invoke("x").response_metadata["selectllm"]["failures"]["reader"]["e
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30, env=os.environ)
     assert done.stdout.strip() == "DeadlineError"
+
+
+def test_a_hanging_member_without_an_async_form_does_not_hold_up_the_end_of_the_loop(fitted):
+    release = threading.Event()
+
+    class Stuck(ReplayChatModel):
+        async def _agenerate(self, *args, **kwargs):
+            raise NotImplementedError
+
+        def _generate(self, *args, **kwargs):
+            release.wait(20)
+            return super()._generate(*args, **kwargs)
+
+    models = {**scripted(LETTERS), "reader": Stuck(model="reader", default="late")}
+    start = time.perf_counter()
+    told = asyncio.run(make(fitted, models, deadline_s=0.2).ainvoke("x")).response_metadata["selectllm"]
+    assert time.perf_counter() - start < 5
+    release.set()
+    assert told["failures"]["reader"]["error"] == "DeadlineError"
+
+
+@every_mode
+@pytest.mark.parametrize("returned", ["The answer is (A).", None])
+def test_a_member_that_returns_no_message_has_failed_and_no_more(fitted, mode, returned):
+    models = {**scripted(LETTERS), "reader": RunnableLambda(lambda _: returned)}
+    told = call(make(fitted, models), "x", mode).response_metadata["selectllm"]
+    assert told["answer"] == "A"
+    assert told["failures"]["reader"]["message"].startswith(f"The member returned a {type(returned).__name__}.")
 
 
 class Recorder(BaseTracer):
