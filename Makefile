@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test unit integration benchmark lint format results clean
+.PHONY: demo test unit integration benchmark lint format results peers clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -31,6 +31,9 @@ benchmark: $(STAMP)
 
 results: $(STAMP)
 	$(BIN)/python cookbook/results.py $(DATA) --write README.md
+
+peers: $(STAMP)
+	$(BIN)/python cookbook/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
