@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test unit integration benchmark lint format results peers clean
+.PHONY: demo test unit integration benchmark lint format results peers out-of-distribution clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,6 +34,9 @@ results: $(STAMP)
 
 peers: $(STAMP)
 	$(BIN)/python cookbook/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
+
+out-of-distribution: $(STAMP)
+	$(BIN)/python cookbook/out_of_distribution.py $(DATA) --write docs/explanation/out-of-distribution.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
