@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPRegressor
 
+_BATCH = 512
 Array = NDArray[np.float64]
 Predict = Callable[[Array], Array]
 """From embeddings (n, d) to what each member is worth, (n, K)."""
@@ -82,8 +83,9 @@ def fit_factors(embeddings: Array, scores: Array, size: int, seed: int) -> Predi
     parameters = [*members.parameters(), *project.parameters(), *score.parameters()]
     optimiser = torch.optim.Adam(parameters, lr=3e-3, weight_decay=1e-5)
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(3):
-        for batch in torch.randperm(len(rows), generator=generator).split(512):
+    # Three epochs, and no fewer than 200 steps where there are few pairs.
+    for _ in range(max(3, 200 * _BATCH // len(rows) + 1)):
+        for batch in torch.randperm(len(rows), generator=generator).split(_BATCH):
             # Noise on the embeddings, as in RouteLLM's training script.
             queries = project(texts[rows[batch]] + 0.05 * torch.randn(len(batch), texts.shape[1], generator=generator))
             apart = torch.nn.functional.normalize(members.weight, dim=1)

@@ -10,6 +10,7 @@ from langchain_selectllm.catalogue import parse_policy
 from langchain_selectllm.decision import decide_all
 from langchain_selectllm.tally import tally
 from langchain_selectllm.testing import ReplayChatModel
+from tests.pools import EIGHT
 from tests.worlds import score_table
 
 pytestmark = pytest.mark.benchmark
@@ -43,10 +44,6 @@ def test_decision(classifier):
     )
 
 
-EIGHT = (
-    *("Phi-3-mini-4k-instruct", "mathstral-7B", "Meta-Llama-3_1-8B-Instruct", "Mixtral-8x7B-Instruct-v0.1"),
-    *("Yi-34B", "c4ai-command-r-v01", "Meta-Llama-3-8B", "gemma-7b"),
-)
 N_TRAINED = 6000
 
 

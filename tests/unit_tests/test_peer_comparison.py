@@ -46,3 +46,26 @@ def test_quality_and_cost_are_read_from_the_hull():
     assert quality_at_cost(COSTS, QUALITIES, 9.0) == pytest.approx(0.8)
     assert cost_of_quality(COSTS, QUALITIES, 0.5) == pytest.approx(2.0)
     assert cost_of_quality(COSTS, QUALITIES, 0.9) is None
+
+
+@pytest.fixture(scope="module")
+def two_kinds():
+    """400 queries of two kinds that their embeddings tell apart; members 0 and 1 know one kind each, member 2 half of both."""
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 2, 400)
+    embeddings = rng.normal(scale=0.1, size=(400, 6))
+    embeddings[np.arange(400), kinds] += 1.0
+    scores = np.stack([kinds == 0, kinds == 1, rng.random(400) < 0.5], axis=1).astype(float)
+    return embeddings, scores, kinds
+
+
+@pytest.mark.parametrize("name", ["kNN", "MLP", "linear", "matrix factorisation", "k-means clusters"])
+def test_every_peer_learns_whom_to_ask(two_kinds, name):
+    pytest.importorskip("torch")
+    from peer_routers import PEERS
+
+    embeddings, scores, kinds = two_kinds
+    (peer,) = [peer for peer in PEERS if peer.name == name]
+    predicted = peer.train(embeddings[:300], scores[:300], seed=0)(embeddings[300:])
+    assert predicted.shape == (100, 3)
+    assert (predicted.argmax(axis=1) == kinds[300:]).mean() > 0.95
