@@ -27,7 +27,7 @@ integration: $(STAMP)
 	SELECTLLM_DATA=$(DATA) $(BIN)/python -m pytest tests/integration_tests
 
 benchmark: $(STAMP)
-	SELECTLLM_DATA=$(DATA) $(BIN)/python -m pytest tests/benchmarks -m benchmark -s
+	$(BIN)/python -m pytest tests/benchmarks -m benchmark -s
 
 results: $(STAMP)
 	$(BIN)/python cookbook/results.py $(DATA) --write README.md

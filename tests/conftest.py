@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier
@@ -17,12 +14,3 @@ def demo(tmp_path_factory):
 def fitted(demo):
     """A classifier fitted on the training side; never changed by a test."""
     return SelectLLMClassifier().fit(demo[0])
-
-
-@pytest.fixture(scope="session")
-def data():
-    """Folder of recorded outcomes of real models; the tests that need it skip where it is absent."""
-    folder = Path(os.environ.get("SELECTLLM_DATA", "../shared/data"))
-    if not (folder / "mmlu_pro" / "queries.jsonl.gz").is_file():
-        pytest.skip(f"no recorded outcomes in {folder} (set SELECTLLM_DATA to their folder)")
-    return folder

@@ -1,4 +1,9 @@
-"""Pools of recorded real models that tests and benchmarks are run on."""
+"""Recorded outcomes of real models that tests and benchmarks are run on."""
+
+import os
+from pathlib import Path
+
+import pytest
 
 EIGHT = [
     "Phi-3-mini-4k-instruct",
@@ -10,3 +15,11 @@ EIGHT = [
     "Meta-Llama-3-8B",
     "gemma-7b",
 ]
+
+
+def recorded_folder():
+    """Folder of recorded outcomes; what needs it skips where it is absent."""
+    folder = Path(os.environ.get("SELECTLLM_DATA", "../shared/data"))
+    if not (folder / "mmlu_pro" / "queries.jsonl.gz").is_file():
+        pytest.skip(f"no recorded outcomes in {folder} (set SELECTLLM_DATA to their folder)")
+    return folder

@@ -5,6 +5,13 @@ from pathlib import Path
 import pytest
 
 from tests import postgres
+from tests.pools import recorded_folder
+
+
+@pytest.fixture(scope="session")
+def data():
+    """Folder of recorded outcomes of real models; the tests that need it skip where it is absent."""
+    return recorded_folder()
 
 
 @pytest.fixture(scope="session")
