@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 DATA ?= ../shared/data
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test unit integration benchmark lint format results peers out-of-distribution clean
+.PHONY: demo test unit integration benchmark lint format results clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,6 +32,7 @@ benchmark: $(STAMP)
 results: $(STAMP)
 	$(BIN)/python cookbook/results.py $(DATA) --write README.md
 
+.PHONY: peers out-of-distribution
 peers: $(STAMP)
 	$(BIN)/python cookbook/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
 
