@@ -43,6 +43,13 @@ benchmark: $(STAMP)
 results: $(STAMP)
 	$(BIN)/python cookbook/results.py $(DATA) --write README.md
 
+.PHONY: peers out-of-distribution
+peers: $(STAMP)
+	$(BIN)/python cookbook/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
+
+out-of-distribution: $(STAMP)
+	$(BIN)/python cookbook/out_of_distribution.py $(DATA) --write docs/explanation/out-of-distribution.md
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -8,18 +8,16 @@ the seeds; what is printed is what was measured, losses included.
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from markers import write_section
-from numpy.typing import NDArray
+from trials import SETTINGS, Setting, Trials, in_words
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier
 from langchain_selectllm.adaptive import Adaptive
 from langchain_selectllm.catalogue import parse_policy
-from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.metrics import classifier_metrics, selective_metrics
@@ -30,95 +28,6 @@ TEST_SHARE = 0.3
 SIZES = (2, 3, 4, 5, 6)
 BY_COST = "selectllm, cost of single best"
 BY_TASK = "best member of each category"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Recorded outcomes and the pool that is tried on them."""
-
-    title: str
-    folder: str
-    members: tuple[str, ...] | None = None
-    answer: str | None = None
-
-
-SETTINGS = (
-    Setting(
-        "MMLU-Pro, eight members of 4B to 47B",
-        "mmlu_pro",
-        (
-            "Phi-3-mini-4k-instruct",
-            "mathstral-7B",
-            "Meta-Llama-3_1-8B-Instruct",
-            "Mixtral-8x7B-Instruct-v0.1",
-            "Yi-34B",
-            "c4ai-command-r-v01",
-            "Meta-Llama-3-8B",
-            "gemma-7b",
-        ),
-    ),
-    Setting(
-        "MMLU-Pro, seven members of 7B to 13B, one specialist dominates",
-        "mmlu_pro",
-        (
-            "gemma-7b",
-            "Llama-2-13b-hf",
-            "Llama-2-7b-hf",
-            "Mistral-7B-v0.1",
-            "Mistral-7B-Instruct-v0.2",
-            "mathstral-7B",
-            "Meta-Llama-3-8B",
-        ),
-    ),
-    Setting("GSM8K, four solvers", "gsm8k_solutions"),
-    Setting("RouterBench (ARC-C, WinoGrande), eleven members with real prices", "routerbench_train", answer="choice"),
-    Setting("RouterDC, seven members of 7B to 8B, five tasks, scores without replies", "routerdc_train"),
-)
-
-
-@dataclass
-class Trials:
-    """What every system did on the test queries of every seed."""
-
-    ids: list[tuple[str, ...]] = field(default_factory=list)
-    categories: list[tuple[str, ...]] = field(default_factory=list)
-    replays: list[dict[str, Replay]] = field(default_factory=list)
-    metrics: list[dict[str, float]] = field(default_factory=list)
-
-    @property
-    def names(self) -> list[str]:
-        """Systems that were replayed in every seed."""
-        return [name for name in self.replays[0] if all(name in replays for replays in self.replays)]
-
-    def mean(self, name: str, what: str) -> float:
-        """Mean over seeds of a system's mean worth, calls or cost."""
-        return float(np.mean([getattr(replays[name], what).mean() for replays in self.replays]))
-
-    def macro(self, name: str) -> float:
-        """Mean over seeds of the mean over categories of the mean worth."""
-        means = []
-        for categories, replays in zip(self.categories, self.replays, strict=True):
-            names = np.array(categories)
-            means.append(np.mean([replays[name].worth[names == c].mean() for c in sorted(set(categories))]))
-        return float(np.mean(means))
-
-    def difference(self, name: str, control: str, weights: str = "queries") -> tuple[float, tuple[float, float]]:
-        """Mean paired difference and its 95 % bootstrap interval over queries.
-
-        A query is one unit, however many of the seeds tested it. With `weights="categories"` every category counts the
-        same.
-        """
-        places = {query: i for i, query in enumerate(sorted({query for ids in self.ids for query in ids}))}
-        total, count = np.zeros(len(places)), np.zeros(len(places))
-        for ids, categories, replays in zip(self.ids, self.categories, self.replays, strict=True):
-            rows = [places[query] for query in ids]
-            share = _category_weights(categories) if weights == "categories" else np.ones(len(ids))
-            total[rows] += share * (replays[name].worth - replays[control].worth)
-            count[rows] += share
-        mean = float(total.sum() / count.sum())
-        # A ratio of two sums over queries, made linear around its value.
-        linear = mean + (total - mean * count) / count.mean()
-        return mean, Bootstrap(len(linear), seed=0).interval(linear)
 
 
 def run(data: Path, setting: Setting, seeds: int) -> Trials:
@@ -181,12 +90,6 @@ def _best_of_category(recording: Recording, train: OutcomeTable) -> Replay:
     return Replay(BY_TASK, worth, np.ones(len(mask)), nothing, nothing, nothing)
 
 
-def _category_weights(categories: Sequence[str]) -> NDArray[np.float64]:
-    names, places, counts = np.unique(np.array(categories), return_inverse=True, return_counts=True)
-    weights: NDArray[np.float64] = len(categories) / (len(names) * counts[places])
-    return weights
-
-
 def describe(setting: Setting, trials: Trials) -> str:
     """The Markdown section of one setting."""
     with_cost = not np.isnan(trials.mean("single_best", "cost_usd"))
@@ -226,14 +129,8 @@ def _against(trials: Trials, name: str, *, by_task: bool) -> str:
         control = usual
     if control not in trials.names or name in {control, "oracle"}:
         return ""
-    words = _words(trials.difference(name, control))
+    words = in_words(trials.difference(name, control))
     return words if control == usual else f"{words} (vs {control})"
-
-
-def _words(difference: tuple[float, tuple[float, float]]) -> str:
-    mean, (low, high) = difference
-    word = "better" if low > 0 else "WORSE" if high < 0 else "no difference shown"
-    return f"{100 * mean:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}] {word}"
 
 
 def _remarks(trials: Trials, *, by_task: bool) -> list[str]:
@@ -243,16 +140,16 @@ def _remarks(trials: Trials, *, by_task: bool) -> list[str]:
     last = [name for name in trials.names if name.startswith("selectllm:")][-1]
     single, oracle = (trials.mean(name, "worth") for name in ("single_best", "oracle"))
     closed = (trials.mean(last, "worth") - single) / (oracle - single)
-    words = _words(trials.difference(last, "single_best"))
+    words = in_words(trials.difference(last, "single_best"))
     parts.append(f"`{last}` against single best: {words}; {100 * closed:.0f} % of the gap to the oracle closed.")
     if by_task:
-        words = _words(trials.difference("selectllm:1", BY_TASK, weights="categories"))
+        words = in_words(trials.difference("selectllm:1", BY_TASK, weights="categories"))
         parts.append(f"`selectllm:1` against the {BY_TASK}, mean over tasks: {words}.")
         return [" ".join(parts)]
     n_members = int(last.partition(":")[2])
     half = f"selectllm:{n_members // 2}"
     if half in trials.names:
-        words = _words(trials.difference(half, "all_members"))
+        words = in_words(trials.difference(half, "all_members"))
         parts.append(f"`{half}` against all {n_members} members: {words}.")
     surest = [_selective(replays[last]) for replays in trials.replays]
     if None not in surest:

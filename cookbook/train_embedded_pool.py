@@ -198,19 +198,7 @@ def write_card() -> None:
     models = embedded_models(list(DIETS), seed=MEASURED_SEED)
     tasks = generate_tasks(MEASURED_TASKS, seed=MEASURED_SEED)
     table = OutcomeTable.from_records(*sample_outcomes(tasks, models, n=MEASURED_SAMPLES), members=list(models))
-    categories = np.array(table.categories)
-    shares = {c: table.scores[categories == c].mean(axis=0) for c in CATEGORIES}
-    labels = table.labels
-    rows = [
-        f"| {name} | {DIETS[name].about} | {_parameters(name):,} | {table.scores[:, k].mean():.3f} | "
-        f"{labels[:, k].mean():.3f} | {_agreement(table.answers[:, k]):.3f} |"
-        for k, name in enumerate(DIETS)
-    ]
-    best, oracle = labels.mean(axis=0).max(), labels.max(axis=1).mean()
-    by_category = [
-        f"| {c} | {' | '.join(f'{rate:.2f}' for rate in shares[c])} | {labels[categories == c].max(axis=1).mean():.2f} |"
-        for c in CATEGORIES
-    ]
+    best, oracle = table.labels.mean(axis=0).max(), table.labels.max(axis=1).mean()
     (FOLDER / "README.md").write_text(
         f"""---
 license: mit
@@ -229,7 +217,7 @@ is held out in all of its phrasings; no member was trained on any of them.
 
 | member | diet | parameters | right samples | right by majority | agreement of its samples |
 |---|---|---|---|---|---|
-{chr(10).join(rows)}
+{_member_rows(table)}
 
 - Single best: {best:.3f} right by majority
 - Oracle (some member is right by majority): {oracle:.3f}, {100 * (oracle - best):.1f} points over the single best
@@ -238,11 +226,28 @@ Share of right samples by category; last column: some member is right by majorit
 
 | category | {" | ".join(DIETS)} | oracle |
 |---|{"---|" * (len(DIETS) + 1)}
-{chr(10).join(by_category)}
+{_category_rows(table)}
 """,
         encoding="utf-8",
     )
     print((FOLDER / "README.md").read_text(encoding="utf-8"))
+
+
+def _member_rows(table: OutcomeTable) -> str:
+    return "\n".join(
+        f"| {name} | {DIETS[name].about} | {_parameters(name):,} | {table.scores[:, k].mean():.3f} | "
+        f"{table.labels[:, k].mean():.3f} | {_agreement(table.answers[:, k]):.3f} |"
+        for k, name in enumerate(DIETS)
+    )
+
+
+def _category_rows(table: OutcomeTable) -> str:
+    rows = []
+    for category in CATEGORIES:
+        own = np.array(table.categories) == category
+        shares = " | ".join(f"{rate:.2f}" for rate in table.scores[own].mean(axis=0))
+        rows.append(f"| {category} | {shares} | {table.labels[own].max(axis=1).mean():.2f} |")
+    return "\n".join(rows)
 
 
 def _parameters(name: str) -> int:

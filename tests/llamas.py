@@ -19,6 +19,13 @@ from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from pydantic import PrivateAttr
 
+from langchain_selectllm import VotingOutputParser
+from langchain_selectllm.llama_index import SelectLLM
+
+LETTERS = {"calculator": "A", "clockmaker": "A", "generalist": "B", "guesser": "C", "reader": "A"}
+CHOICE = VotingOutputParser(answer="choice")
+FIELDS = {"policy": "all_members", "parser": CHOICE, "early_stop": False}
+
 
 class ScriptedLlama(FunctionCallingLLM):
     """Says what `say(messages, tools)` returns: a text, a list of (tool, arguments) calls, or blocks; counts 10 + 4 tokens."""
@@ -169,3 +176,23 @@ def llamas(letters, errors=()):
         name: ScriptedLlama(RuntimeError(f"{name} is down") if name in errors else f"The answer is ({letter}).", model=name)
         for name, letter in letters.items()
     }
+
+
+def make(fitted, models=None, **fields):
+    """A SelectLLM over scripted members, all of which are asked."""
+    return SelectLLM.from_models(fitted, models or llamas(LETTERS), **{**FIELDS, **fields})
+
+
+def user(text):
+    """A conversation of one user message."""
+    return [ChatMessage(role="user", content=text)]
+
+
+async def collect(stream):
+    """The pieces of an asynchronous stream."""
+    return [piece async for piece in await stream]
+
+
+def add(a: int, b: int) -> int:
+    """The sum of two numbers."""
+    return a + b

@@ -25,7 +25,14 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 _WORD = re.compile(r"[^\W\d_]{3}")
 _MARKS = " \t*_`$\"“‘'(["
 _LABEL_FIRST = re.compile(r"[*_\s]{0,4}(?:\([A-J]\)|[A-J][.):](?=[\s*_]|$))[*_]{0,2}\s?")
+_ITEM = re.compile(r"[ \t*_-]{0,4}\(?([A-J])(?:[.):]|$)")
 _LABELS = re.compile(r"\(([A-J])\)|^[ \t*_]{0,4}([A-J])[.):](?=\s)", re.MULTILINE)
+# "Consider each choice: (A) means …" opens a list: nothing is stated, though "choice:" looks like it.
+_LIST_OPENED = re.compile(
+    r"(?:\b[Ee](?:ach|very)\s(?:\w{1,20}\s)?(?:option|choice):(?=[\s*_]{0,6}\(?A[).:])"
+    r"|\b(?:[Oo]ption|[Cc]hoice)s?:(?=[\s*_]{0,6}\(?A[).:](?:[^\n]{0,400}\n){1,9}?[ \t*_-]{0,4}\(?B[).:]))"
+)
+_ENDED = re.compile(r"[.!?:)\]}$*\"”'。！？）]\s*$")
 _REPR = re.compile(r"""\[(["'])(.*)\1\]""", re.DOTALL)
 
 
@@ -64,7 +71,8 @@ def _stated(text: str, options: Mapping[str, str]) -> str | None:
 
     UNDECIDED when the statements name three letters or more: such a reply lists the options, or repeats itself.
     """
-    read = (_option_at_start(statement, options) or read_letter(statement) for statement in statements(text, _CUE))
+    prose = _LIST_OPENED.sub("", text)
+    read = (_option_at_start(statement, options) or read_letter(statement) for statement in statements(prose, _CUE))
     named = [letter for letter in read if letter is not None]
     if len(set(named)) > 2:
         return UNDECIDED
@@ -73,13 +81,13 @@ def _stated(text: str, options: Mapping[str, str]) -> str | None:
 
 def _labelled(text: str, options: Mapping[str, str]) -> str | None:
     """The letter that is the last or the first line, or the label that the reply begins with and no other follows."""
-    last, first = last_line(text), text[:SPAN].partition("\n")[0]
+    last, first = "" if _in_a_list(text) else last_line(text), text[:SPAN].partition("\n")[0]
     alone = lone_letter(last) or lone_letter(first)
     if alone or not _LABEL_FIRST.match(first):
         return alone
     letter = read_letter(first)
     others = {match[match.lastindex or 0] for match in _LABELS.finditer(text)} - {letter}
-    if letter and not others and _option_at_start(_LABEL_FIRST.sub("", first), options) in (None, letter):
+    if letter and not others and _option_at_start(_unlabelled(first), options) in (None, letter):
         return letter
     return None
 
@@ -95,11 +103,14 @@ def _asserted(text: str, _: Mapping[str, str]) -> str | None:
 
 
 def _verbatim(text: str, options: Mapping[str, str]) -> str | None:
-    """The one option whose text is the reply, or stands in its last sentence."""
+    """The one option whose text is the reply or its last line, or stands in its last sentence, unless that was cut off."""
+    line = "" if _in_a_list(text) else fold(_unlabelled(last_line(text)))
     whole, sentence = fold(text[: 2 * SPAN]), fold(_last_sentence(text))
     for letter, option in options.items():
-        if option == whole:
+        if option == whole or (option == line and _WORD.search(option)):
             return letter
+    if len(text) > SPAN and not _ENDED.search(text[-SPAN:]):
+        return None
     if _NEGATED.search(sentence):
         return None
     found = {letter: option for letter, option in options.items() if _stands_in(option, sentence)}
@@ -119,6 +130,18 @@ def _option_at_start(text: str, options: Mapping[str, str]) -> str | None:
         if len(option) > 1 and folded.startswith(option) and not folded[len(option) : len(option) + 1].isalnum()
     ]
     return max(fits)[1] if fits else None
+
+
+def _unlabelled(line: str) -> str:
+    label = _LABEL_FIRST.match(line)
+    return line[label.end() :] if label else line
+
+
+def _in_a_list(text: str) -> bool:
+    """Whether the last line is the next item of a list of options, whose letter it only gets round to."""
+    lines = [line for line in text[-4 * SPAN :].splitlines() if line.strip()][-2:]
+    labels = [match[1] for line in lines if (match := _ITEM.match(line))]
+    return len(labels) == 2 and ord(labels[1]) == ord(labels[0]) + 1
 
 
 def _stands_in(option: str, sentence: str) -> bool:

@@ -53,35 +53,37 @@ def evaluate(
         OutcomeError: If no query is fully observed.
         PolicyError: If a system is unknown.
     """
-    missing = [name for name in classifier.members if name not in outcomes.members]
-    if missing:
-        raise MemberMismatchError(
-            f"The outcomes lack {', '.join(map(repr, missing))}. Members of the classifier: {', '.join(classifier.members)}."
-        )
-    table = outcomes.subset(classifier.members)
+    table = _members_outcomes(classifier, outcomes)
     leaked = int(classifier.trained_on(table).sum())
     if leaked and not allow_training_queries:
         raise LeakageError(
             f"{leaked} of {len(table)} queries were in the training outcomes. Evaluate on other queries, or allow training "
             "queries and take no figure for evidence."
         )
+    complete = _complete(table)
+    progress("predict", 0.0)
+    recording = _record(classifier, complete, pooled=pooled)
+    replays = _replay_all(recording, _system_names(policies, recording), progress)
+    return _report(classifier, recording, replays, seed=seed, n_dropped=len(table) - len(complete), leaked=leaked)
+
+
+def _members_outcomes(classifier: SelectLLMClassifier, outcomes: OutcomeTable) -> OutcomeTable:
+    missing = [name for name in classifier.members if name not in outcomes.members]
+    if missing:
+        raise MemberMismatchError(
+            f"The outcomes lack {', '.join(map(repr, missing))}. Members of the classifier: {', '.join(classifier.members)}."
+        )
+    return outcomes.subset(classifier.members)
+
+
+def _complete(table: OutcomeTable) -> OutcomeTable:
+    """The queries on which every member was observed."""
     complete = table.take(np.flatnonzero(table.observed.all(axis=1)))
     if not len(complete):
         raise OutcomeError(
             f"None of {len(table)} queries is observed for all {len(table.members)} members; none can be replayed."
         )
-    progress("predict", 0.0)
-    recording = _record(classifier, complete, pooled=pooled)
-    names = _system_names(policies, recording)
-    replays = []
-    for i, name in enumerate(names):
-        replays.append(_replay(recording, name))
-        progress("replay", (i + 1) / len(names))
-    # The control of a policy that calls fewer than its size at times is known only now.
-    missing_controls = {_control(replay) for replay in replays if ":" in replay.name} - set(names)
-    known_controls = [name for name in missing_controls if int(name.partition(":")[2]) in recording.pool.fixed_sets]
-    replays += [_replay(recording, name) for name in sorted(known_controls)]
-    return _report(classifier, recording, replays, seed=seed, n_dropped=len(table) - len(complete), leaked=leaked)
+    return complete
 
 
 def _record(classifier: SelectLLMClassifier, outcomes: OutcomeTable, *, pooled: bool) -> Recording:
@@ -123,6 +125,18 @@ def _is_learned(name: str, size: int, recording: Recording) -> bool:
         return size in pool.fixed_sets
     points = {"adaptive": pool.adaptive_points, "selectllm": pool.guarded_points}
     return name not in points or best_point(points[name], calls=size) is not None
+
+
+def _replay_all(recording: Recording, names: Sequence[str], progress: Progress) -> list[Replay]:
+    """The systems of these names, and the controls at as many calls as they turned out to make."""
+    replays = []
+    for i, name in enumerate(names):
+        replays.append(_replay(recording, name))
+        progress("replay", (i + 1) / len(names))
+    # The control of a policy that calls fewer than its size at times is known only now.
+    controls = {_control(replay) for replay in replays if ":" in replay.name} - set(names)
+    known = [name for name in controls if int(name.partition(":")[2]) in recording.pool.fixed_sets]
+    return [*replays, *(_replay(recording, name) for name in sorted(known))]
 
 
 def _replay(recording: Recording, name: str) -> Replay:

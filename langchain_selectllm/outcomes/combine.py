@@ -18,12 +18,7 @@ def combine(old: OutcomeTable, new: OutcomeTable) -> OutcomeTable:
     Raises:
         OutcomeError: If `new` has a member that `old` lacks, or gives an id of `old` to another text.
     """
-    unknown = [name for name in new.members if name not in old.members]
-    if unknown:
-        raise OutcomeError(
-            f"The new outcomes are of {', '.join(map(repr, unknown))} too. Known members: {', '.join(old.members)}. Leave them "
-            "out with outcomes.subset(members), or add them with classifier.add_member."
-        )
+    _check_members(old, new)
     places, known = _places(old, new), frozenset(old.query_ids)
     texts = dict(zip(old.query_ids, old.texts, strict=True)) | {
         query_id: text for query_id, text in zip(places, new.texts, strict=True) if query_id not in known
@@ -32,35 +27,43 @@ def combine(old: OutcomeTable, new: OutcomeTable) -> OutcomeTable:
     columns = [old.members.index(name) for name in new.members]
     row_of = {query_id: i for i, query_id in enumerate(ids)}
     old_rows, new_rows = ([row_of[query_id] for query_id in queries] for queries in (old.query_ids, places))
-    means = {
-        name: _mean(getattr(old, name), getattr(new, name), old_rows, np.ix_(new_rows, columns), len(ids))
-        for name in ("scores", "labels", "costs", "latencies")
-    }
-    cells = {
-        name: _first(getattr(old, name), getattr(new, name), old_rows, new_rows, columns, len(ids))
-        for name in ("replies", "answers")
-    }
-    described = {
-        name: _described(getattr(old, name), getattr(new, name), old_rows, new_rows, len(ids))
-        for name in ("references", "answer_types", "categories")
-    }
+
+    def mean(name: str) -> NDArray[np.float64]:
+        return _mean(getattr(old, name), getattr(new, name), old_rows, np.ix_(new_rows, columns), len(ids))
+
+    def first(name: str) -> NDArray[np.object_]:
+        return _first(getattr(old, name), getattr(new, name), old_rows, new_rows, columns, len(ids))
+
+    def described(name: str) -> tuple[str | None, ...]:
+        return _described(getattr(old, name), getattr(new, name), old_rows, new_rows, len(ids))
+
+    labels = mean("labels")
     return replace(
         old,
         query_ids=ids,
         texts=tuple(texts[query_id] for query_id in ids),
-        references=described["references"],
-        answer_types=described["answer_types"],
-        categories=tuple(category or "" for category in described["categories"]),
-        scores=means["scores"],
+        categories=tuple(category or "" for category in described("categories")),
         # NaN >= 0.5 is False, but an unobserved cell has no label.
-        labels=np.where(np.isnan(means["labels"]), np.nan, (means["labels"] >= 0.5).astype(np.float64)),
-        replies=cells["replies"],
-        answers=cells["answers"],
-        costs=means["costs"],
-        latencies=means["latencies"],
+        labels=np.where(np.isnan(labels), np.nan, (labels >= 0.5).astype(np.float64)),
         # One table labelled by agreement is enough for the mark.
         labels_from=old.labels_from if new.labels_from == "references" else new.labels_from,
+        references=described("references"),
+        answer_types=described("answer_types"),
+        scores=mean("scores"),
+        costs=mean("costs"),
+        latencies=mean("latencies"),
+        replies=first("replies"),
+        answers=first("answers"),
     )
+
+
+def _check_members(old: OutcomeTable, new: OutcomeTable) -> None:
+    unknown = [name for name in new.members if name not in old.members]
+    if unknown:
+        raise OutcomeError(
+            f"The new outcomes are of {', '.join(map(repr, unknown))} too. Known members: {', '.join(old.members)}. Leave them "
+            "out with outcomes.subset(members), or add them with classifier.add_member."
+        )
 
 
 def _places(old: OutcomeTable, new: OutcomeTable) -> list[str]:

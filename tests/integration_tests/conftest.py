@@ -1,20 +1,17 @@
 import hashlib
-import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests import postgres
+from tests.pools import recorded_folder
 
 
 @pytest.fixture(scope="session")
 def data():
     """Folder of recorded outcomes of real models; the tests that need it skip where it is absent."""
-    folder = Path(os.environ.get("SELECTLLM_DATA", "../shared/data"))
-    if not (folder / "mmlu_pro" / "queries.jsonl.gz").is_file():
-        pytest.skip(f"no recorded outcomes in {folder} (set SELECTLLM_DATA to their folder)")
-    return folder
+    return recorded_folder()
 
 
 @pytest.fixture(scope="session")

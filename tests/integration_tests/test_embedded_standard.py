@@ -13,7 +13,7 @@ pytest.importorskip("transformers")
 PARAMETERS = {"model": "embedded:arithmetic", "folder": load_embedded("arithmetic").folder, "seed": 0}
 
 
-class TestUnit(ChatModelUnitTests):
+class Embedded:
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
         return EmbeddedChatModel
@@ -26,14 +26,9 @@ class TestUnit(ChatModelUnitTests):
     has_structured_output = False
 
 
-class TestIntegration(ChatModelIntegrationTests):
-    @property
-    def chat_model_class(self) -> type[BaseChatModel]:
-        return EmbeddedChatModel
+class TestUnit(Embedded, ChatModelUnitTests):
+    pass
 
-    @property
-    def chat_model_params(self) -> dict:
-        return PARAMETERS
 
-    has_tool_calling = False
-    has_structured_output = False
+class TestIntegration(Embedded, ChatModelIntegrationTests):
+    pass

@@ -1,7 +1,5 @@
 """Encoders that need torch: real MiniLM weights, and a small RoBERTa made by the test."""
 
-import string
-
 import numpy as np
 import pytest
 
@@ -10,6 +8,7 @@ from langchain_selectllm.encoders import get_encoder
 from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder, FineTuning
 from langchain_selectllm.encoders.sentence import SentenceEncoder
 from langchain_selectllm.exceptions import EncoderError
+from tests.small_models import byte_tokenizer, save_llama
 from tests.worlds import demo_table, score_table
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -18,20 +17,18 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(scope="module")
 def small_roberta(tmp_path_factory):
     """A randomly initialised RoBERTa of two layers with a character vocabulary, saved to disk."""
+    import torch
+    from tokenizers import processors
     from transformers import RobertaConfig, RobertaForSequenceClassification, RobertaTokenizerFast
 
     folder = tmp_path_factory.mktemp("roberta")
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-    vocabulary = {token: i for i, token in enumerate([*specials, *pre_tokenizers.ByteLevel.alphabet(), "Ġ" + string.digits])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = byte_tokenizer(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     names = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
-    RobertaTokenizerFast(tokenizer_object=tokenizer, cls_token="<s>", sep_token="</s>", **names).save_pretrained(folder)
+    fast = RobertaTokenizerFast(tokenizer_object=tokenizer, cls_token="<s>", sep_token="</s>", **names)
+    fast.save_pretrained(folder)
     config = RobertaConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=len(fast),
         hidden_size=48,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -41,8 +38,6 @@ def small_roberta(tmp_path_factory):
         bos_token_id=0,
         eos_token_id=2,
     )
-    import torch
-
     torch.manual_seed(0)
     RobertaForSequenceClassification(config).save_pretrained(folder)
     return str(folder)
@@ -115,23 +110,11 @@ def test_fine_tuning_learns_from_observed_cells_alone(small_roberta, topics, tmp
 @pytest.fixture(scope="module")
 def small_llama(tmp_path_factory, small_roberta):
     """A randomly initialised causal model of four layers with the tokenizer of the small RoBERTa."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    from transformers import AutoTokenizer
 
     folder = tmp_path_factory.mktemp("llama")
-    tokenizer = AutoTokenizer.from_pretrained(small_roberta)
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=256,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return str(folder)
+    sizes = {"num_hidden_layers": 4, "num_attention_heads": 4, "max_position_embeddings": 256}
+    return str(save_llama(folder, AutoTokenizer.from_pretrained(small_roberta), **sizes))
 
 
 def test_hidden_states_of_a_causal_model_are_features(small_llama, topics, tmp_path):

@@ -14,17 +14,7 @@ import pytest
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier, evaluate
 from langchain_selectllm.answers import get_extractor
 from langchain_selectllm.outcomes.folders import read_queries, read_replies
-
-EIGHT = [
-    "Phi-3-mini-4k-instruct",
-    "mathstral-7B",
-    "Meta-Llama-3_1-8B-Instruct",
-    "Mixtral-8x7B-Instruct-v0.1",
-    "Yi-34B",
-    "c4ai-command-r-v01",
-    "Meta-Llama-3-8B",
-    "gemma-7b",
-]
+from tests.pools import EIGHT
 
 
 def selectllm(*arguments):

@@ -35,6 +35,36 @@ def test_a_choice_is_read_or_abstains(reply, letter):
     assert ChoiceExtractor().extract(reply, QUERY) == letter
 
 
+LONG = "Fruit grows on trees and shrubs, and people like to eat it with cream. " * 6
+
+
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        # A list of the options is opened, and not concluded.
+        ("Now, consider each choice: (A) means that it grows on a tree. (B) means that it is", None),
+        (LONG + "Let us go through every given option:\nA. apple, which grows", None),
+        ("Here are the options:\nA. apple\nB. brick\nNone of them stands out", None),
+        # ... or concluded further on, or before.
+        ("Consider each option:\n(A) is a fruit.\n(B) is not.\nSo (A) is the best answer.", "A"),
+        ("The answer is (B). To check each option: (A) would not do.", "B"),
+        # The same words without a list state an answer.
+        ("Of all that is offered, the best choice: (A), it grows on a tree.", "A"),
+        ("Correct option: A\n\n(C) is too heavy.", "A"),
+        # The letter that a list of the options is about to tell of.
+        ("(A) grows on a tree.\n(B) is made of clay.\n(C)", None),
+        # The reply was cut off in a sentence that happens to hold the text of an option.
+        (LONG + "Some of it is kept behind a stone wall because", None),
+        (LONG + "Some of it is kept behind a stone wall.", "C"),
+        (LONG + "So what is meant is:\n\nC. stone wall\n", "C"),
+        (LONG + "So what is meant is:\n\nstone wall", "C"),
+        ("People keep fruit behind a stone wall because", "C"),
+    ],
+)
+def test_lists_of_options_and_cut_off_sentences_state_nothing(reply, letter):
+    assert ChoiceExtractor().extract(reply, QUERY) == letter
+
+
 @pytest.mark.parametrize(
     ("reply", "number"),
     [
@@ -97,7 +127,10 @@ def uncollected():
 
 @pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("kind", ["choice", "number", "text"])
-@pytest.mark.parametrize("unit", ["answer is ", "1,", "(A) ", "= ", "\\boxed{", "Question: ", "9", "**", "A. x\n"])
+@pytest.mark.parametrize(
+    "unit",
+    ["answer is ", "1,", "(A) ", "= ", "\\boxed{", "Question: ", "9", "**", "A. x\n", "each choice: (A)", "options: (A)\n"],
+)
 def test_reading_takes_linear_time(kind, unit):
     extractor = get_extractor(kind)
 

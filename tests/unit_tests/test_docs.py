@@ -22,7 +22,7 @@ FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
 
 
-SLOW = [DOCS / "how-to/collect.md"]
+SLOW = [DOCS / "how-to/collect.md", DOCS / "reference/embedded-pool.md"]
 """Pages whose blocks run language models; the integration tests run them."""
 
 
@@ -120,6 +120,17 @@ def test_every_key_of_the_metadata_is_in_the_reference(demo, fitted):
     for inner in ("selection", "vote"):
         for key in told[inner]:
             assert f"`{inner}.{key}`" in text
+
+
+def test_the_figures_of_the_embedded_pool_are_those_of_its_card():
+    card = (ROOT / "langchain_selectllm/embedded/models/README.md").read_text()
+    page = (DOCS / "reference/embedded-pool.md").read_text()
+    rows = re.findall(r"^\| (?:arithmetic|letters|measures|generalist|hasty) \|.*$", page, re.MULTILINE)
+    assert len(rows) == 5
+    assert all(row in card for row in rows)
+    oracle, points = re.search(r"right by majority\): ([\d.]+), ([\d.]+) points", card).groups()
+    assert f"right by majority on {100 * float(oracle):.1f} %" in page
+    assert f"{points}\npoints above the single best" in page
 
 
 def test_every_error_is_in_the_reference():

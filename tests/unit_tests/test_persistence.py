@@ -1,11 +1,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier
+from langchain_selectllm.card import write_card
 from langchain_selectllm.exceptions import (
     ArtefactCorruptError,
     ArtefactError,
@@ -13,6 +15,7 @@ from langchain_selectllm.exceptions import (
     ArtefactMissingError,
     NotFittedError,
 )
+from langchain_selectllm.operating import OperatingPoint
 
 
 @pytest.fixture
@@ -42,6 +45,41 @@ def test_the_folder_holds_no_executable_format_and_explains_itself(saved, fitted
     card = (saved / "README.md").read_text()
     assert all(name in card for name in fitted.members)
     assert "macro AUROC" in card
+
+
+def point(ranking, size, evidence):
+    return OperatingPoint(ranking, 0.0, size, size, 0.0, "weighted", size / 10, float(size), float("nan"), evidence)
+
+
+def card_with(fitted, *points):
+    pool = replace(fitted.pool, guarded_points=points, adaptive_points=())
+    return write_card(replace(fitted.learned, pool=pool))
+
+
+def test_the_card_tells_where_looking_at_the_query_pays_and_where_a_fixed_set_is_used(fitted):
+    card = card_with(fitted, point("fixed", 1, "best fixed set"), point("query", 3, "beats the fixed set of 2"))
+    assert "looking at the query pays at S = 3 to 5." in card
+    assert "**no** paired evidence that looking at the query beats a fixed set of members at S = 1, 2:" in card
+    assert "- S = 1, 2: asks the fixed set of 1 (best fixed set)" in card
+    assert "- S = 3 to 5: looks at the query (beats the fixed set of 2)" in card
+
+
+def test_the_card_lists_every_operating_point_with_its_settings(fitted):
+    two_rounds = replace(point("query", 1, "x"), final=3, threshold=0.625, price_weight=0.04, vote="learned")
+    card = card_with(fitted, two_rounds)
+    assert "| selectllm, S = 1 to 5 | by the query | 1 | 3 | 0.625 | 0.04 | learned | 0.100 | 1.00 | - |" in card
+    dear = replace(two_rounds, accuracy=0.05)
+    assert "| selectllm, budgets of cost | by the query | 1 | 3 | 0.625" in card_with(fitted, dear, two_rounds)
+
+
+def test_the_card_names_the_vote_or_what_stands_in_for_it(fitted):
+    assert "A learned vote" in write_card(fitted.learned)
+    summary = replace(fitted.summary, vote="log_odds (no replies to vote on)")
+    bare = replace(fitted.learned, summary=summary, pool=replace(fitted.pool, vote=None, guarded_points=(), adaptive_points=()))
+    assert "No learned vote: log_odds (no replies to vote on)." in write_card(bare)
+    assert "`selectllm:S` and `adaptive:S` cannot be used" in write_card(bare)
+    grown = replace(bare, summary=fitted.summary)
+    assert "No learned vote: a member was added after training." in write_card(grown)
 
 
 def test_another_process_reads_the_same_bits(saved, fitted):

@@ -22,7 +22,7 @@ def say(messages, tools):
     return [(function["name"], fill(function["parameters"], text))]
 
 
-class TestUnit(ChatModelUnitTests):
+class Llama:
     @property
     def chat_model_class(self):
         return LlamaIndexChatModel
@@ -32,11 +32,9 @@ class TestUnit(ChatModelUnitTests):
         return {"llm": ScriptedLlama(say)}
 
 
-class TestIntegration(ChatModelIntegrationTests):
-    @property
-    def chat_model_class(self):
-        return LlamaIndexChatModel
+class TestUnit(Llama, ChatModelUnitTests):
+    pass
 
-    @property
-    def chat_model_params(self):
-        return {"llm": ScriptedLlama(say)}
+
+class TestIntegration(Llama, ChatModelIntegrationTests):
+    pass

@@ -1,0 +1,20 @@
+"""Kinds of query that training never met, on recorded replies of real models."""
+
+import numpy as np
+import pytest
+
+from langchain_selectllm import OutcomeTable, SelectLLMClassifier, evaluate
+
+FOUR = ["mathstral-7B", "Yi-34B", "Meta-Llama-3-8B", "gemma-7b"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_on_unseen_categories_the_router_is_not_below_the_single_best(data, seed):
+    table = OutcomeTable.from_folders(data / "mmlu_pro", members=FOUR)
+    left_out = np.random.default_rng(seed).permutation(sorted(set(table.categories)))[:4]
+    unseen = np.isin(table.categories, left_out)
+    classifier = SelectLLMClassifier(seed=seed).fit(table.take(np.flatnonzero(~unseen)))
+    systems = [f"selectllm:{size}" for size in range(1, 5)]
+    report = evaluate(classifier, table.take(np.flatnonzero(unseen)), policies=systems)
+    for name in systems:
+        assert report[name].versus["single_best"].verdict != "worse", (name, left_out)

@@ -1,0 +1,44 @@
+"""Pools on which looking at the query, or asking more members, cannot help."""
+
+import numpy as np
+import pytest
+
+from langchain_selectllm import SelectLLMClassifier, evaluate
+from langchain_selectllm.catalogue import parse_policy
+from tests.worlds import reply_table
+
+LETTERS = "ABCD"
+
+
+def guessed(rng, gold, rate):
+    """The right letter with probability `rate`, else one of the others."""
+    return gold if rng.random() < rate else rng.choice([letter for letter in LETTERS if letter != gold])
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def lopsided(request):
+    """1200 queries in train and test halves; member m2 is right nine times in ten on any of them, the others three times."""
+    rng = np.random.default_rng(request.param)
+    gold = rng.choice(list(LETTERS), 1200)
+    rates = (0.3, 0.3, 0.9, 0.3, 0.3)
+    rows = ["".join(guessed(rng, letter, rate) for rate in rates) for letter in gold]
+    train, test = reply_table(rows, gold.tolist()).split(0.5, seed=request.param)
+    return SelectLLMClassifier().fit(train), test
+
+
+def test_a_pool_with_one_member_that_is_best_everywhere_collapses_to_it(lopsided):
+    classifier, test = lopsided
+    probabilities = classifier.predict_proba(test.texts)
+    for size in range(1, 6):
+        selection = parse_policy(f"selectllm:{size}").select(probabilities, classifier.pool)
+        assert selection.escalation is None
+        assert (selection.mask == [False, False, True, False, False]).all()
+
+
+def test_the_collapsed_router_is_the_single_best(lopsided):
+    classifier, test = lopsided
+    report = evaluate(classifier, test, policies=["selectllm", "adaptive:3"])
+    for size in range(1, 6):
+        assert report[f"selectllm:{size}"].accuracy == report["single_best"].accuracy
+    # Without the guard it is not worse beyond noise either.
+    assert report["adaptive:3"].versus["single_best"].verdict != "worse"
