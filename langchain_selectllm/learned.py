@@ -238,7 +238,7 @@ def _search_pool(outcomes: OutcomeTable, progress: Progress = silent) -> tuple[P
     if not (complete.has_replies and len(complete)):
         return replace(pool, fixed_sets={1: (pool.members[pool.single_best],)}), "none"
     found = best_fixed_sets(
-        RecordedVotes.from_outcomes(complete),
+        RecordedVotes.from_outcomes(complete, grounded=False),
         pool.base_rates,
         pool.latencies,
         progress=lambda share: progress("search fixed sets", share),

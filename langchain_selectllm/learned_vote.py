@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.answers.grounding import N_GROUNDS
 from langchain_selectllm.voting import ABSTAIN, NOT_CALLED, Ballots
 
 _CLIP = 1e-4
@@ -84,9 +85,11 @@ def candidate_features(
     With g_m the share of member m's ballots that went to the candidate, z_m the log-odds of m's probability and Z their
     mean over the called members, a candidate has for every m: g_m, g_m z_m, g_m Z, g_m times the standardised log length
     of the reply, and whether m gave another answer; for every pair m < l: g_m g_l; the sum, mean and maximum of z over its
-    supporters, log of its number of supporters, whether it has only one, their share; and one indicator for each known
-    answer. "None" has 1, Z, the maximum of z, and, relative to the number of called members, the number of candidates, the
-    most supporters of one candidate and the abstentions; log of the number of called members and the number itself.
+    supporters, log of its number of supporters, whether it has only one, their share; one indicator for each known answer;
+    and how far the reasoning of its supporters (in the mean) and of the other called members (in the sum) arrives at it, by
+    each figure of `grounding`. "None" has 1, Z, the maximum of z, and, relative to the number of called members, the number
+    of candidates, the most supporters of one candidate and the abstentions; log of the number of called members and the
+    number itself.
 
     Args:
         ballots: Ballots of n queries.
@@ -127,6 +130,7 @@ def candidate_features(
             np.stack([z_sum, z_sum / supporters, z_max, np.log(supporters)], axis=1),
             np.stack([supporters <= 1, supporters / n_called[rows]], axis=1),
             known[rows, columns],
+            _grounding(ballots, slots_gave, rows, columns),
         ]
     )
     most = np.zeros(n)
@@ -145,6 +149,20 @@ def candidate_features(
         axis=1,
     )
     return features, rows, columns, none
+
+
+def _grounding(
+    ballots: Ballots, slots_gave: NDArray[np.float64], rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Grounding of each candidate in its supporters' reasoning (mean) and in that of the others (sum), (n_rows, 6)."""
+    if ballots.grounds is None:
+        return np.zeros((len(rows), 2 * N_GROUNDS))
+    grounds = ballots.grounds[rows, :, columns].astype(np.float64)
+    cast = (ballots.codes != NOT_CALLED).astype(np.float64)
+    per_member = np.array([(ballots.members == member).sum() for member in ballots.members])
+    own = np.einsum("rs,rsg->rg", slots_gave, grounds) / slots_gave.sum(axis=1, keepdims=True)
+    others = np.einsum("rs,rsg->rg", (cast[rows] - slots_gave) / per_member, grounds)
+    return np.hstack([own, others])
 
 
 def _known(candidates: Sequence[Sequence[str]], known: Sequence[str], n_candidates: int) -> NDArray[np.float64]:

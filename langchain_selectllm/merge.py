@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from numpy.typing import NDArray
 
+from langchain_selectllm.answers.grounding import Reasoning, grounding, read_reasoning
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.exceptions import FanOutError
 from langchain_selectllm.fanout import CallPlan
@@ -41,6 +43,7 @@ class Ballot:
         self._confidence = pool.vote
         self._registry = registry
         self._answers: dict[int, str | None] = {}
+        self._reasons: dict[int, Reasoning] = {}
         self._rule = rule
         self._authority: int | None = None
         """The member whose answer is taken, once the confidence rule has turned to it."""
@@ -147,8 +150,16 @@ class Ballot:
             probabilities=probabilities,
             latencies=self._latencies(),
             lengths=[len(replies[k].text) for k in slots],
+            grounds=None if self._confidence is None else partial(self._grounds, replies),
             exact=calls,
         )
+
+    def _grounds(
+        self, replies: Mapping[int, AIMessage], slots: Sequence[int], candidates: Sequence[str]
+    ) -> NDArray[np.float64]:
+        for k in replies.keys() - self._reasons.keys():
+            self._reasons[k] = read_reasoning(replies[k].text)
+        return grounding(self._decision.text, [self._reasons[k] for k in slots], candidates)
 
     def elected(self, message: AIMessage, counted: Tally) -> AIMessage:
         """The message that is returned, from the winning member's own."""

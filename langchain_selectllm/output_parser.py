@@ -83,6 +83,7 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         probabilities: NDArray[np.float64],
         latencies: NDArray[np.float64] | None = None,
         lengths: Sequence[float] | None = None,
+        grounds: Callable[[Sequence[int], Sequence[str]], NDArray[np.float64]] | None = None,
         exact: Collection[str | None] = (),
     ) -> Ballots:
         """The ballots of one query, answers that say the same counted together; see `voting.cast`.
@@ -104,6 +105,7 @@ class VotingOutputParser(BaseOutputParser[Tally]):
             probabilities=probabilities,
             latencies=latencies,
             lengths=lengths,
+            grounds=grounds,
             agreement=None if comparer is None else agreement,
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.answers.grounding import N_GROUNDS, grounding, read_reasoning
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.voting import ABSTAIN, NOT_CALLED, Ballots, Verdict, VoteStrategy, decide, encode_answers
 
@@ -28,10 +29,15 @@ class RecordedVotes:
     """Recorded score of each member, (n, K)."""
     agreement: Sequence[NDArray[np.float64]] | None = None
     """How much each two candidates of a query say the same; None where only equal strings do."""
+    grounds: NDArray[np.float32] | None = None
+    """How far the reasoning behind each ballot arrives at each candidate, (n, n_slots, n_candidates, 3); see `grounding`."""
 
     @classmethod
-    def from_outcomes(cls, outcomes: OutcomeTable, *, pooled: bool = False) -> "RecordedVotes":
-        """One ballot a member (its first sample), or with `pooled` one for each of its samples."""
+    def from_outcomes(cls, outcomes: OutcomeTable, *, pooled: bool = False, grounded: bool = True) -> "RecordedVotes":
+        """One ballot a member (its first sample), or with `pooled` one for each of its samples.
+
+        Without `grounded` the replies' reasoning is not read, which votes that do not look at it spare themselves.
+        """
         n, n_members = outcomes.answers.shape
         depth = max(max((len(cell) for cell in outcomes.answers.ravel()), default=1), 1) if pooled else 1
         codes = np.full((n, n_members * depth), NOT_CALLED, dtype=np.int64)
@@ -44,13 +50,14 @@ class RecordedVotes:
             candidates.append(names)
             for k, cell in enumerate(outcomes.replies[i]):
                 lengths[i, k * depth : k * depth + len(cell[:depth])] = [len(reply) for reply in cell[:depth]]
+        grounds = _grounds(outcomes, depth, candidates) if grounded else None
         correct = np.full((n, max((len(names) for names in candidates), default=1) or 1), np.nan)
         for i, (names, gold) in enumerate(zip(candidates, outcomes.references, strict=True)):
             if gold is not None:
                 correct[i, : len(names)] = outcomes.matches(names, gold)
         slots = np.repeat(np.arange(n_members), depth)
         agreement = None if outcomes.comparer is None else [outcomes.comparer.agreement(names) for names in candidates]
-        return cls(codes, slots, lengths, candidates, correct, outcomes.scores, agreement)
+        return cls(codes, slots, lengths, candidates, correct, outcomes.scores, agreement, grounds)
 
     def take(self, rows: NDArray[np.intp]) -> "RecordedVotes":
         """The votes on some of the queries."""
@@ -62,11 +69,21 @@ class RecordedVotes:
             correct=self.correct[rows],
             scores=self.scores[rows],
             agreement=None if self.agreement is None else [self.agreement[i] for i in rows],
+            grounds=None if self.grounds is None else self.grounds[rows],
         )
 
     def ballots(self, probabilities: NDArray[np.float64], latencies: NDArray[np.float64]) -> Ballots:
         """The ballots of all members, given P(correct) (n, K) and recorded latencies (K,)."""
-        return Ballots(self.codes, self.slots, probabilities, latencies, self.lengths, self.candidates, self.agreement)
+        return Ballots(
+            self.codes,
+            self.slots,
+            probabilities,
+            latencies,
+            self.lengths,
+            self.candidates,
+            agreement=self.agreement,
+            grounds=self.grounds,
+        )
 
     def candidate_worth(self, ballots: Ballots) -> NDArray[np.float64]:
         """Worth of each candidate as a final answer, (n, n_candidates).
@@ -106,3 +123,14 @@ class RecordedVotes:
         worth = self.candidate_worth(ballots)[rows, np.maximum(verdict.winners, 0)]
         most_probable = np.argmax(np.where(mask, probabilities, -np.inf), axis=1)
         return verdict, np.where(verdict.winners == ABSTAIN, self.scores[rows, most_probable], worth)
+
+
+def _grounds(outcomes: OutcomeTable, depth: int, candidates: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+    n, n_members = outcomes.answers.shape
+    most = max((len(names) for names in candidates), default=1) or 1
+    grounds = np.zeros((n, n_members * depth, most, N_GROUNDS), dtype=np.float32)
+    for i, names in enumerate(candidates):
+        replies = [(*cell[:depth], *(None,) * (depth - len(cell[:depth]))) for cell in outcomes.replies[i]]
+        reasons = [None if reply is None else read_reasoning(reply) for cell in replies for reply in cell]
+        grounds[i, :, : len(names)] = grounding(outcomes.texts[i], reasons, names)
+    return grounds

@@ -38,6 +38,9 @@ class Ballots:
     """The candidate answers that the codes stand for, of each query."""
     agreement: Sequence[NDArray[np.float64]] | None = None
     """How much each two candidates of a query say the same; None where only equal strings do. See `medoids`."""
+    grounds: NDArray[np.float32] | None = None
+    """How far the reasoning behind each ballot arrives at each candidate, (n, n_slots, most candidates, 3); None when
+    unknown. See `answers.grounding`."""
     given: NDArray[np.int64] | None = None
     """The codes before answers that agree were counted for their medoid; None where that has not happened."""
 
@@ -76,6 +79,7 @@ class Ballots:
             lengths=self.lengths[rows],
             candidates=[self.candidates[i] for i in rows],
             agreement=None if self.agreement is None else [self.agreement[i] for i in rows],
+            grounds=None if self.grounds is None else self.grounds[rows],
             given=None if self.given is None else self.given[rows],
         )
 
@@ -106,6 +110,7 @@ def cast(
     latencies: NDArray[np.float64] | None = None,
     lengths: Sequence[float] | None = None,
     agreement: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
+    grounds: Callable[[Sequence[int], Sequence[str]], NDArray[np.float64]] | None = None,
 ) -> Ballots:
     """The ballots of one query, in pool order whatever the order of arrival.
 
@@ -116,6 +121,7 @@ def cast(
         latencies: Recorded `latency_s` of each member, (K,); unknown when None.
         lengths: Characters of the reply behind each ballot; unknown when None.
         agreement: How much each two candidates say the same, as `ComparesAnswers.agreement`.
+        grounds: How far the reasoning behind the ballots of given members arrives at given candidates, as `grounding`.
     """
     order = sorted(range(len(slots)), key=lambda i: slots[i])
     codes, candidates = encode_answers([answers[i] for i in order])
@@ -127,6 +133,7 @@ def cast(
         lengths=np.array([[np.nan if lengths is None else lengths[i] for i in order]], dtype=np.float64),
         candidates=[candidates],
         agreement=None if agreement is None else [agreement(candidates)],
+        grounds=None if grounds is None else grounds([slots[i] for i in order], candidates)[None].astype(np.float32),
     ).grouped()
 
 
