@@ -27,6 +27,7 @@ class OperatingPoint:
     threshold: float
     vote: Literal["learned", "weighted"]
     accuracy: float
+    """Expected accuracy: the share of right answers, averaged with the mean confidence where the vote is learned."""
     calls: float
     """Mean calls of a query."""
     cost_usd: float

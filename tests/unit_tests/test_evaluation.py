@@ -1,4 +1,5 @@
 import json
+import re
 from itertools import combinations
 
 import numpy as np
@@ -158,9 +159,8 @@ def test_a_losing_router_is_reported_as_losing():
 
 
 def test_the_verdict_names_each_control_with_its_interval(report):
-    for control in ("single_best", "all_members", "fixed_best:3"):
-        assert control in report.verdict
-    assert "95 % interval" in report.verdict
+    for control in (r"single_best", r"all_members", r"fixed_best:\d"):
+        assert re.search(rf"{control}( at equal calls)? \(.*95 % interval", report.verdict)
 
 
 def test_report_json_holds_the_promised_keys_and_no_nan(report, tmp_path):
