@@ -17,7 +17,6 @@ from trials import SETTINGS, Setting, Trials, in_words
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier
 from langchain_selectllm.catalogue import parse_policy
 from langchain_selectllm.evaluation.replay import Recording, Replay
-from langchain_selectllm.recorded import RecordedVotes
 
 TEST_CATEGORIES = 4
 POOLS = [setting for setting in SETTINGS if setting.folder == "mmlu_pro"]
@@ -38,8 +37,7 @@ def run(table: OutcomeTable, seeds: int) -> Trials:
             unseen = np.isin(names, left_out)
             test = table.take(np.flatnonzero(unseen & table.observed.all(axis=1)))
             classifier = SelectLLMClassifier(seed=seed).fit(table.take(np.flatnonzero(~unseen)))
-            probabilities = classifier.predict_proba(test.texts)
-            recording = Recording(test, RecordedVotes.from_outcomes(test), classifier.pool, probabilities, decision_s=0.0)
+            recording = Recording.of(test, classifier)
             trials.ids.append(test.query_ids)
             trials.categories.append(test.categories)
             trials.replays.append(dict(_replay_all(recording)))

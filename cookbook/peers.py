@@ -30,7 +30,6 @@ from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.operating import OperatingPoint, best_point
 from langchain_selectllm.policies import Policy
-from langchain_selectllm.recorded import RecordedVotes
 
 FOLDS = 5
 RESAMPLES = 1000
@@ -117,8 +116,7 @@ def folds(table: OutcomeTable, seed: int) -> Iterator[Fold]:
         train, rows = table.take(np.flatnonzero(fold_of != fold)), np.flatnonzero(fold_of == fold)
         test = table.take(rows)
         classifier = SelectLLMClassifier(seed=seed).fit(train)
-        probabilities = classifier.predict_proba(test.texts)
-        recording = Recording(test, RecordedVotes.from_outcomes(test), classifier.pool, probabilities, decision_s=0.0)
+        recording = Recording.of(test, classifier)
         yield Fold(train, recording, rows, np.nan_to_num(classifier.pool.costs))
         print(f"seed {seed}, fold {fold}", file=sys.stderr, flush=True)
 

@@ -22,7 +22,6 @@ from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.metrics import classifier_metrics, selective_metrics
 from langchain_selectllm.pool import Pool
-from langchain_selectllm.recorded import RecordedVotes
 
 TEST_SHARE = 0.3
 SIZES = (2, 3, 4, 5, 6)
@@ -38,15 +37,14 @@ def run(data: Path, setting: Setting, seeds: int) -> Trials:
         train, test = table.split(TEST_SHARE, seed=seed)
         classifier = SelectLLMClassifier(seed=seed).fit(train)
         test = test.take(np.flatnonzero(test.observed.all(axis=1)))
-        probabilities = classifier.predict_proba(test.texts)
-        recording = Recording(test, RecordedVotes.from_outcomes(test), classifier.pool, probabilities, decision_s=0.0)
+        recording = Recording.of(test, classifier)
         replays = dict(_replay_all(recording))
         if len(set(test.categories)) > 1 and not recording.can_vote:
             replays[BY_TASK] = _best_of_category(recording, train)
         trials.ids.append(test.query_ids)
         trials.categories.append(test.categories)
         trials.replays.append(replays)
-        trials.metrics.append(classifier_metrics(probabilities, test.labels, classifier.pool.base_rates))
+        trials.metrics.append(classifier_metrics(recording.probabilities, test.labels, classifier.pool.base_rates))
         accuracies = "  ".join(f"{name} {replay.worth.mean():.4f}" for name, replay in replays.items())
         print(f"{setting.title}, seed {seed}: {accuracies}", file=sys.stderr, flush=True)
     return trials

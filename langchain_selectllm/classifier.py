@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from langchain_selectllm.artefact import load_learned, save_learned
 from langchain_selectllm.encoders import Encoder, get_encoder
 from langchain_selectllm.exceptions import NotFittedError
-from langchain_selectllm.learned import Learned, Progress, TrainingSummary, learn, silent, with_member
+from langchain_selectllm.growing import with_member
+from langchain_selectllm.learned import Learned, Progress, TrainingSummary, learn, silent
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.pool import Pool
 from langchain_selectllm.updating import updated

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.encoders import Encoder, Features
-from langchain_selectllm.exceptions import MemberMismatchError, OutcomeError
+from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.fixed_sets import EXHAUSTIVE_MEMBERS, best_fixed_sets
 from langchain_selectllm.heads import LinearHeads, StackedCalibration
 from langchain_selectllm.metrics import classifier_metrics
@@ -20,7 +20,7 @@ from langchain_selectllm.pool import Pool, learn_pool
 from langchain_selectllm.recorded import RecordedVotes
 from langchain_selectllm.topics import Topics, topic_indicators, topic_softmax
 from langchain_selectllm.tuning import single_points, tune
-from langchain_selectllm.vote_training import why_no_vote
+from langchain_selectllm.vote_training import learn_plausibility, why_no_vote
 
 _MIN_VOTE_QUERIES = 50
 
@@ -116,9 +116,9 @@ def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: 
     Raises:
         OutcomeError: If there are fewer than two queries, or a member has no observed outcome.
     """
-    _check(outcomes)
+    check_outcomes(outcomes)
     progress("encode", 0.0)
-    encoder.fit(outcomes.texts, outcomes.scores, _folds(len(outcomes), validation, seed) == 0)
+    encoder.fit(outcomes.texts, outcomes.scores, folds_of(len(outcomes), validation, seed) == 0)
     return learn_heads(outcomes, encoder, validation=validation, seed=seed, progress=progress)
 
 
@@ -126,8 +126,8 @@ def learn_heads(
     outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent
 ) -> Learned:
     """Fit heads, calibration and pool over an encoder that is fitted; arguments and errors as `learn`."""
-    _check(outcomes)
-    folds = _folds(len(outcomes), validation, seed)
+    check_outcomes(outcomes)
+    folds = folds_of(len(outcomes), validation, seed)
     features = encoder.encode(outcomes.texts)
     progress("encode", 1.0)
     names, indicators = ((), np.zeros((len(outcomes), 0))) if encoder.supervised else topic_indicators(outcomes.categories)
@@ -144,7 +144,7 @@ def learn_heads(
     unseen = np.asarray(~np.isnan(logits).any(axis=1))
     calibration = StackedCalibration.fit(logits[unseen], told[unseen], outcomes.scores[unseen], seed=seed)
     held_out = calibration.probabilities(logits, told)
-    pool, search = _search_pool(outcomes, progress)
+    pool, search = search_pool(outcomes, progress)
     pool, vote = _learn_vote(outcomes, held_out, unseen, pool, seed=seed, progress=progress)
     complete = outcomes.scores[outcomes.observed.all(axis=1)]
     summary = TrainingSummary(
@@ -159,40 +159,6 @@ def learn_heads(
         labels_from=outcomes.labels_from,
     )
     return Learned(encoder, heads, topics, calibration, pool, summary, frozenset(outcomes.query_digests))
-
-
-def with_member(learned: Learned, name: str, outcomes: OutcomeTable, *, validation: float, seed: int) -> Learned:
-    """The same with one more member; heads and calibration of the others stay bit for bit as they are.
-
-    Raises:
-        MemberMismatchError: If the member is there already.
-        OutcomeError: If it has too few outcomes.
-    """
-    members = learned.pool.members
-    if name in members:
-        raise MemberMismatchError(f"{name!r} is a member already. Members: {', '.join(members)}.")
-    alone = outcomes.subset([name])
-    alone = alone.take(np.flatnonzero(alone.observed[:, 0]))
-    _check(alone)
-    features = learned.encoder.encode(alone.texts)
-    folds = _folds(len(alone), validation, seed)
-    head, unseen = cross_fit(features, alone.scores, folds, c=learned.encoder.head_c, seed=seed)
-    logits = np.column_stack([learned.heads.logits(features), unseen])
-    return replace(
-        learned,
-        heads=learned.heads.with_member(head),
-        calibration=learned.calibration.with_member(
-            logits, learned.topics.probabilities(features), alone.scores[:, 0], seed=seed
-        ),
-        pool=_grown_pool(learned.pool, name, outcomes),
-        summary=replace(
-            learned.summary,
-            outcomes={**learned.summary.outcomes, name: len(alone)},
-            # One member labelled by agreement is enough for the mark.
-            labels_from=learned.summary.labels_from if outcomes.labels_from == "references" else outcomes.labels_from,
-        ),
-        trained_on=learned.trained_on | frozenset(alone.query_digests),
-    )
 
 
 def cross_fit(
@@ -217,7 +183,12 @@ def cross_fit(
     return heads, logits
 
 
-def _check(outcomes: OutcomeTable) -> None:
+def check_outcomes(outcomes: OutcomeTable) -> None:
+    """Whether there is enough to learn from.
+
+    Raises:
+        OutcomeError: If there are fewer than two queries, or a member has no observed outcome.
+    """
     if len(outcomes) < 2:
         raise OutcomeError(f"{len(outcomes)} training queries are too few. Give at least 2, better some hundreds.")
     counts = outcomes.observed.sum(axis=0)
@@ -226,13 +197,14 @@ def _check(outcomes: OutcomeTable) -> None:
             raise OutcomeError(f"No outcome of {name!r} is observed. Give references or scores, or leave the member out.")
 
 
-def _folds(n: int, validation: float, seed: int) -> NDArray[np.int64]:
+def folds_of(n: int, validation: float, seed: int) -> NDArray[np.int64]:
     """Fold of each query, (n,), sizes as equal as they can be; one fold holds about `validation` of the queries."""
     n_folds = min(max(round(1 / validation), 2), n)
     return np.random.default_rng(seed).permutation(n) % n_folds
 
 
-def _search_pool(outcomes: OutcomeTable, progress: Progress = silent) -> tuple[Pool, str]:
+def search_pool(outcomes: OutcomeTable, progress: Progress = silent) -> tuple[Pool, str]:
+    """The pool with its best fixed sets, and how these were searched."""
     pool = learn_pool(outcomes, {})
     complete = outcomes.take(np.flatnonzero(outcomes.observed.all(axis=1)))
     if not (complete.has_replies and len(complete)):
@@ -267,32 +239,14 @@ def _learn_vote(
     if reason is not None:
         points = single_points(table.scores, probabilities[rows], table.costs, pool)
         return replace(pool, adaptive_points=points[0], guarded_points=points[1]), f"log_odds ({reason})"
-    return (
-        tune(
-            recorded,
-            probabilities[rows],
-            table.costs,
-            pool,
-            seed=seed,
-            progress=lambda share: progress("learn the vote", share),
-        ),
-        "learned",
+    plausibility, recorded = learn_plausibility(table, recorded, seed=seed)
+    pool = tune(
+        recorded,
+        probabilities[rows],
+        table.costs,
+        pool,
+        plausibility=plausibility,
+        seed=seed,
+        progress=lambda share: progress("learn the vote", share),
     )
-
-
-def _grown_pool(pool: Pool, name: str, outcomes: OutcomeTable) -> Pool:
-    """The pool with one more member; fixed sets are searched again where all members' outcomes are given."""
-    members = (*pool.members, name)
-    if set(members) <= set(outcomes.members):
-        searched, _ = _search_pool(outcomes.subset(members))
-        fixed_sets = searched.fixed_sets
-    else:
-        fixed_sets = pool.fixed_sets
-    new = learn_pool(outcomes.subset([name]), {})
-    return Pool(
-        members=members,
-        base_rates=np.append(pool.base_rates, new.base_rates),
-        costs=np.append(pool.costs, new.costs),
-        latencies=np.append(pool.latencies, new.latencies),
-        fixed_sets=fixed_sets,
-    )
+    return pool, "learned"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.learned_vote import LearnedVote
 from langchain_selectllm.operating import OperatingPoint, Ranking, rank_members
+from langchain_selectllm.plausibility import Plausibility
 from langchain_selectllm.policies import top
 from langchain_selectllm.pool import Pool
 from langchain_selectllm.recorded import RecordedVotes
@@ -46,6 +47,7 @@ def tune(
     costs: NDArray[np.float64],
     pool: Pool,
     *,
+    plausibility: Plausibility | None,
     seed: int,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Pool:
@@ -56,6 +58,7 @@ def tune(
         probabilities: P(correct) of heads that had not seen the query, (n, K).
         costs: Cost of each call, (n, K); NaN where unknown.
         pool: Base rates, fixed sets and mean costs.
+        plausibility: What told how plausible the recorded candidates are.
         seed: Seed of folds and subsets.
         progress: Called with the share done.
     """
@@ -74,7 +77,7 @@ def tune(
     budgets = _budgets([*by_query, *baselines])
     return replace(
         pool,
-        vote=vote,
+        vote=replace(vote, plausibility=plausibility),
         adaptive_points=_kept(_best(by_query, budget) for budget in budgets),
         guarded_points=_kept(_guarded(by_query, fixed, baselines, budget) for budget in budgets),
     )

@@ -39,8 +39,9 @@ class Ballots:
     agreement: Sequence[NDArray[np.float64]] | None = None
     """How much each two candidates of a query say the same; None where only equal strings do. See `medoids`."""
     grounds: NDArray[np.float32] | None = None
-    """How far the reasoning behind each ballot arrives at each candidate, (n, n_slots, most candidates, 3); None when
-    unknown. See `answers.grounding`."""
+    """How far reasoning arrives at each candidate, (n, n_slots, most candidates, 3); None when unknown. See `grounding`."""
+    plausibility: NDArray[np.float64] | None = None
+    """Log-odds of each candidate by the looks of the options, (n, most candidates); None when unknown. See `Plausibility`."""
     given: NDArray[np.int64] | None = None
     """The codes before answers that agree were counted for their medoid; None where that has not happened."""
 
@@ -80,6 +81,7 @@ class Ballots:
             candidates=[self.candidates[i] for i in rows],
             agreement=None if self.agreement is None else [self.agreement[i] for i in rows],
             grounds=None if self.grounds is None else self.grounds[rows],
+            plausibility=None if self.plausibility is None else self.plausibility[rows],
             given=None if self.given is None else self.given[rows],
         )
 
@@ -111,6 +113,7 @@ def cast(
     lengths: Sequence[float] | None = None,
     agreement: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
     grounds: Callable[[Sequence[int], Sequence[str]], NDArray[np.float64]] | None = None,
+    plausibility: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
 ) -> Ballots:
     """The ballots of one query, in pool order whatever the order of arrival.
 
@@ -122,6 +125,7 @@ def cast(
         lengths: Characters of the reply behind each ballot; unknown when None.
         agreement: How much each two candidates say the same, as `ComparesAnswers.agreement`.
         grounds: How far the reasoning behind the ballots of given members arrives at given candidates, as `grounding`.
+        plausibility: How plausible candidates are by their looks, as `LearnedVote.plausible`.
     """
     order = sorted(range(len(slots)), key=lambda i: slots[i])
     codes, candidates = encode_answers([answers[i] for i in order])
@@ -134,6 +138,7 @@ def cast(
         candidates=[candidates],
         agreement=None if agreement is None else [agreement(candidates)],
         grounds=None if grounds is None else grounds([slots[i] for i in order], candidates)[None].astype(np.float32),
+        plausibility=None if plausibility is None else plausibility(candidates)[None],
     ).grouped()
 
 
@@ -239,8 +244,8 @@ class Verdict:
 def decide(vote: VoteStrategy, ballots: Ballots) -> Verdict:
     """The winner of each query.
 
-    Ties go to the candidate with the larger summed probability, then the lower recorded latency of its fastest member,
-    then the member that comes first in the pool: never to the order of arrival, never to chance.
+    Ties go to the larger summed probability, then the lower recorded latency of the fastest member, then pool order: never to
+    the order of arrival, never to chance.
     """
     exists = ballots.exists
     scores = np.where(exists, np.round(vote.score(ballots), _DECIMALS), -np.inf)

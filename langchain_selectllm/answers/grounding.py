@@ -1,6 +1,5 @@
 """How far the reasoning of a reply, its conclusion aside, arrives at each candidate answer."""
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.answers.options import parse_options
 from langchain_selectllm.answers.statements import cue, own_part
+from langchain_selectllm.answers.words import COMMON, words
 
 N_GROUNDS = 3
 
@@ -19,12 +19,7 @@ N_GROUNDS = 3
 _REASONING = 8_000
 _STATEMENT = 2_000
 
-_TOKEN = re.compile(r"\d[\d,]{0,15}(?:\.\d{1,15})?|[^\W\d_]{2,40}")
 _CONCLUSION = cue(["answer"])
-_COMMON = frozenset(
-    {"an", "and", "are", "as", "at", "be", "by", "for", "from", "has", "have", "in", "is", "it", "no", "not"}
-    | {"of", "on", "or", "that", "the", "this", "to", "was", "were", "which", "will", "with"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +38,8 @@ def read_reasoning(reply: str) -> Reasoning:
     end = len(text)
     for conclusion in _CONCLUSION.finditer(text):
         end = conclusion.start()
-    words = _words(text[:end])
-    return Reasoning(frozenset(words), next((word for word in reversed(words) if word[0].isdigit()), None))
+    said = words(text[:end])
+    return Reasoning(frozenset(said), next((word for word in reversed(said) if word[0].isdigit()), None))
 
 
 def grounding(query: str | None, reasons: Sequence[Reasoning | None], candidates: Sequence[str]) -> NDArray[np.float64]:
@@ -90,20 +85,7 @@ def _statements(query: str | None, candidates: Sequence[str]) -> tuple[tuple[str
 @lru_cache(maxsize=256)
 def _statement_weights(statements: tuple[tuple[str, str], ...]) -> dict[str, dict[str, float]]:
     """Inverse document frequency of every word of every statement, by candidate."""
-    words = {candidate: sorted(set(_words(text)) - _COMMON) for candidate, text in statements}
-    n_with = Counter(word for own in words.values() for word in own)
-    n = max(len(words), 2)
-    return {candidate: {word: log(n / n_with[word]) for word in own} for candidate, own in words.items()}
-
-
-def _words(text: str) -> list[str]:
-    return [_fold(word) for word in _TOKEN.findall(text)]
-
-
-def _fold(word: str) -> str:
-    if word[0].isdigit():
-        whole, _, decimals = word.replace(",", "").partition(".")
-        decimals = decimals.rstrip("0")
-        return f"{whole}.{decimals}" if decimals else whole
-    word = word.lower()
-    return word[:-1] if len(word) > 3 and word.endswith("s") else word
+    said = {candidate: sorted(set(words(text)) - COMMON) for candidate, text in statements}
+    n_with = Counter(word for own in said.values() for word in own)
+    n = max(len(said), 2)
+    return {candidate: {word: log(n / n_with[word]) for word in own} for candidate, own in said.items()}

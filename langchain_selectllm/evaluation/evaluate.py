@@ -16,7 +16,6 @@ from langchain_selectllm.learned import Progress, silent
 from langchain_selectllm.metrics import classifier_metrics, selective_metrics
 from langchain_selectllm.operating import best_point
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.recorded import RecordedVotes
 
 _DECISIONS_TIMED = 50
 
@@ -87,14 +86,12 @@ def _complete(table: OutcomeTable) -> OutcomeTable:
 
 
 def _record(classifier: SelectLLMClassifier, outcomes: OutcomeTable, *, pooled: bool) -> Recording:
-    probabilities = classifier.predict_proba(outcomes.texts)
     times = []
     for text in outcomes.texts[:_DECISIONS_TIMED]:
         start = time.perf_counter()
         classifier.predict_proba([text])
         times.append(time.perf_counter() - start)
-    votes = RecordedVotes.from_outcomes(outcomes, pooled=pooled)
-    return Recording(outcomes, votes, classifier.pool, probabilities, float(np.median(times)))
+    return Recording.of(outcomes, classifier, decision_s=float(np.median(times)), pooled=pooled)
 
 
 def _system_names(policies: Sequence[str] | None, recording: Recording) -> list[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.policies import Policy, RandomK, Selection
@@ -47,6 +48,15 @@ class Recording:
     """P(correct) of the classifier, (n, K)."""
     decision_s: float
     """Seconds that the classifier takes for one query; part of the latency of systems that look at the query."""
+
+    @classmethod
+    def of(
+        cls, outcomes: OutcomeTable, classifier: SelectLLMClassifier, *, decision_s: float = 0.0, pooled: bool = False
+    ) -> "Recording":
+        """The recording of fully observed outcomes, as a classifier sees them."""
+        plausibility = None if classifier.pool.vote is None else classifier.pool.vote.plausibility
+        votes = RecordedVotes.from_outcomes(outcomes, pooled=pooled, plausibility=plausibility)
+        return cls(outcomes, votes, classifier.pool, classifier.predict_proba(outcomes.texts), decision_s)
 
     @property
     def can_vote(self) -> bool:

@@ -1,0 +1,25 @@
+"""Words and numbers of a text, folded so that equal ones are equal."""
+
+import re
+
+# Words that say little about what a statement states.
+COMMON = frozenset(
+    {"an", "and", "are", "as", "at", "be", "by", "for", "from", "has", "have", "in", "is", "it", "no", "not"}
+    | {"of", "on", "or", "that", "the", "this", "to", "was", "were", "which", "will", "with"}
+)
+
+_TOKEN = re.compile(r"\d[\d,]{0,15}(?:\.\d{1,15})?|[^\W\d_]{2,40}")
+
+
+def words(text: str) -> list[str]:
+    """Words of two letters or more, in lower case and without a plural's s, and numbers without separators and idle zeros."""
+    return [_fold(word) for word in _TOKEN.findall(text)]
+
+
+def _fold(word: str) -> str:
+    if word[0].isdigit():
+        whole, _, decimals = word.replace(",", "").partition(".")
+        decimals = decimals.rstrip("0")
+        return f"{whole}.{decimals}" if decimals else whole
+    word = word.lower()
+    return word[:-1] if len(word) > 3 and word.endswith("s") else word
