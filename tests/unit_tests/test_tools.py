@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 from langchain_selectllm import SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.testing import ReplayChatModel
-from langchain_selectllm.tool_votes import canonical_calls
+from langchain_selectllm.tool_votes import canonical_calls, canonical_json
 from langchain_selectllm.wrappers import bind_model
 from tests.tool_models import ToolModel, tool_models
 
@@ -57,6 +57,12 @@ def test_equal_calls_are_equal_whatever_their_order_and_numerals():
 )
 def test_other_calls_are_other_answers(other):
     assert canonical_calls(other) != canonical_calls(calls(("add", {"a": 3, "b": 4})))
+
+
+def test_whole_numbers_are_compared_exactly_and_others_to_twelve_digits():
+    assert canonical_json(1234567890123) == canonical_json(1234567890123.0)
+    assert canonical_json(1234567890123.0) != canonical_json(1234567890124.0)
+    assert canonical_json(3.0000000000001) == canonical_json(3)
 
 
 json_values = st.recursive(
