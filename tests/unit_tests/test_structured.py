@@ -3,6 +3,7 @@ from typing import Annotated
 
 import numpy as np
 import pytest
+from langchain_core.exceptions import OutputParserException
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from typing_extensions import TypedDict
 
@@ -125,6 +126,18 @@ def test_when_no_object_is_valid_the_parser_says_so(fitted):
     assert result["parsed"] is None
     assert isinstance(result["parsing_error"], ValidationError)
     assert result["raw"].response_metadata["selectllm"]["vote"]["decided_by"] == "no readable answer"
+
+
+@pytest.mark.parametrize("schema", [CityDict, CITY_JSON])
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke", "stream"])
+@pytest.mark.parametrize("policy", ["all_members", "single_best"])
+def test_a_schema_without_a_class_says_so_too(fitted, schema, mode, policy):
+    given = {name: {"args": {"name": "Oslo", "millions": "many"}} for name in GIVEN}
+    with pytest.raises(OutputParserException, match=r"what City(Dict)? asks for; the winner's is {'name': 'Oslo', 'mill"):
+        call(make(fitted, given, policy=policy).with_structured_output(schema), mode)
+    result = call(make(fitted, given, policy=policy).with_structured_output(schema, include_raw=True), "invoke")
+    assert result["parsed"] is None
+    assert isinstance(result["parsing_error"], OutputParserException)
 
 
 @facades
