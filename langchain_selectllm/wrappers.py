@@ -85,20 +85,11 @@ def raw_models(model: Runnable[Any, Any]) -> Iterator[BaseChatModel]:
     """The chat models inside all wrappers."""
     if isinstance(model, BaseChatModel):
         yield model
-    for inside in _wrapped(model):
+    for inside in wrapped(model):
         yield from raw_models(inside)
 
 
-def described(model: Runnable[Any, Any]) -> Any:
-    """What a model's replies depend on: its chat models as they identify themselves, and what wraps them."""
-    if isinstance(model, BaseChatModel):
-        return model.asdict()
-    inside = [described(one) for one in _wrapped(model)]
-    settings = repr(model.kwargs) if isinstance(model, RunnableBindingBase) else None
-    return [type(model).__name__, settings, *inside] if inside else repr(model)
-
-
-def _wrapped(model: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
+def wrapped(model: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
     """What is directly inside a wrapper; nothing where it is none."""
     if isinstance(model, RunnableBindingBase):
         return [model.bound]
