@@ -74,7 +74,8 @@ def bind_model(model: Runnable[Any, Any], tools: Tools, **kwargs: Any) -> ChatMo
         return model.model_copy(update={"runnable": branches[0], "fallbacks": branches[1:]})
     if isinstance(model, RunnableSequence):
         return _bind_step(model, tools, kwargs)
-    if isinstance(model, DynamicRunnable):
+    # One that binds tools by itself, as our own configurable router does, needs no help.
+    if isinstance(model, DynamicRunnable) and not hasattr(type(model), "bind_tools"):
         # Rebuilt for every call, so that nothing can be put inside; what binding adds to a call is added outside.
         inner = bind_model(model.default, tools, **kwargs)
         return cast("ChatModel", model.bind(**inner.kwargs)) if isinstance(inner, RunnableBinding) else None

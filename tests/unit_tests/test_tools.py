@@ -189,6 +189,14 @@ def test_fallbacks_sequences_and_configurable_fields_are_bound_inside():
     assert (reply.response_metadata["model_name"], reply.tool_calls[0]["args"]) == ("other", {"a": 1, "b": 2})
 
 
+def test_a_configurable_router_is_a_member_that_can_call_tools(fitted):
+    router = make(fitted).configurable_fields(max_calls=ConfigurableField(id="max_calls"))
+    reply = bind_model(router, [add]).invoke("Add 3 and 4.", {"configurable": {"max_calls": 2}})
+    assert (reply.tool_calls[0]["args"], reply.response_metadata["selectllm"]["calls"]) == ({"a": 3, "b": 4}, 2)
+    without = make(fitted, {name: ReplayChatModel(model=name, default="x") for name in fitted.members})
+    assert bind_model(without.configurable_fields(max_calls=ConfigurableField(id="max_calls")), [add]) is None
+
+
 def test_a_fallback_without_tools_makes_its_member_leave():
     assert bind_model(ToolModel().with_fallbacks([ReplayChatModel()]), [add]) is None
     assert bind_model(RunnableLambda(lambda text: AIMessage(text)), [add]) is None
