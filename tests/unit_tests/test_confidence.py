@@ -1,4 +1,6 @@
 import asyncio
+import copy
+import pickle
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +84,15 @@ def test_a_withheld_message_keeps_nothing_of_its_calls():
     silent = ConfidenceRule(0.5, "abstain").apply(message)
     assert (silent.text, silent.tool_calls, silent.invalid_tool_calls) == ("", [], [])
     assert silent.additional_kwargs == {"refusal": None}
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_the_error_of_an_unsure_answer_travels_whole(again):
+    error = LowConfidenceError("not sure", reply=AIMessage("7"), confidence=0.1)
+    error.add_note("asked twice")
+    copied = again(error)
+    assert (str(copied), copied.reply.text, copied.confidence) == ("not sure", "7", 0.1)
+    assert copied.__notes__ == ["asked twice"]
 
 
 def test_escalation_calls_a_member_that_was_not_selected(fitted):
