@@ -24,6 +24,7 @@ from langchain_selectllm.calls import MemberCalls, awithin, isolated, within
 from langchain_selectllm.profiles import callable_name, member_params, pool_profile
 from langchain_selectllm.router import SelectLLMRouter
 from langchain_selectllm.schemas import Schema
+from langchain_selectllm.sticky import thread_of
 from langchain_selectllm.structured import StructuredVote, VoteBy, parsed
 
 _Message = TypeVar("_Message", AIMessage, AIMessageChunk)
@@ -185,6 +186,11 @@ class ChatSelectLLM(BaseChatModel):
         tools, choice, settings = (kwargs.pop(name, None) for name in ("tools", "tool_choice", "tool_settings"))
         return self.router.with_tools(tools, tool_choice=choice, **(settings or {})) if tools else self.router
 
+    @property
+    def _thread(self) -> str | None:
+        """The thread of the call under way, whose members reply; None where threads keep none."""
+        return None if self.router.sticky is None else thread_of(ensure_config(), ())
+
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
         return pool_profile(self.router.models)
@@ -208,7 +214,7 @@ class ChatSelectLLM(BaseChatModel):
             "answer": callable_name(router.parser.answer),
             "structure": None if router.structure is None else [router.structure.by, router.structure.tool],
             "calls": [router.deadline_s, router.min_replies, router.early_stop, router.max_calls],
-            "routed": [callable_name(router.text_of), repr(router.sticky)],
+            "routed": [callable_name(router.text_of), repr(router.sticky), self._thread],
             "confidence": [router.min_confidence, router.below_confidence],
         }
 

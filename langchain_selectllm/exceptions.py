@@ -23,7 +23,8 @@ SelectLLMError
 """
 
 from collections.abc import Sequence
-from typing import Self
+from functools import partial
+from typing import Any, Self
 
 
 class SelectLLMError(Exception):
@@ -97,6 +98,11 @@ class LowConfidenceError(SelectLLMError):
         super().__init__(message)
         self.reply = reply
         self.confidence = confidence
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How the error is made again; Python's own way knows no keyword arguments."""
+        again = partial(type(self), reply=self.reply, confidence=self.confidence)
+        return again, self.args, vars(self)
 
 
 class DeadlineError(SelectLLMError, TimeoutError):

@@ -2,9 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from contextvars import Context
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 from langchain_core.language_models import LanguageModelInput
@@ -23,6 +23,7 @@ from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.judge import Case
 from langchain_selectllm.live import AsyncChunks, Chunks
 from langchain_selectllm.router import SelectLLMRouter
+from langchain_selectllm.threads import in_daemon
 from langchain_selectllm.wrappers import Tools, bind_model, without_tools
 
 try:
@@ -140,11 +141,21 @@ def _beside_members(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
 
 
 class _MemberModel(RunnableBinding[LanguageModelInput, AIMessage]):
-    """A member as agents use models; whatever wraps its chat model stays around it when tools are bound."""
+    """A member as agents use models; whatever wraps its chat model stays around it when tools are bound.
+
+    One without an async form is run in a thread.
+    """
 
     def bind_tools(self, tools: Tools, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
         given = {name: value for name, value in kwargs.items() if value is not None}
         bound = bind_model(self.bound, tools, **given)
         if bound is None:
             raise ToolSupportError("The member cannot call tools.")
-        return bound
+        return _MemberModel(bound=bound)
+
+    @override
+    async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
+        try:
+            return await super().ainvoke(input, config, **kwargs)
+        except NotImplementedError:
+            return await in_daemon(partial(copy_context().run, self.invoke, input, config, **kwargs))

@@ -1,11 +1,17 @@
 """What a pool can do and what identifies it, from what its members say of themselves."""
 
+from functools import partial
+from types import ModuleType
 from typing import Any, cast
 
-from langchain_core.language_models import ModelProfile
+from langchain_core.language_models import BaseChatModel, ModelProfile
+from langchain_core.runnables import RunnableLambda
 
 from langchain_selectllm.registry import ModelRegistry
-from langchain_selectllm.wrappers import described, raw_models
+from langchain_selectllm.wrappers import raw_models, wrapped
+
+# Of bindings, configurable fields and configurable alternatives.
+_SETTINGS = ("kwargs", "fields", "which")
 
 
 def pool_profile(models: ModelRegistry) -> ModelProfile | None:
@@ -38,7 +44,30 @@ def member_params(models: ModelRegistry) -> dict[str, Any]:
     }
 
 
+def described(model: Any) -> Any:
+    """What a model's replies depend on: its chat models as they identify themselves, and what wraps them."""
+    if isinstance(model, BaseChatModel):
+        return model.asdict()
+    if isinstance(model, RunnableLambda):
+        return [callable_name(function) for name, function in vars(model).items() if name in {"func", "afunc"}]
+    inside = [described(one) for one in wrapped(model)]
+    if not inside:
+        return callable_name(model)
+    own = vars(model)
+    config = own.get("config") or {}
+    settings = [repr(setting) for setting in (*map(own.get, _SETTINGS), config.get("configurable"))]
+    others = {name: described(other) for name, other in own.get("alternatives", {}).items()}
+    return [type(model).__name__, *settings, others, *inside]
+
+
 def callable_name(value: Any) -> str:
-    """What tells a function from others, the same in every process for one that has a name; the representation of the rest."""
-    name = getattr(value, "__qualname__", "<")
-    return repr(value) if "<" in name else f"{value.__module__}.{name}"
+    """What tells a function from others, the same in every process for one that has a name; the representation of the rest.
+
+    Methods are told apart by their objects, partial functions by their arguments.
+    """
+    if isinstance(value, partial):
+        return f"partial({callable_name(value.func)}, {value.args!r}, {value.keywords!r})"
+    name, owner = getattr(value, "__qualname__", "<"), getattr(value, "__self__", None)
+    if "<" in name:
+        return repr(value)
+    return f"{value.__module__}.{name}" if isinstance(owner, ModuleType | None) else f"{owner!r}.{name}"

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from itertools import repeat
 from typing import Any
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -27,9 +29,10 @@ def tool_of(schema: Schema) -> dict[str, Any]:
 
 
 def normal_object(schema: Schema, parameters: Mapping[str, Any], given: Any) -> Any:
-    """The object as the schema reads it, defaults filled in, as plain JSON; None where it is not valid.
+    """The object as the schema reads it, as plain JSON that it reads as the same again; None where it is not valid.
 
-    Pydantic classes validate as they do everywhere. For TypedDicts and JSON schemas types, enums, constants, required
+    Pydantic classes validate as they do everywhere, and fill in defaults. What they write otherwise than they read it, such as
+    secrets and computed fields, stays as it was given. For TypedDicts and JSON schemas types, enums, constants, required
     fields, items and combinations are checked; other keywords are not.
 
     Args:
@@ -37,19 +40,36 @@ def normal_object(schema: Schema, parameters: Mapping[str, Any], given: Any) -> 
         parameters: The same as JSON schema, from `tool_of`.
         given: What a member gave.
     """
-    try:
-        if isinstance(schema, type) and issubclass(schema, BaseModel):
-            return schema.model_validate(given).model_dump(mode="json", by_alias=True)
-        if isinstance(schema, type) and issubclass(schema, BaseModelV1):
-            return json.loads(schema.parse_obj(given).json(by_alias=True))
-    except (ValueError, TypeError):
-        return None
+    if isinstance(schema, type) and issubclass(schema, BaseModel | BaseModelV1):
+        return _normal_model(schema, given)
     return given if _conforms(given, parameters, parameters) else None
 
 
-def _conforms(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
-    while "$ref" in schema:
+def _normal_model(schema: type[BaseModel | BaseModelV1], given: Any) -> Any:
+    try:
+        read = _validated(schema, given)
+    except (ValueError, TypeError):
+        return None
+    with suppress(ValueError, TypeError):
+        written = _written(read)
+        if _validated(schema, written) == read:
+            return written
+    return given
+
+
+def _validated(schema: type[BaseModel | BaseModelV1], given: Any) -> BaseModel | BaseModelV1:
+    return schema.model_validate(given) if issubclass(schema, BaseModel) else schema.parse_obj(given)
+
+
+def _written(read: BaseModel | BaseModelV1) -> Any:
+    return read.model_dump(mode="json", by_alias=True) if isinstance(read, BaseModel) else json.loads(read.json(by_alias=True))
+
+
+def _conforms(value: Any, schema: Mapping[str, Any] | bool, root: Mapping[str, Any]) -> bool:
+    while not isinstance(schema, bool) and "$ref" in schema:
         schema = _resolve(schema["$ref"], root)
+    if isinstance(schema, bool):
+        return schema
     options = [option for key in ("anyOf", "oneOf") for option in schema.get(key, ())]
     if options and not any(_conforms(value, option, root) for option in options):
         return False
@@ -70,7 +90,10 @@ def _parts_conform(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any
             _conforms(value[name], field, root) for name, field in fields.items() if name in value
         )
     if isinstance(value, list):
-        return all(_conforms(item, schema.get("items", {}), root) for item in value)
+        items = schema.get("items", True)
+        # Schemas in a list speak of the first items, one each.
+        parts = items if isinstance(items, list) else repeat(items)
+        return all(_conforms(item, part, root) for item, part in zip(value, parts, strict=False))
     return True
 
 
@@ -82,7 +105,7 @@ def _is(value: Any, kind: str) -> bool:
     return isinstance(value, _TYPES.get(kind, object))
 
 
-def _resolve(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
-    for key in reference.removeprefix("#/").split("/"):
+def _resolve(reference: str, root: Any) -> Any:
+    for key in reference.split("/")[1:]:
         root = root[key]
     return root

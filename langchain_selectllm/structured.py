@@ -1,17 +1,20 @@
 """Structured output: members fill one schema, their objects are voted on, the winner is parsed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
+from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import tool_call
 from langchain_core.output_parsers import JsonOutputKeyToolsParser, PydanticToolsParser
+from langchain_core.outputs import ChatGeneration, Generation
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.pydantic import is_basemodel_subclass
+from typing_extensions import override
 
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.exceptions import PolicyError
@@ -171,6 +174,22 @@ class BindsTools(Protocol):
         ...
 
 
+class _ObjectParser(JsonOutputKeyToolsParser):
+    """The object of a call as it is, once it is what the schema asks for; parts of it while it is streamed."""
+
+    normal: Callable[[Any], Any]
+
+    @override
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        given = super().parse_result(result, partial=partial)
+        is_part = partial and getattr(cast("ChatGeneration", result[0]).message, "chunk_position", None) != "last"
+        if given is None or is_part or self.normal(given) is not None:
+            return given
+        raise OutputParserException(
+            f"No member gave an object that is what {self.key_name} asks for; the winner's is {given!r}."
+        )
+
+
 def parsed(
     model: BindsTools, structure: StructuredVote, *, include_raw: bool, ignored: Mapping[str, Any]
 ) -> Runnable[LanguageModelInput, Any]:
@@ -197,7 +216,7 @@ def parsed(
     if isinstance(schema, type) and is_basemodel_subclass(schema):
         parser = PydanticToolsParser(tools=[schema], first_tool_only=True)
     else:
-        parser = JsonOutputKeyToolsParser(key_name=structure.tool["name"], first_tool_only=True)
+        parser = _ObjectParser(key_name=structure.tool["name"], first_tool_only=True, normal=structure.normal)
     if not include_raw:
         return asked | parser
     done = RunnablePassthrough.assign(parsed=itemgetter("raw") | parser, parsing_error=lambda _: None)

@@ -29,6 +29,7 @@ def _normal(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_normal(item) for item in value]
     if isinstance(value, float) and math.isfinite(value):
-        rounded = float(f"{value:.{_DIGITS}g}")
+        # A long whole number has more digits than rounding would leave it.
+        rounded = value if value.is_integer() else float(f"{value:.{_DIGITS}g}")
         return int(rounded) if rounded.is_integer() else rounded
     return value

@@ -60,4 +60,7 @@ class ConfidenceRule:
                 confidence=confidence,
             )
         metadata = {**message.response_metadata, "selectllm": {**told, "abstained": True}}
-        return message.model_copy(update={"content": "", "tool_calls": [], "response_metadata": metadata})
+        # Providers leave what they were sent there, and parsers fall back to it.
+        kept = {name: value for name, value in message.additional_kwargs.items() if name != "tool_calls"}
+        emptied = {"content": "", "tool_calls": [], "invalid_tool_calls": [], "additional_kwargs": kept}
+        return message.model_copy(update={**emptied, "response_metadata": metadata})

@@ -74,7 +74,8 @@ def bind_model(model: Runnable[Any, Any], tools: Tools, **kwargs: Any) -> ChatMo
         return model.model_copy(update={"runnable": branches[0], "fallbacks": branches[1:]})
     if isinstance(model, RunnableSequence):
         return _bind_step(model, tools, kwargs)
-    if isinstance(model, DynamicRunnable):
+    # One that binds tools by itself, as our own configurable router does, needs no help.
+    if isinstance(model, DynamicRunnable) and not hasattr(type(model), "bind_tools"):
         # Rebuilt for every call, so that nothing can be put inside; what binding adds to a call is added outside.
         inner = bind_model(model.default, tools, **kwargs)
         return cast("ChatModel", model.bind(**inner.kwargs)) if isinstance(inner, RunnableBinding) else None
@@ -85,20 +86,11 @@ def raw_models(model: Runnable[Any, Any]) -> Iterator[BaseChatModel]:
     """The chat models inside all wrappers."""
     if isinstance(model, BaseChatModel):
         yield model
-    for inside in _wrapped(model):
+    for inside in wrapped(model):
         yield from raw_models(inside)
 
 
-def described(model: Runnable[Any, Any]) -> Any:
-    """What a model's replies depend on: its chat models as they identify themselves, and what wraps them."""
-    if isinstance(model, BaseChatModel):
-        return model.asdict()
-    inside = [described(one) for one in _wrapped(model)]
-    settings = repr(model.kwargs) if isinstance(model, RunnableBindingBase) else None
-    return [type(model).__name__, settings, *inside] if inside else repr(model)
-
-
-def _wrapped(model: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
+def wrapped(model: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
     """What is directly inside a wrapper; nothing where it is none."""
     if isinstance(model, RunnableBindingBase):
         return [model.bound]

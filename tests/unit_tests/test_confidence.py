@@ -1,8 +1,12 @@
 import asyncio
+import copy
+import pickle
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from langchain_selectllm import SelectLLMClassifier, SelectLLMRouter, VotingOutputParser, evaluate
 from langchain_selectllm.adaptive import Adaptive
@@ -10,6 +14,7 @@ from langchain_selectllm.exceptions import LowConfidenceError, MemberMismatchErr
 from langchain_selectllm.metrics import selective_metrics
 from langchain_selectllm.policies import Escalation, Selection
 from langchain_selectllm.testing import ReplayChatModel, replay_models
+from langchain_selectllm.trust import ConfidenceRule
 from langchain_selectllm.voting import MajorityVote
 from tests.worlds import score_table
 
@@ -65,6 +70,29 @@ def test_below_the_minimum_the_router_raises_abstains_or_escalates(fitted, mode)
     escalated = ask(below_confidence="guesser")
     assert escalated.text == "Let me see. The answer is 7."
     assert (told(escalated)["winner"], told(escalated)["vote"]["decided_by"]) == ("guesser", "escalation")
+
+
+def test_a_withheld_message_keeps_nothing_of_its_calls():
+    made = {"id": "1", "function": {"name": "add", "arguments": "{"}, "type": "function"}
+    message = AIMessage(
+        "7",
+        tool_calls=[tool_call(name="add", args={}, id="1")],
+        invalid_tool_calls=[invalid_tool_call(name="add", args="{", id="1")],
+        additional_kwargs={"tool_calls": [made], "refusal": None},
+        response_metadata={"selectllm": {"confidence": 0.1, "answer": "7"}},
+    )
+    silent = ConfidenceRule(0.5, "abstain").apply(message)
+    assert (silent.text, silent.tool_calls, silent.invalid_tool_calls) == ("", [], [])
+    assert silent.additional_kwargs == {"refusal": None}
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+def test_the_error_of_an_unsure_answer_travels_whole(again):
+    error = LowConfidenceError("not sure", reply=AIMessage("7"), confidence=0.1)
+    error.add_note("asked twice")
+    copied = again(error)
+    assert (str(copied), copied.reply.text, copied.confidence) == ("not sure", "7", 0.1)
+    assert copied.__notes__ == ["asked twice"]
 
 
 def test_escalation_calls_a_member_that_was_not_selected(fitted):

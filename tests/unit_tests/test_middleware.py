@@ -49,6 +49,20 @@ def test_members_without_tools_leave_the_selection(fitted, mode):
 
 
 @modes
+def test_a_member_without_an_async_form_is_run_in_a_thread(fitted, mode):
+    class SyncOnly(ToolModel):
+        async def _agenerate(self, *args, **kwargs):
+            raise NotImplementedError
+
+    models = {name: SyncOnly(model=name) for name in fitted.members}
+    models["reader"] = models["reader"].bind(stop=["s"])
+    for tools, said in (((add,), "The tool said: 7"), ((), "Hello from")):
+        message = run(agent(fitted, tools, models=models), mode, QUESTION)["messages"][-1]
+        told = message.response_metadata["selectllm"]
+        assert (message.text.startswith(said), told["calls"], told["failures"]) == (True, 5, {})
+
+
+@modes
 def test_a_structured_response_is_the_winners(fitted, mode):
     changes = {"calculator": {"args": {"total": 7}}, "reader": {"args": {"total": 7}}, "guesser": {"args": {"total": 8}}}
     changes |= {"clockmaker": {"args": {"total": 7}}, "generalist": {"args": {"total": "many"}}}

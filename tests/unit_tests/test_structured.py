@@ -3,14 +3,13 @@ from typing import Annotated
 
 import numpy as np
 import pytest
+from langchain_core.exceptions import OutputParserException
 from pydantic import BaseModel, Field, ValidationError, model_validator
-from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
 from langchain_selectllm import MajorityVote, SelectLLMRouter, VotingOutputParser, WeightedVote
 from langchain_selectllm.exceptions import LowConfidenceError, PolicyError
 from langchain_selectllm.object_votes import FieldVote
-from langchain_selectllm.schemas import normal_object, tool_of
 from tests.tool_models import tool_models
 
 
@@ -129,6 +128,18 @@ def test_when_no_object_is_valid_the_parser_says_so(fitted):
     assert result["raw"].response_metadata["selectllm"]["vote"]["decided_by"] == "no readable answer"
 
 
+@pytest.mark.parametrize("schema", [CityDict, CITY_JSON])
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke", "stream"])
+@pytest.mark.parametrize("policy", ["all_members", "single_best"])
+def test_a_schema_without_a_class_says_so_too(fitted, schema, mode, policy):
+    given = {name: {"args": {"name": "Oslo", "millions": "many"}} for name in GIVEN}
+    with pytest.raises(OutputParserException, match=r"what City(Dict)? asks for; the winner's is {'name': 'Oslo', 'mill"):
+        call(make(fitted, given, policy=policy).with_structured_output(schema), mode)
+    result = call(make(fitted, given, policy=policy).with_structured_output(schema, include_raw=True), "invoke")
+    assert result["parsed"] is None
+    assert isinstance(result["parsing_error"], OutputParserException)
+
+
 @facades
 def test_unknown_arguments_are_refused(fitted, facade):
     model = make(fitted, facade=facade)
@@ -188,52 +199,6 @@ def test_calls_stop_once_every_field_is_decided(fitted):
         told = model.invoke("x", {"max_concurrency": 1})["raw"].response_metadata["selectllm"]
         # Three equal objects of five cannot be outvoted.
         assert (told["calls"], told["decided_early"]) == (3, True)
-
-
-class Old(BaseModelV1):
-    """An old class."""
-
-    n: int
-
-
-TREE = {
-    "title": "Tree",
-    "type": "object",
-    "properties": {
-        "kind": {"enum": ["leaf", "node"]},
-        "size": {"type": "integer"},
-        "child": {"anyOf": [{"$ref": "#/$defs/child"}, {"type": "null"}]},
-        "tags": {"type": "array", "items": {"type": ["string", "number"]}},
-    },
-    "required": ["kind"],
-    "$defs": {"child": {"type": "object", "properties": {"kind": {"const": "leaf"}}, "required": ["kind"]}},
-}
-
-
-@pytest.mark.parametrize(
-    ("schema", "given", "read"),
-    [
-        (City, {"name": "Rome", "millions": "3"}, {"name": "Rome", "millions": 3.0, "country": "unknown"}),
-        (City, {"name": "Rome"}, None),
-        (Old, {"n": "3"}, {"n": 3}),
-        (Old, {"n": "x"}, None),
-        (CityDict, {"name": "Rome", "millions": 3, "country": "Italy"}, {"name": "Rome", "millions": 3, "country": "Italy"}),
-        (CityDict, {"name": "Rome", "millions": True, "country": "Italy"}, None),
-        (CityDict, {"name": "Rome", "millions": 3}, None),
-        (CityDict, "Rome", None),
-        (TREE, {"kind": "leaf"}, {"kind": "leaf"}),
-        (TREE, {"kind": "bush"}, None),
-        (TREE, {"kind": "leaf", "size": 2.0}, {"kind": "leaf", "size": 2.0}),
-        (TREE, {"kind": "leaf", "size": 2.5}, None),
-        (TREE, {"kind": "node", "child": {"kind": "leaf"}}, {"kind": "node", "child": {"kind": "leaf"}}),
-        (TREE, {"kind": "node", "child": None}, {"kind": "node", "child": None}),
-        (TREE, {"kind": "node", "child": {"kind": "node"}}, None),
-        (TREE, {"kind": "leaf", "tags": ["a", 1]}, {"kind": "leaf", "tags": ["a", 1]}),
-        (TREE, {"kind": "leaf", "tags": ["a", None]}, None),
-    ],
-)
-def test_an_object_is_valid_or_abstains(schema, given, read):
-    assert normal_object(schema, tool_of(schema)["parameters"], given) == read
 
 
 APART = {

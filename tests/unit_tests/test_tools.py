@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 from langchain_selectllm import SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.testing import ReplayChatModel
-from langchain_selectllm.tool_votes import canonical_calls
+from langchain_selectllm.tool_votes import canonical_calls, canonical_json
 from langchain_selectllm.wrappers import bind_model
 from tests.tool_models import ToolModel, tool_models
 
@@ -57,6 +57,12 @@ def test_equal_calls_are_equal_whatever_their_order_and_numerals():
 )
 def test_other_calls_are_other_answers(other):
     assert canonical_calls(other) != canonical_calls(calls(("add", {"a": 3, "b": 4})))
+
+
+def test_whole_numbers_are_compared_exactly_and_others_to_twelve_digits():
+    assert canonical_json(1234567890123) == canonical_json(1234567890123.0)
+    assert canonical_json(1234567890123.0) != canonical_json(1234567890124.0)
+    assert canonical_json(3.0000000000001) == canonical_json(3)
 
 
 json_values = st.recursive(
@@ -181,6 +187,14 @@ def test_fallbacks_sequences_and_configurable_fields_are_bound_inside():
     field = ToolModel().configurable_fields(model=ConfigurableField(id="name"))
     reply = bind_model(field, [add]).invoke("Add 1 and 2", {"configurable": {"name": "other"}})
     assert (reply.response_metadata["model_name"], reply.tool_calls[0]["args"]) == ("other", {"a": 1, "b": 2})
+
+
+def test_a_configurable_router_is_a_member_that_can_call_tools(fitted):
+    router = make(fitted).configurable_fields(max_calls=ConfigurableField(id="max_calls"))
+    reply = bind_model(router, [add]).invoke("Add 3 and 4.", {"configurable": {"max_calls": 2}})
+    assert (reply.tool_calls[0]["args"], reply.response_metadata["selectllm"]["calls"]) == ({"a": 3, "b": 4}, 2)
+    without = make(fitted, {name: ReplayChatModel(model=name, default="x") for name in fitted.members})
+    assert bind_model(without.configurable_fields(max_calls=ConfigurableField(id="max_calls")), [add]) is None
 
 
 def test_a_fallback_without_tools_makes_its_member_leave():
