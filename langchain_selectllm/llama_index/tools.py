@@ -1,4 +1,4 @@
-"""Tools on their way to a LlamaIndex LLM: specifications in, objects that LlamaIndex can offer out."""
+"""Tools on their way to a LlamaIndex LLM, and choices among them."""
 
 import copy
 from collections.abc import Mapping
@@ -30,6 +30,15 @@ class SpecifiedTool(BaseTool):
     @override
     def __call__(self, input: Any) -> ToolOutput:
         raise NotImplementedError(f"Only the specification of {self._metadata.name!r} is known. Call the tool itself.")
+
+
+def choice_of(choice: str | bool | Mapping[str, Any] | None) -> str | None:
+    """The tool choice in the words that every LangChain model takes: None, "any", "none", or the name of a tool."""
+    if isinstance(choice, Mapping):
+        return str(choice["function"]["name"])
+    if isinstance(choice, bool):
+        return "any" if choice else None
+    return {"auto": None, "required": "any"}.get(choice or "auto", choice)
 
 
 def _schema_class(name: str, parameters: Mapping[str, Any]) -> type[BaseModel]:
