@@ -37,7 +37,7 @@ from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.llama_index.member import LlamaIndexChatModel
 from langchain_selectllm.llama_index.messages import arguments_of, to_langchain, to_llama_index
-from langchain_selectllm.llama_index.tools import choice_of
+from langchain_selectllm.llama_index.tools import choice_of, openai_call
 from langchain_selectllm.registry import ChatModel, Member
 from langchain_selectllm.router import SelectLLMRouter
 from langchain_selectllm.wrappers import raw_models
@@ -255,6 +255,9 @@ def _response(message: AIMessage, *, parallel: bool, delta: str | None = None) -
     if not parallel:
         later = _calls(reply)[1:]
         reply.blocks = [block for block in reply.blocks if all(block is not dropped for dropped in later)]
+    if calls := _calls(reply):
+        # LlamaIndex's streams of objects look here whether there is a call.
+        reply.additional_kwargs["tool_calls"] = [openai_call(call) for call in calls]
     told = message.response_metadata.get("selectllm")
     usage: Mapping[str, Any] = message.usage_metadata or {}
     names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}

@@ -1,12 +1,16 @@
-"""Tools on their way to a LlamaIndex LLM, and choices among them."""
+"""Tools on their way to a LlamaIndex LLM, choices among them, and calls on their way back."""
 
 import copy
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from llama_index.core.base.llms.types import ToolCallBlock
 from llama_index.core.tools import BaseTool, ToolMetadata, ToolOutput
 from pydantic import BaseModel, create_model
 from typing_extensions import override
+
+from langchain_selectllm.llama_index.messages import arguments_of
 
 
 class SpecifiedTool(BaseTool):
@@ -39,6 +43,12 @@ def choice_of(choice: str | bool | Mapping[str, Any] | None) -> str | None:
     if isinstance(choice, bool):
         return "any" if choice else None
     return {"auto": None, "required": "any"}.get(choice or "auto", choice)
+
+
+def openai_call(call: ToolCallBlock) -> dict[str, Any]:
+    """The call in OpenAI's words, as LlamaIndex's own LLMs leave it beside the message."""
+    function = {"name": call.tool_name, "arguments": json.dumps(arguments_of(call))}
+    return {"id": call.tool_call_id, "type": "function", "function": function}
 
 
 def _schema_class(name: str, parameters: Mapping[str, Any]) -> type[BaseModel]:
