@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -65,6 +65,10 @@ class FeedbackLog(BaseCallbackHandler):
         self._lock = threading.Lock()
         self._queries = {row["query_id"] for _, row in read_lines(self.folder / _QUERIES)}
         self._runs = RoutedRuns(self.folder / "runs.jsonl")
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> Self:
+        # Two logs of one folder would not know of each other's lines.
+        return self
 
     def add(self, given: Given, score: float, **fields: Any) -> dict[str, float]:
         """Record a score of a final answer.

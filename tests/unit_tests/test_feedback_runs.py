@@ -1,6 +1,7 @@
 """Feedback that comes later, by the id of a run."""
 
 import asyncio
+import copy
 import json
 import uuid
 from datetime import UTC, datetime
@@ -163,3 +164,10 @@ def test_a_list_with_a_bad_record_records_nothing(fitted, log):
     with pytest.raises(OutcomeError, match=r"The score is 5\.0"):
         log.add_records([{"run_id": run, "score": 1.0}, {"run_id": run, "score": 5.0}])
     assert list((log.folder / "responses").iterdir()) == []
+
+
+def test_a_copied_router_writes_into_the_same_log(fitted, log):
+    routed = router(fitted, feedback_log=log)
+    copied = copy.deepcopy(routed)
+    assert copied.feedback_log is log
+    assert copied.feedback(run_of(routed, "Which?", log), 0.0) == dict.fromkeys(("calculator", "clockmaker", "reader"), 0.0)
