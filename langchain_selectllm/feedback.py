@@ -31,7 +31,7 @@ class Added:
     """What became of feedback records."""
 
     outcomes: Mapping[str, int]
-    """Outcomes recorded, by member."""
+    """Scores recorded, by member."""
     unknown_runs: tuple[str, ...] = ()
     """Runs that the log did not see; their feedback was left out."""
     without_score: int = 0
@@ -44,7 +44,8 @@ class FeedbackLog(BaseCallbackHandler):
     """Keeps feedback as outcomes in a folder that `OutcomeTable.from_folders` reads.
 
     A score is about the final answer, so it goes to every member that gave it; see `member_scores`. Every line is appended
-    and none is changed: repeated feedback counts as one more sample. One process writes into one folder.
+    and none is changed: repeated feedback on a prompt is one more sample of the same outcomes, whose score is the mean. One
+    process writes into one folder.
 
     As a callback (`router.invoke(prompt, {"callbacks": [log]})`) it notes which run gave which answers, so that feedback
     can come later and by run id, as LangSmith keeps it.

@@ -182,8 +182,11 @@ def test_an_update_rests_on_old_and_new_outcomes_and_says_how_many():
     with pytest.raises(LeakageError):
         evaluate(classifier, new)
     # Once more, on everything so far.
-    again = classifier.update(score_table([[1, 1]] * 5, members=["a", "b"]), training=combine(training, new))
+    more = score_table([[1, 1]] * 5, members=["a", "b"])
+    again = SelectLLMClassifier().fit(training).update(new).update(more)
     assert again.summary.outcomes == {"a": 245, "b": 195}
+    classifier.update(more, training=combine(training, new))
+    assert classifier.learned.digest == again.learned.digest
 
 
 def test_an_update_with_feedback_is_saved_like_any_other(fitted, demo, log, tmp_path):
@@ -201,6 +204,29 @@ def test_an_update_with_feedback_is_saved_like_any_other(fitted, demo, log, tmp_
     loaded = SelectLLMClassifier.from_pretrained(tmp_path / "updated")
     assert loaded.summary.outcomes == copy.summary.outcomes
     assert np.array_equal(loaded.predict_proba(["x"]), copy.predict_proba(["x"]))
+
+
+def test_scores_of_one_prompt_are_one_outcome_which_is_their_mean(log):
+    known = score_table([[1, 1, 0], [1, 0, 1]] * 8)
+    classifier = SelectLLMClassifier().fit(known)
+    routed = router(classifier, log)
+    for score in (0.0, 0.0, 0.5, 0.5):
+        routed.feedback(routed.invoke("A new question"), score)
+    classifier.update(log.outcomes())
+    assert classifier.summary.outcomes == {"m0": 16, "m1": 17, "m2": 17}
+    assert log.outcomes().scores.tolist() == [[0.25, 0.25]]
+
+
+def test_a_classifier_that_does_not_know_its_training_outcomes_asks_for_them(fitted, demo, tmp_path):
+    loaded = SelectLLMClassifier.from_pretrained(_saved(fitted, tmp_path))
+    with pytest.raises(OutcomeError, match=r"does not know the outcomes .* Give them as `training`"):
+        loaded.update(demo[1])
+    new = score_table([[1] * 5] * 2, members=fitted.members)
+    assert loaded.update(new.take([0]), training=demo[0]).update(new.take([1])).summary.n_queries == 282
+    # The outcomes of a member that was added are not those that the others were fitted on.
+    grown = SelectLLMClassifier().fit(demo[0].subset(["reader", "guesser"])).add_member("calculator", demo[0])
+    with pytest.raises(OutcomeError, match="Give them as `training`"):
+        grown.update(demo[1])
 
 
 def test_an_update_without_the_training_outcomes_is_refused(fitted, demo):
