@@ -36,6 +36,7 @@ class SelectLLMClassifier:
         self.validation = validation
         self.seed = seed
         self._state: Learned | None = None
+        self._training: OutcomeTable | None = None
 
     def fit(self, outcomes: OutcomeTable, *, progress: Progress = silent) -> Self:
         """Learn from recorded outcomes.
@@ -52,6 +53,7 @@ class SelectLLMClassifier:
             raise ValueError(f"validation is {self.validation!r}. Use a share greater than 0 and at most 0.5.")
         encoder = get_encoder(self.encoder)
         self._state = learn(outcomes, encoder, validation=self.validation, seed=self.seed, progress=progress)
+        self._training = outcomes
         return self
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float64]:
@@ -84,25 +86,33 @@ class SelectLLMClassifier:
             OutcomeError: If it has fewer than two outcomes.
         """
         self._state = with_member(self.learned, name, outcomes, validation=self.validation, seed=self.seed)
+        self._training = None
         return self
 
-    def update(self, outcomes: OutcomeTable, *, training: OutcomeTable, progress: Progress = silent) -> Self:
+    def update(self, outcomes: OutcomeTable, *, training: OutcomeTable | None = None, progress: Progress = silent) -> Self:
         """Refit heads, calibration and vote on old and new outcomes; the encoder stays as it is.
 
-        `summary.outcomes` then says how many outcomes of each member the classifier rests on.
+        `summary.outcomes` then says how many outcomes of each member the classifier rests on. Several scores of one member
+        for one query are one outcome.
 
         Args:
             outcomes: New outcomes of some or all members, such as `FeedbackLog.outcomes`.
-            training: All outcomes that it was fitted and updated on so far. An artefact keeps no texts, and heads fitted on
-                the new outcomes alone would forget the old ones.
+            training: All outcomes that it was fitted and updated on so far, since heads fitted on the new outcomes alone
+                would forget the old ones. When None, those that it was fitted and updated on in this process.
             progress: Called with the name of a stage and the share of it that is done.
 
         Raises:
             EncoderError: If the encoder was trained on outcomes itself; fit again then.
-            OutcomeError: If training queries are missing, or a member of the new outcomes is unknown.
+            OutcomeError: If the training outcomes are needed and not given, queries of them are missing, or a member of the
+                new outcomes is unknown.
         """
-        self._state = updated(
-            self.learned, outcomes, training=training, validation=self.validation, seed=self.seed, progress=progress
+        self._state, self._training = updated(
+            self.learned,
+            outcomes,
+            training=self._training if training is None else training,
+            validation=self.validation,
+            seed=self.seed,
+            progress=progress,
         )
         return self
 

@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -31,6 +32,10 @@ class StickyThreads:
         self._size = size
         self._chosen: OrderedDict[tuple[tuple[str, ...], str], tuple[tuple[int, ...], tuple[int, ...]]] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __deepcopy__(self, memo: Mapping[int, Any]) -> Self:
+        # A thread keeps its members, whichever copy of a router its next turn comes to.
+        return self
 
     def __len__(self) -> int:
         return len(self._chosen)

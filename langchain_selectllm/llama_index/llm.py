@@ -37,6 +37,7 @@ from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.llama_index.member import LlamaIndexChatModel
 from langchain_selectllm.llama_index.messages import arguments_of, to_langchain, to_llama_index
+from langchain_selectllm.llama_index.tools import choice_of, openai_call
 from langchain_selectllm.registry import ChatModel, Member
 from langchain_selectllm.router import SelectLLMRouter
 from langchain_selectllm.wrappers import raw_models
@@ -191,7 +192,7 @@ class SelectLLM(FunctionCallingLLM):
         Raises:
             ValueError: If there is none and `error_on_no_tool_call` is set.
         """
-        calls = [block for block in response.message.blocks if isinstance(block, ToolCallBlock)]
+        calls = _calls(response.message)
         if not calls and error_on_no_tool_call:
             raise ValueError("The winning reply calls no tool. Expected at least one call.")
         return [
@@ -228,7 +229,7 @@ class SelectLLM(FunctionCallingLLM):
     ) -> tuple[SelectLLMRouter, list[BaseMessage], dict[str, Any], bool]:
         """Router, prompt and settings of one call, and whether a reply may hold several tool calls."""
         settings = dict(kwargs)
-        tools, choice = settings.pop("tools", None), _choice(settings.pop("tool_choice", None))
+        tools, choice = settings.pop("tools", None), choice_of(settings.pop("tool_choice", None))
         parallel = settings.pop("allow_parallel_tool_calls", True)
         router = self.router.with_tools(tools, tool_choice=choice) if tools else self.router
         return router, [to_langchain(message) for message in messages], settings, parallel
@@ -245,17 +246,18 @@ def _smallest(values: Sequence[int | None], default: int) -> int:
     return min((value for value in values if value is not None and value > 0), default=default)
 
 
-def _choice(choice: str | Mapping[str, Any] | None) -> str | None:
-    """The tool choice in the words that every LangChain model takes: None, "any", "none", or the name of a tool."""
-    name = choice["function"]["name"] if isinstance(choice, Mapping) else choice
-    return {"auto": None, "required": "any"}.get(name or "auto", name)
+def _calls(message: ChatMessage) -> list[ToolCallBlock]:
+    return [block for block in message.blocks if isinstance(block, ToolCallBlock)]
 
 
 def _response(message: AIMessage, *, parallel: bool, delta: str | None = None) -> ChatResponse:
     reply = to_llama_index(message)
     if not parallel:
-        later = [block for block in reply.blocks if isinstance(block, ToolCallBlock)][1:]
+        later = _calls(reply)[1:]
         reply.blocks = [block for block in reply.blocks if all(block is not dropped for dropped in later)]
+    if calls := _calls(reply):
+        # LlamaIndex's streams of objects look here whether there is a call.
+        reply.additional_kwargs["tool_calls"] = [openai_call(call) for call in calls]
     told = message.response_metadata.get("selectllm")
     usage: Mapping[str, Any] = message.usage_metadata or {}
     names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}

@@ -21,10 +21,7 @@ from pydantic import ConfigDict
 from typing_extensions import override
 
 from langchain_selectllm.llama_index.messages import to_llama_index, uncarried
-from langchain_selectllm.llama_index.tools import SpecifiedTool
-
-_FORCED = {"any", "required", True}
-_FREE = {None, "auto", False}
+from langchain_selectllm.llama_index.tools import SpecifiedTool, choice_of
 
 
 class LlamaIndexChatModel(BaseChatModel):
@@ -45,7 +42,7 @@ class LlamaIndexChatModel(BaseChatModel):
         self,
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
-        tool_choice: str | bool | None = None,
+        tool_choice: str | bool | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """The model, offered the tools.
@@ -121,16 +118,16 @@ class LlamaIndexChatModel(BaseChatModel):
         """What the LLM returns, in the form "", "a", "stream_" or "astream_"."""
         history = [to_llama_index(message) for message in messages]
         settings = {**kwargs, **({"stop": stop} if stop else {})}
-        tools, choice = settings.pop("tools", None), settings.pop("tool_choice", None)
+        tools, choice = settings.pop("tools", None), choice_of(settings.pop("tool_choice", None))
         if not tools:
             return getattr(self.llm, f"{form}chat")(messages=history, **settings)
-        if choice not in _FORCED | _FREE:
+        if choice not in (None, "any"):
             settings["tool_choice"] = choice
         return getattr(self.llm, f"{form}chat_with_tools")(
             tools=[SpecifiedTool(tool) for tool in tools],
             chat_history=history,
             allow_parallel_tool_calls=settings.pop("parallel_tool_calls", True),
-            tool_required=choice in _FORCED,
+            tool_required=choice == "any",
             **settings,
         )
 

@@ -4,8 +4,6 @@ import uuid
 import numpy as np
 import pytest
 from langchain_core.messages import AIMessage
-from langchain_core.output_parsers import StrOutputParser
-from langchain_core.prompts import ChatPromptTemplate
 
 from langchain_selectllm import FeedbackLog, OutcomeTable, SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.evaluation import evaluate
@@ -35,7 +33,9 @@ def router(classifier, log=None, letters="ABB", answer="choice", **kwargs):
 
 def test_the_score_goes_to_every_member_that_gave_the_answer(classifier, log):
     routed = router(classifier, log)
-    assert routed.feedback(routed.invoke("Which?"), 0.5) == {"m1": 0.5, "m2": 0.5}
+    message = routed.invoke("Which?")
+    assert routed.feedback(message, 0.5) == {"m1": 0.5, "m2": 0.5}
+    assert routed.feedback(message.response_metadata["selectllm"], 0.5) == {"m1": 0.5, "m2": 0.5}
     table = log.outcomes()
     assert (table.members, table.texts) == (("m1", "m2"), ("Which?",))
     assert table.scores.tolist() == [[0.5, 0.5]]
@@ -103,57 +103,6 @@ def test_a_log_opened_again_goes_on_where_it_stopped(classifier, log, tmp_path):
     assert len(again.outcomes()) == 1
 
 
-@pytest.mark.parametrize("how", ["invoke", "ainvoke", "batch"])
-async def test_feedback_by_run_id(classifier, log, how):
-    routed, run = router(classifier, log), uuid.uuid4()
-    config = {"callbacks": [log], "run_id": run}
-    if how == "invoke":
-        routed.invoke("Which?", config)
-    elif how == "ainvoke":
-        await routed.ainvoke("Which?", config)
-    else:
-        routed.batch(["Which?"], [config])
-    assert routed.feedback(run, 0.5) == {"m1": 0.5, "m2": 0.5}
-    assert routed.feedback(str(run), 0.5) == {"m1": 0.5, "m2": 0.5}
-
-
-def test_feedback_by_the_run_id_of_a_chain(classifier, log):
-    prompt = ChatPromptTemplate.from_template("{q}")
-    for chain in (prompt | router(classifier), prompt | router(classifier) | StrOutputParser()):
-        run = uuid.uuid4()
-        chain.invoke({"q": "Which?"}, {"callbacks": [log], "run_id": run})
-        assert log.add(run, 0.5) == {"m1": 0.5, "m2": 0.5}
-
-
-def test_a_run_with_several_routed_replies_is_ambiguous(classifier, log):
-    run = uuid.uuid4()
-    routed = router(classifier)
-    chain = ChatPromptTemplate.from_template("{q}") | routed | StrOutputParser() | routed | StrOutputParser()
-    chain.invoke({"q": "Which?"}, {"callbacks": [log], "run_id": run})
-    with pytest.raises(OutcomeError, match="holds 2 replies of routers"):
-        log.add(run, 1.0)
-
-
-def test_langsmith_feedback_records_become_outcomes(classifier, log):
-    routed, runs = router(classifier), [uuid.uuid4() for _ in range(3)]
-    for i, run in enumerate(runs):
-        routed.invoke(f"Question {i}", {"callbacks": [log], "run_id": run})
-    records = [
-        {"id": uuid.uuid4(), "run_id": runs[0], "key": "correct", "score": 1, "comment": "fine"},
-        {"id": uuid.uuid4(), "run_id": str(runs[1]), "key": "correct", "score": False},
-        {"id": uuid.uuid4(), "run_id": runs[2], "key": "correct", "score": None, "value": "meh"},
-        {"id": uuid.uuid4(), "run_id": runs[2], "key": "tone", "score": 0.9},
-        {"id": uuid.uuid4(), "run_id": (foreign := uuid.uuid4()), "key": "correct", "score": 1},
-    ]
-    added = log.add_records(records, key="correct")
-    assert added.outcomes == {"m0": 1, "m1": 2, "m2": 2}
-    assert (added.unknown_runs, added.without_score) == ((str(foreign),), 1)
-    table = log.outcomes()
-    expected = {"Question 0": [0.0, 1.0, 1.0], "Question 1": [np.nan, 0.0, 0.0]}
-    for text, row in zip(table.texts, table.scores.tolist(), strict=True):
-        assert row == pytest.approx(expected[text], nan_ok=True)
-
-
 def test_feedback_that_cannot_be_placed_is_refused(classifier, log):
     message = router(classifier).invoke("Which?")
     for score in (1.5, -0.1, "good", None, float("nan")):
@@ -161,6 +110,8 @@ def test_feedback_that_cannot_be_placed_is_refused(classifier, log):
             log.add(message, score)
     with pytest.raises(OutcomeError, match=r"has no response_metadata\['selectllm'\]"):
         log.add(AIMessage("x"), 1.0)
+    with pytest.raises(OutcomeError, match="The mapping has no 'answers', 'supporters'"):
+        log.add({"text": "Which?", "answer": "B", "winner": "m1", "open_ended": False}, 1.0)
     with pytest.raises(OutcomeError, match="was not seen by this log"):
         log.add(uuid.uuid4(), 1.0)
     with pytest.raises(OutcomeError, match="has no feedback_log"):
@@ -231,8 +182,11 @@ def test_an_update_rests_on_old_and_new_outcomes_and_says_how_many():
     with pytest.raises(LeakageError):
         evaluate(classifier, new)
     # Once more, on everything so far.
-    again = classifier.update(score_table([[1, 1]] * 5, members=["a", "b"]), training=combine(training, new))
+    more = score_table([[1, 1]] * 5, members=["a", "b"])
+    again = SelectLLMClassifier().fit(training).update(new).update(more)
     assert again.summary.outcomes == {"a": 245, "b": 195}
+    classifier.update(more, training=combine(training, new))
+    assert classifier.learned.digest == again.learned.digest
 
 
 def test_an_update_with_feedback_is_saved_like_any_other(fitted, demo, log, tmp_path):
@@ -250,6 +204,29 @@ def test_an_update_with_feedback_is_saved_like_any_other(fitted, demo, log, tmp_
     loaded = SelectLLMClassifier.from_pretrained(tmp_path / "updated")
     assert loaded.summary.outcomes == copy.summary.outcomes
     assert np.array_equal(loaded.predict_proba(["x"]), copy.predict_proba(["x"]))
+
+
+def test_scores_of_one_prompt_are_one_outcome_which_is_their_mean(log):
+    known = score_table([[1, 1, 0], [1, 0, 1]] * 8)
+    classifier = SelectLLMClassifier().fit(known)
+    routed = router(classifier, log)
+    for score in (0.0, 0.0, 0.5, 0.5):
+        routed.feedback(routed.invoke("A new question"), score)
+    classifier.update(log.outcomes())
+    assert classifier.summary.outcomes == {"m0": 16, "m1": 17, "m2": 17}
+    assert log.outcomes().scores.tolist() == [[0.25, 0.25]]
+
+
+def test_a_classifier_that_does_not_know_its_training_outcomes_asks_for_them(fitted, demo, tmp_path):
+    loaded = SelectLLMClassifier.from_pretrained(_saved(fitted, tmp_path))
+    with pytest.raises(OutcomeError, match=r"does not know the outcomes .* Give them as `training`"):
+        loaded.update(demo[1])
+    new = score_table([[1] * 5] * 2, members=fitted.members)
+    assert loaded.update(new.take([0]), training=demo[0]).update(new.take([1])).summary.n_queries == 282
+    # The outcomes of a member that was added are not those that the others were fitted on.
+    grown = SelectLLMClassifier().fit(demo[0].subset(["reader", "guesser"])).add_member("calculator", demo[0])
+    with pytest.raises(OutcomeError, match="Give them as `training`"):
+        grown.update(demo[1])
 
 
 def test_an_update_without_the_training_outcomes_is_refused(fitted, demo):

@@ -63,6 +63,20 @@ def test_langchain_tools_are_offered_to_a_llama_index_llm():
     assert llm.asked[0]["required"]
 
 
+@pytest.mark.parametrize("choice", ["add", {"type": "function", "function": {"name": "add"}}])
+def test_a_tool_may_be_asked_for_in_openais_words(choice):
+    llm = ScriptedLlama([("add", {"a": 1, "b": 2})], model="m")
+    LlamaIndexChatModel(llm=llm).bind_tools([add], tool_choice=choice).invoke("x")
+    assert (llm.asked[0]["tool_choice"], llm.asked[0]["required"]) == ("add", False)
+
+
+@pytest.mark.parametrize(("choice", "required"), [(True, True), ("required", True), (False, False), ("auto", False)])
+def test_choices_that_name_no_tool(choice, required):
+    llm = ScriptedLlama([("add", {"a": 1, "b": 2})], model="m")
+    LlamaIndexChatModel(llm=llm).bind_tools([add], tool_choice=choice).invoke("x")
+    assert (llm.asked[0]["required"], llm.asked[0].get("tool_choice")) == (required, None)
+
+
 def test_an_llm_without_functions_refuses_tools():
     with pytest.raises(NotImplementedError, match=r"'plain' \(custom_llm\) cannot call functions"):
         LlamaIndexChatModel(llm=PlainLlama()).bind_tools([add])

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from langchain_selectllm import VotingOutputParser
 from langchain_selectllm.testing import ReplayChatModel
-from tests.llamas import LETTERS, PlainLlama, ScriptedLlama, add, make
+from tests.llamas import LETTERS, PlainLlama, ScriptedLlama, add, collect, make
 
 
 def multiply(a: int, b: int) -> int:
@@ -158,7 +158,20 @@ def test_structured_predictions_are_voted_on(fitted):
     right, wrong = [("Sum", {"a": 3, "b": 4})], [("Sum", {"a": 3, "b": 5})]
     says = {"calculator": right, "clockmaker": wrong, "generalist": right, "guesser": wrong, "reader": right}
     llm = make(fitted, adders(**says))
-    assert llm.structured_predict(Sum, PromptTemplate("Add {x}."), x="3 and 4") == Sum(a=3, b=4)
+    prompt = PromptTemplate("Add {x}.")
+    assert llm.structured_predict(Sum, prompt, x="3 and 4") == Sum(a=3, b=4)
+    assert list(llm.stream_structured_predict(Sum, prompt, x="3 and 4"))[-1] == Sum(a=3, b=4)
+    pieces = asyncio.run(collect(llm.astream_structured_predict(Sum, prompt, x="3 and 4")))
+    assert pieces[-1] == Sum(a=3, b=4)
+
+
+def test_calls_stand_where_llama_index_looks_for_them_too(fitted):
+    twice = [("add", {"a": 1, "b": 2}), ("multiply", {"a": 3, "b": 4})]
+    llm = make(fitted, adders(**dict.fromkeys(LETTERS, twice)))
+    call = {"id": "generalist-0", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+    message = llm.chat_with_tools(TOOLS, user_msg="x").message
+    assert message.additional_kwargs["tool_calls"] == [call]
+    assert "tool_calls" not in make(fitted).chat([message]).message.additional_kwargs
 
 
 # LlamaIndex's workflows look at every attribute of an agent, pydantic's deprecated ones included.

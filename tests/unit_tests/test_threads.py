@@ -1,6 +1,7 @@
 """What is routed in a conversation, and threads that keep their members."""
 
 import asyncio
+import copy
 import threading
 
 import pytest
@@ -197,3 +198,9 @@ def test_two_rounds_are_kept_too(fitted):
     router.invoke(WORDS, config)
     (again,) = router.engine.decide([SUM], [config])
     assert (again.selected, again.second) == (first.selected, first.second)
+
+
+def test_a_copied_router_goes_on_with_the_same_threads(fitted):
+    router, thread = make(fitted, sticky=StickyThreads()), {"configurable": {"thread_id": "1"}}
+    router.invoke(WORDS, thread)
+    assert asked(copy.deepcopy(router).invoke(SUM, thread)) == ["reader"]
