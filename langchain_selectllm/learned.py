@@ -23,6 +23,7 @@ from langchain_selectllm.tuning import single_points, tune
 from langchain_selectllm.vote_training import learn_plausibility, why_no_vote
 
 _MIN_VOTE_QUERIES = 50
+_CALIBRATION_FOLDS = 5
 
 Progress = Callable[[str, float], None]
 """Called with the name of a stage and the share of it that is done."""
@@ -143,7 +144,7 @@ def learn_heads(
     logits, told = logits[:, :n_members], topic_softmax(logits[:, n_members:])
     unseen = np.asarray(~np.isnan(logits).any(axis=1))
     calibration = StackedCalibration.fit(logits[unseen], told[unseen], outcomes.scores[unseen], seed=seed)
-    held_out = calibration.probabilities(logits, told)
+    held_out = cross_calibrated(logits, told, outcomes.scores, unseen, seed=seed)
     pool, search = search_pool(outcomes, progress)
     pool, vote = _learn_vote(outcomes, held_out, unseen, pool, seed=seed, progress=progress)
     complete = outcomes.scores[outcomes.observed.all(axis=1)]
@@ -181,6 +182,28 @@ def cross_fit(
     heads = LinearHeads.fit(features, scores, c=c, seed=seed)
     progress("fit", 1.0)
     return heads, logits
+
+
+def cross_calibrated(
+    logits: NDArray[np.float64],
+    topics: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    unseen: NDArray[np.bool_],
+    *,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Probabilities (n, K) by calibrations that had not seen the query, as heads had not; NaN where heads had.
+
+    Calibrated in sample, whom to ask for a query would look better on training queries than it is on others.
+    """
+    probabilities = np.full(logits.shape, np.nan)
+    rows = np.flatnonzero(unseen)
+    folds = np.random.default_rng(seed).permutation(len(rows)) % min(_CALIBRATION_FOLDS, len(rows))
+    for fold in range(int(folds.max()) + 1):
+        held_out, others = rows[folds == fold], rows[folds != fold]
+        calibration = StackedCalibration.fit(logits[others], topics[others], scores[others], seed=seed)
+        probabilities[held_out] = calibration.probabilities(logits[held_out], topics[held_out])
+    return probabilities
 
 
 def check_outcomes(outcomes: OutcomeTable) -> None:

@@ -5,6 +5,8 @@ import pytest
 
 from langchain_selectllm import SelectLLMClassifier, evaluate
 from langchain_selectllm.catalogue import parse_policy
+from langchain_selectllm.heads import StackedCalibration
+from langchain_selectllm.learned import cross_calibrated
 from tests.worlds import reply_table
 
 LETTERS = "ABCD"
@@ -42,3 +44,23 @@ def test_the_collapsed_router_is_the_single_best(lopsided):
         assert report[f"selectllm:{size}"].accuracy == report["single_best"].accuracy
     # Without the guard it is not worse beyond noise either.
     assert report["adaptive:3"].versus["single_best"].verdict != "worse"
+
+
+def test_validation_does_not_flatter_choices_that_look_at_the_query():
+    rng = np.random.default_rng(0)
+    logits, scores = rng.normal(size=(300, 8)), (rng.random((300, 8)) < 0.5).astype(float)
+    nothing, everybody = np.zeros((300, 0)), np.ones(300, dtype=bool)
+    in_sample = StackedCalibration.fit(logits, nothing, scores, seed=0).probabilities(logits, nothing)
+    rows, rates = np.arange(300), scores.mean(axis=0)
+    held_out = cross_calibrated(logits, nothing, scores, everybody, seed=0)
+    assert scores[rows, in_sample.argmax(axis=1)].mean() > rates.max() + 0.03
+    assert scores[rows, held_out.argmax(axis=1)].mean() < rates.max() + 0.01
+
+
+def test_calibration_leaves_out_what_heads_had_seen():
+    rng = np.random.default_rng(0)
+    seen = np.arange(20) < 5
+    logits = np.where(seen[:, None], np.nan, rng.normal(size=(20, 2)))
+    found = cross_calibrated(logits, np.zeros((20, 0)), (rng.random((20, 2)) < 0.5).astype(float), ~seen, seed=0)
+    assert np.isnan(found[seen]).all()
+    assert not np.isnan(found[~seen]).any()

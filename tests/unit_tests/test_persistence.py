@@ -129,7 +129,7 @@ def test_a_truncated_configuration_is_refused(saved):
 
 def test_a_newer_format_is_refused(saved):
     edit_config(saved, format_version=99)
-    with pytest.raises(ArtefactFormatError, match="has format 99; this release reads format 2"):
+    with pytest.raises(ArtefactFormatError, match="has format 99; this release reads format 3"):
         SelectLLMClassifier.from_pretrained(saved)
 
 
