@@ -181,9 +181,10 @@ class ChatSelectLLM(BaseChatModel):
         )
 
     def _with_tools(self, kwargs: dict[str, Any]) -> SelectLLMRouter:
-        """The router with the tools of a call, which are taken out of `kwargs`."""
+        """The router with the tools of a call and the settings beside them, which are taken out of `kwargs`."""
         tools, choice, settings = (kwargs.pop(name, None) for name in ("tools", "tool_choice", "tool_settings"))
-        return self.router.with_tools(tools, tool_choice=choice, **(settings or {})) if tools else self.router
+        bound = tools or settings
+        return self.router.with_tools(tools or [], tool_choice=choice, **(settings or {})) if bound else self.router
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:

@@ -202,3 +202,13 @@ def test_tool_choice_and_further_settings_reach_the_members(fitted, facade):
     reply = model.bind_tools([add, weather], tool_choice="weather", parallel_tool_calls=False).invoke("Add 'Rome'.")
     assert reply.tool_calls[0]["name"] == "weather"
     assert all(one.calls[-1]["parallel_tool_calls"] is False for one in models.values())
+
+
+@facades
+def test_settings_without_tools_reach_the_members_too(fitted, facade):
+    models = tool_models()
+    model = as_facade(make(fitted, models), facade)
+    model.bind_tools([], response_format={"type": "json_object"}, strict=True).invoke("x")
+    for model in models.values():
+        (given,) = model.calls
+        assert (given["response_format"], given["strict"]) == ({"type": "json_object"}, True)
