@@ -1,7 +1,6 @@
 """The chat model: one run with summed usage, for places that ask for a `BaseChatModel`."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from typing import Any, TypeVar
@@ -21,6 +20,7 @@ from typing_extensions import override
 from langchain_selectllm.asked import Asked
 from langchain_selectllm.caller import Configs, called_with, gate_of, gated
 from langchain_selectllm.calls import MemberCalls, awithin, isolated, within
+from langchain_selectllm.places import Places
 from langchain_selectllm.profiles import callable_name, member_params, pool_profile
 from langchain_selectllm.router import SelectLLMRouter
 from langchain_selectllm.schemas import Schema
@@ -106,7 +106,7 @@ class ChatSelectLLM(BaseChatModel):
         self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> list[AIMessage]:
         """The winning message of each prompt; `max_concurrency` bounds the calls of members for all prompts together."""
-        configs = gated(config, len(inputs), threading.Semaphore)
+        configs = gated(config, len(inputs), Places)
         return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
 
     @override

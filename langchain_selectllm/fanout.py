@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import queue
-import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
@@ -13,6 +12,7 @@ from functools import partial
 from langchain_core.messages import AIMessage
 
 from langchain_selectllm.exceptions import DeadlineError
+from langchain_selectllm.places import Places
 from langchain_selectllm.threads import run_in_daemon
 
 Outcome = AIMessage | Exception
@@ -122,11 +122,11 @@ class CallPlan:
         return list(members[:room])
 
 
-def run(plan: CallPlan, call: Callable[[int], AIMessage], limits: Limits, gate: threading.Semaphore | None = None) -> None:
+def run(plan: CallPlan, call: Callable[[int], AIMessage], limits: Limits, gate: Places | None = None) -> None:
     """Carry the plan out in threads.
 
     Python cannot stop a thread: a call that passed its deadline, or was not waited for, ends by itself in the background.
-    Its thread is a daemon, which does not hold up the end of the process.
+    Its thread is a daemon, which does not hold up the end of the process. At the gate it loses its place at its deadline.
 
     Args:
         plan: Filled in as replies come.
@@ -138,7 +138,7 @@ def run(plan: CallPlan, call: Callable[[int], AIMessage], limits: Limits, gate: 
     started_at: dict[int, float] = {}
 
     def work(member: int) -> None:
-        with gate or contextlib.nullcontext():
+        with gate.taken(limits.deadline_s) if gate else contextlib.nullcontext():
             if plan.done:
                 return
             started_at[member] = start = time.perf_counter()
