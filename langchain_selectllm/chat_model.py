@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
+from functools import partial
 from typing import Any, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -10,7 +11,7 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput, Mo
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import ensure_config, run_in_executor
+from langchain_core.runnables.config import ensure_config
 from langchain_core.runnables.utils import coro_with_context
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -25,6 +26,7 @@ from langchain_selectllm.profiles import callable_name, member_params, pool_prof
 from langchain_selectllm.router import SelectLLMRouter
 from langchain_selectllm.schemas import Schema
 from langchain_selectllm.structured import StructuredVote, VoteBy, parsed
+from langchain_selectllm.threads import in_daemon
 
 _Message = TypeVar("_Message", AIMessage, AIMessageChunk)
 
@@ -135,7 +137,7 @@ class ChatSelectLLM(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        asked = await run_in_executor(None, self._ask, messages, stop, kwargs)
+        asked = await in_daemon(partial(self._ask, messages, stop, kwargs))
         return _result(await asked.aanswer())
 
     @override
@@ -157,7 +159,7 @@ class ChatSelectLLM(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        asked = await run_in_executor(None, self._ask, messages, stop, kwargs)
+        asked = await in_daemon(partial(self._ask, messages, stop, kwargs))
         async with aclosing(asked.achunks()) as chunks:
             async for chunk in chunks:
                 yield ChatGenerationChunk(message=_ours(chunk))

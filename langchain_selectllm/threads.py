@@ -6,6 +6,8 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from typing import TypeVar, cast
 
 T = TypeVar("T")
@@ -58,7 +60,10 @@ def run_in_daemon(task: Task) -> None:
 
 
 async def in_daemon(call: Callable[[], T]) -> T:
-    """What a call returns that runs in a daemon thread; asyncio's own threads would hold up the end of its loop."""
+    """What a call returns that runs in a daemon thread, in a copy of this context.
+
+    Asyncio's own threads are few, so that calls which hang hold up the others, and they hold up the end of its loop.
+    """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
@@ -71,16 +76,21 @@ async def in_daemon(call: Callable[[], T]) -> T:
             future.set_exception(error)
 
     def task() -> None:
-        result, error = None, None
+        result: T | None = None
+        error: BaseException | None = None
         try:
             result = call()
+        except StopIteration as raised:
+            # Would end whoever waits, without an error; asyncio refuses it as a result.
+            error = RuntimeError(f"The call raised StopIteration: {raised}")
+            error.__cause__ = raised
         except BaseException as raised:  # noqa: BLE001 - raised again where the result is waited for
             error = raised
         # The loop may be gone, and whoever waited with it.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(tell, result, error)
 
-    run_in_daemon(task)
+    run_in_daemon(partial(copy_context().run, task))
     return await future
 
 

@@ -3,12 +3,13 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 
 from langchain_selectllm import threads
 from langchain_selectllm.embedded.shutdown import ShutdownGate
-from langchain_selectllm.threads import run_in_daemon
+from langchain_selectllm.threads import in_daemon, run_in_daemon
 
 
 def test_closing_waits_for_the_running_step_and_lets_no_other_begin():
@@ -78,6 +79,11 @@ def test_a_thread_without_a_task_ends(monkeypatch):
     assert not thread.is_alive()
     assert threads._idle == []
     assert ran_in() is not thread
+
+
+async def test_a_call_without_a_next_value_has_failed():
+    with pytest.raises(RuntimeError, match="The call raised StopIteration"):
+        await in_daemon(partial(next, iter([])))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
