@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import run_in_executor
 
-from langchain_selectllm.caller import Gate
+from langchain_selectllm.caller import Gate, gate_of, without_gate
 from langchain_selectllm.calls import JUDGE_TAG, Calls, MemberCalls, nested
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.engine import Engine
@@ -126,8 +126,11 @@ def ask_all(
         Asked(
             engine,
             decision,
-            MemberCalls(engine.models, prompt, kwargs, nested(config, manager, alone=len(decision.selected) == 1)),
+            MemberCalls(
+                engine.models, prompt, kwargs, nested(without_gate(config), manager, alone=len(decision.selected) == 1)
+            ),
             config.get("max_concurrency"),
+            gate_of(config),
         )
         for decision, prompt, manager, config in zip(decisions, prompts, run_managers, configs, strict=True)
     ]

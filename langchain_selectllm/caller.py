@@ -38,3 +38,9 @@ def gated(config: Any, n_inputs: int, gate: Callable[[int], Gate]) -> list[Runna
 def gate_of(config: RunnableConfig) -> Gate | None:
     """What bounds calls across the prompts of a batch; None outside of one."""
     return cast("Gate | None", config.get("configurable", {}).get(_GATE))
+
+
+def without_gate(config: RunnableConfig) -> RunnableConfig:
+    """The config for members: one that is a pool itself would wait for the place that its own call takes."""
+    configurable = {key: value for key, value in config.get("configurable", {}).items() if key != _GATE}
+    return {**config, "configurable": configurable}

@@ -1,6 +1,5 @@
 """The chat model: one run with summed usage, for places that ask for a `BaseChatModel`."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
@@ -19,9 +18,9 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from typing_extensions import override
 
 from langchain_selectllm.asked import Asked
-from langchain_selectllm.caller import Configs, called_with, gate_of, gated
+from langchain_selectllm.batches import BoundedBatches
+from langchain_selectllm.caller import called_with, gate_of
 from langchain_selectllm.calls import MemberCalls, awithin, isolated, within
-from langchain_selectllm.places import Places
 from langchain_selectllm.profiles import callable_name, member_params, pool_profile
 from langchain_selectllm.router import SelectLLMRouter
 from langchain_selectllm.schemas import Schema
@@ -31,7 +30,7 @@ from langchain_selectllm.threads import in_daemon
 _Message = TypeVar("_Message", AIMessage, AIMessageChunk)
 
 
-class ChatSelectLLM(BaseChatModel):
+class ChatSelectLLM(BoundedBatches, BaseChatModel):
     """A chat model whose every call is a router's: chosen members are asked, their vote is returned.
 
     One run, one message, usage summed over the members. Callbacks, tracers and configs of the caller do not reach the
@@ -102,22 +101,6 @@ class ChatSelectLLM(BaseChatModel):
         async with aclosing(awithin(called_with(config), super().astream(input, config, **kwargs))) as chunks:
             async for chunk in chunks:
                 yield chunk
-
-    @override
-    def batch(
-        self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
-    ) -> list[AIMessage]:
-        """The winning message of each prompt; `max_concurrency` bounds the calls of members for all prompts together."""
-        configs = gated(config, len(inputs), Places)
-        return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
-
-    @override
-    async def abatch(
-        self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
-    ) -> list[AIMessage]:
-        """The winning message of each prompt; `max_concurrency` bounds the calls of members for all prompts together."""
-        configs = gated(config, len(inputs), asyncio.Semaphore)
-        return await super().abatch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
 
     @override
     def _generate(

@@ -14,11 +14,12 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from typing_extensions import override
 
 from langchain_selectllm.asked import aanswer_all, answer_all, ask_all
+from langchain_selectllm.batches import BoundedBatches
 from langchain_selectllm.engine import Engine
 from langchain_selectllm.threads import in_daemon
 
 
-class EngineRunnable(RunnableSerializable[LanguageModelInput, AIMessage]):
+class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AIMessage]):
     """From a prompt to the message that wins, as its engine decides."""
 
     @property

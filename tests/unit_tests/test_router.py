@@ -2,7 +2,6 @@ import asyncio
 import functools
 import json
 import operator
-import threading
 import time
 
 import numpy as np
@@ -233,25 +232,6 @@ def test_the_parser_defaults_to_what_the_training_replies_were(fitted, demo):
     router = SelectLLMRouter(classifier=fitted, models=replay_models(demo[1]))
     assert router.parser.answer == "number"
     assert router.invoke(demo[1].texts[0]).response_metadata["selectllm"]["answer"] is not None
-
-
-def test_max_concurrency_bounds_a_whole_batch(fitted):
-    lock, running, peak = threading.Lock(), 0, 0
-
-    class Counting(ReplayChatModel):
-        def _generate(self, *args, **kwargs):
-            nonlocal running, peak
-            with lock:
-                running += 1
-                peak = max(peak, running)
-            time.sleep(0.005)
-            with lock:
-                running -= 1
-            return super()._generate(*args, **kwargs)
-
-    models = {name: Counting(model=name, default="(A)") for name in LETTERS}
-    make(fitted, models).batch(["x"] * 6, {"max_concurrency": 3})
-    assert peak == 3
 
 
 def test_a_replaying_model_refuses_what_it_never_heard():
