@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import queue
+import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
@@ -88,9 +89,15 @@ class CallPlan:
         return started
 
     def finish(self, member: int, outcome: Outcome, latency_s: float) -> None:
-        """Record a reply or failure, and decide whether to go on."""
+        """Record a reply or failure, and decide whether to go on.
+
+        Raises:
+            Exception: The outcome, where a member leaves LangGraph's graph, to interrupt it or with a command for its parent.
+        """
         if member not in self._running:
             return
+        if isinstance(outcome, Exception) and _leaves_graph(outcome):
+            raise outcome
         self._running.remove(member)
         self.latencies[member] = latency_s
         if isinstance(outcome, Exception):
@@ -233,6 +240,12 @@ def _as_failure(error: BaseException) -> Exception:
     failure = RuntimeError(f"The member's call ended in {type(error).__name__}: {error}")
     failure.__cause__ = error
     return failure
+
+
+def _leaves_graph(error: Exception) -> bool:
+    # Whoever raises it has imported it.
+    langgraph = sys.modules.get("langgraph.errors")
+    return langgraph is not None and isinstance(error, langgraph.GraphBubbleUp)
 
 
 def deadline_error(deadline_s: float) -> DeadlineError:
