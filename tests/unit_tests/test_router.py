@@ -210,6 +210,20 @@ def test_the_last_human_text_is_routed_on_unless_told_otherwise(fitted):
     assert make(fitted).decide("plain").text == "plain"
 
 
+@every_mode
+@pytest.mark.parametrize("prompt", [None, 5, {"q": "x"}, HumanMessage("x")])
+def test_what_is_no_prompt_is_refused_before_anybody_is_called(fitted, mode, prompt):
+    with pytest.raises(TypeError, match=f"The prompt is a {type(prompt).__name__}. Pass a string, a list of messages"):
+        call(make(fitted), prompt, mode)
+
+
+@every_mode
+@pytest.mark.parametrize("text", [None, 5])
+def test_a_text_that_is_none_is_refused_before_anybody_is_called(fitted, mode, text):
+    with pytest.raises(TypeError, match=f"text_of returned {text}. Let it return a string"):
+        call(make(fitted, text_of=lambda _: text), "x", mode)
+
+
 def test_a_prompt_without_text_is_routed_by_base_rates_and_says_so(fitted):
     picture = HumanMessage([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}])
     decision = make(fitted, policy="max_conf:2").decide([picture])
