@@ -11,6 +11,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackMa
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from langchain_core.runnables.utils import ConfigurableFieldSpec
 from typing_extensions import override
 
 from langchain_selectllm.asked import aanswer_all, answer_all, ask_all
@@ -26,6 +27,19 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
     @abstractmethod
     def engine(self) -> Engine:
         """What decides and merges, as the fields say now."""
+
+    @property
+    @override
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        """What a request may set on members, through `configurable` of its config.
+
+        An id that several members have, with defaults of their own, is told as the first has it.
+        """
+        told: dict[str, ConfigurableFieldSpec] = {}
+        for member in self.engine.models.values():
+            for spec in member.model.config_specs:
+                told.setdefault(spec.id, spec)
+        return list(told.values())
 
     @override
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:

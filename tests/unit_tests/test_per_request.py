@@ -276,6 +276,18 @@ def test_a_configured_batch_is_encoded_and_bounded_together(fitted, mode, monkey
     assert BATCHES[mode](router, []) == []
 
 
+def test_fields_that_requests_set_on_members_are_told(fitted):
+    says = {"says": ConfigurableField(id="words"), "args": ConfigurableField(id="arguments")}
+    models = {name: ToolModel(model=name, says=name).configurable_fields(**says) for name in LETTERS}
+    router = make(fitted, models, parser=VotingOutputParser(answer="text"))
+    assert {spec.id: spec.default for spec in router.config_specs} == {"words": "calculator", "arguments": None}
+    asked = {"configurable": {"words": "hello", "max_calls": 2}}
+    assert told(router.invoke("x", asked))["answer"] == "hello"
+    configurable = router.configurable_fields(max_calls=ConfigurableField(id="max_calls"))
+    assert {spec.id for spec in configurable.config_specs} == {"words", "arguments", "max_calls"}
+    assert told(configurable.invoke("x", asked))["calls"] == 2
+
+
 def test_only_fields_can_be_made_configurable(fitted):
     with pytest.raises(ValueError, match="nonsense"):
         make(fitted).configurable_fields(nonsense=ConfigurableField(id="nonsense"))
