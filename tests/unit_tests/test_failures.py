@@ -71,6 +71,16 @@ def test_a_deadline_returns_on_time_with_the_others(fitted, hang):
     assert message.response_metadata["selectllm"]["answer"] == "A"
 
 
+def test_an_early_decision_waits_for_nobody_says_so_and_claims_no_costs(fitted, hang):
+    models = {**scripted({**LETTERS, "guesser": "A"}), "reader": hang()}
+    told = make(fitted, models, early_stop=True).invoke("x").response_metadata["selectllm"]
+    assert hang.ended == []
+    assert told["decided_early"]
+    assert "reader" in told["cancelled"]
+    assert told["answer"] == "A"
+    assert told["cost_usd"] is None
+
+
 def test_a_hanging_member_does_not_hold_up_the_end_of_the_process(fitted, tmp_path):
     fitted.save_pretrained(tmp_path / "router")
     code = f"""

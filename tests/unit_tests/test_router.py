@@ -2,7 +2,6 @@ import asyncio
 import functools
 import json
 import operator
-import time
 
 import numpy as np
 import pytest
@@ -119,19 +118,6 @@ def test_one_bad_prompt_of_a_batch_is_returned_when_asked_for(fitted, demo):
     assert isinstance(results[1], FanOutError)
     with pytest.raises(FanOutError):
         router.batch([demo[1].texts[0], "never recorded"])
-
-
-def test_an_early_decision_says_so_and_costs_are_not_claimed(fitted):
-    models = scripted({**LETTERS, "guesser": "A"})
-    models["reader"] = ReplayChatModel(model="reader", default="The answer is (A).", delay_s=0.5)
-    router = make(fitted, models, early_stop=True)
-    start = time.perf_counter()
-    told = router.invoke("x").response_metadata["selectllm"]
-    assert time.perf_counter() - start < 0.5
-    assert told["decided_early"]
-    assert "reader" in told["cancelled"]
-    assert told["answer"] == "A"
-    assert told["cost_usd"] is None
 
 
 def test_a_failed_single_pick_falls_back_to_the_next_most_probable(fitted):
