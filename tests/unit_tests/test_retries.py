@@ -116,6 +116,15 @@ async def test_each_failed_probe_doubles_the_pause_until_the_member_is_given_up(
     assert gate.given_up == "4 attempts failed in a row, at last with ValueError: down"
 
 
+async def test_attempts_keep_their_distance_and_make_up_for_none_after_an_idle_time(now):
+    gate, times = Gate(20, BreakerPolicy(), asyncio.Event()), []
+    for idle_s in (0, 0, 0, 10, 0, 0):
+        now.s += idle_s
+        await gate.enter()
+        times.append(now.s)
+    assert times == pytest.approx([0, 0.05, 0.1, 10.1, 10.15, 10.2])
+
+
 async def test_a_success_between_failures_keeps_the_breaker_closed():
     gate = Gate(None, BreakerPolicy(failures=2), asyncio.Event())
     for _ in range(5):
