@@ -1,7 +1,6 @@
 """Prompts on their way: decided, called, answered, whole or in chunks."""
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
@@ -15,12 +14,13 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import run_in_executor
 
-from langchain_selectllm.caller import Gate
+from langchain_selectllm.caller import Gate, gate_of, without_gate
 from langchain_selectllm.calls import JUDGE_TAG, Calls, MemberCalls, nested
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.engine import Engine
 from langchain_selectllm.fanout import CallPlan, Limits, arun, run
 from langchain_selectllm.live import LiveReply, auntil, until
+from langchain_selectllm.places import Places
 from langchain_selectllm.streaming import closing_chunk, message_chunks
 
 _BATCH_THREADS = 16
@@ -36,7 +36,7 @@ class Asked:
     max_concurrency: int | None = None
     """Calls in flight at once; all of them when None."""
     gate: Gate | None = None
-    """Bounds calls across several prompts; a semaphore for threads or for tasks, as the prompts are answered."""
+    """Bounds calls across several prompts, of the kind for threads or for tasks, as the prompts are answered."""
 
     def answer(self) -> AIMessage:
         """The winning message; members are called in threads.
@@ -44,7 +44,7 @@ class Asked:
         Raises:
             FanOutError: If every called member failed.
         """
-        gate = cast("threading.Semaphore | None", self.gate)
+        gate = cast("Places | None", self.gate)
         plan, ballot = self.engine.plan(self.decision)
         run(plan, lambda k: self.calls.invoke(self._name(k)), self._limits, gate)
         case = ballot.open_case(plan.replies)
@@ -126,8 +126,11 @@ def ask_all(
         Asked(
             engine,
             decision,
-            MemberCalls(engine.models, prompt, kwargs, nested(config, manager, alone=len(decision.selected) == 1)),
+            MemberCalls(
+                engine.models, prompt, kwargs, nested(without_gate(config), manager, alone=len(decision.selected) == 1)
+            ),
             config.get("max_concurrency"),
+            gate_of(config),
         )
         for decision, prompt, manager, config in zip(decisions, prompts, run_managers, configs, strict=True)
     ]
@@ -136,7 +139,7 @@ def ask_all(
 def answer_all(asked: Sequence[Asked]) -> list[AIMessage | Exception]:
     """The winning message of each prompt, or what went wrong; `max_concurrency` bounds the calls of all together."""
     limit = asked[0].max_concurrency if asked else None
-    gate = threading.Semaphore(limit) if limit else None
+    gate = Places(limit) if limit else None
 
     def one(prompt: Asked) -> AIMessage | Exception:
         try:

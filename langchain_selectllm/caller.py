@@ -1,7 +1,6 @@
 """The config that a chat model was called with, which LangChain does not hand to what generates."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, cast
@@ -9,8 +8,10 @@ from typing import Any, cast
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import ensure_config, get_config_list, patch_config, var_child_runnable_config
 
+from langchain_selectllm.places import Places
+
 Configs = RunnableConfig | list[RunnableConfig] | None
-Gate = threading.Semaphore | asyncio.Semaphore
+Gate = Places | asyncio.Semaphore
 
 # Keys that start with two underscores stay out of the metadata of runs.
 _GATE = "__selectllm_gate"
@@ -37,3 +38,9 @@ def gated(config: Any, n_inputs: int, gate: Callable[[int], Gate]) -> list[Runna
 def gate_of(config: RunnableConfig) -> Gate | None:
     """What bounds calls across the prompts of a batch; None outside of one."""
     return cast("Gate | None", config.get("configurable", {}).get(_GATE))
+
+
+def without_gate(config: RunnableConfig) -> RunnableConfig:
+    """The config for members: one that is a pool itself would wait for the place that its own call takes."""
+    configurable = {key: value for key, value in config.get("configurable", {}).items() if key != _GATE}
+    return {**config, "configurable": configurable}

@@ -1,25 +1,27 @@
 """How members of one prompt are called: as children of our run, or out of sight of its callbacks."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager, aclosing, closing, contextmanager
+from contextlib import AbstractContextManager, aclosing, closing, contextmanager, suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, BaseCallbackHandler, CallbackManagerForChainRun
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, SimpleChatModel
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
+from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import patch_config, set_config_context, var_child_runnable_config
 from langchain_core.runnables.utils import coro_with_context
 from langsmith import tracing_context
 
 from langchain_selectllm.judge import Case
-from langchain_selectllm.live import AsyncChunks, Chunks
+from langchain_selectllm.live import AsyncChunks, Chunks, threaded
 from langchain_selectllm.registry import Member
 from langchain_selectllm.streaming import as_chunk, as_reply
 from langchain_selectllm.threads import in_daemon
+from langchain_selectllm.wrappers import raw_models
 
 MEMBER_TAG = "selectllm:member:"
 JUDGE_TAG = "selectllm:judge"
@@ -120,12 +122,12 @@ class MemberCalls:
         """The member's reply; a model without an async form, such as ChatHuggingFace, is run in a thread."""
         model = self.models[name].model
         with self._scope(name) as (context, config):
-            try:
-                calling = model.ainvoke(self.prompt, config, **self.kwargs)
-                return as_reply(await coro_with_context(calling, context, create_task=True))
-            except NotImplementedError:
-                # A copy: the loop may still be in the context for the end of the task that just failed.
-                return as_reply(await in_daemon(partial(context.copy().run, model.invoke, self.prompt, config, **self.kwargs)))
+            if has_async(model):
+                with suppress(NotImplementedError):
+                    calling = model.ainvoke(self.prompt, config, **self.kwargs)
+                    return as_reply(await coro_with_context(calling, context, create_task=True))
+            # A copy: the loop may still be in the context for the end of a task that just failed.
+            return as_reply(await in_daemon(partial(context.copy().run, model.invoke, self.prompt, config, **self.kwargs)))
 
     def stream(self, name: str) -> Chunks:
         """The member's reply as it comes."""
@@ -136,24 +138,53 @@ class MemberCalls:
                     yield as_chunk(chunk)
 
     async def astream(self, name: str) -> AsyncChunks:
-        """The member's reply as it comes; from a model without an async form it comes whole."""
-        with self._scope(name) as (context, config):
-            chunk = None
-            try:
-                async with aclosing(
-                    awithin(context, self.models[name].model.astream(self.prompt, config, **self.kwargs))
-                ) as live:
-                    async for chunk in live:
-                        yield as_chunk(chunk)
-            except NotImplementedError:
-                if chunk is not None:
-                    raise
-            else:
-                return
-        yield as_chunk(await self.ainvoke(name))
+        """The member's reply as it comes; a model without an async form is run in a thread."""
+        model, chunk = self.models[name].model, None
+        if has_async(model, streams=True):
+            with self._scope(name) as (context, config):
+                try:
+                    async with aclosing(awithin(context, model.astream(self.prompt, config, **self.kwargs))) as live:
+                        async for chunk in live:
+                            yield as_chunk(chunk)
+                except NotImplementedError:
+                    if chunk is not None:
+                        raise
+                else:
+                    return
+        async with aclosing(threaded(self.stream(name))) as live:
+            async for chunk in live:
+                yield chunk
 
     def _scope(self, name: str) -> AbstractContextManager[tuple[Context, RunnableConfig]]:
         return self.scope(JUDGE_TAG if name == JUDGE_TAG else f"{MEMBER_TAG}{name}")
+
+
+def has_async(model: Runnable[Any, Any], *, streams: bool = False) -> bool:
+    """Whether a call can wait on the event loop alone.
+
+    Otherwise LangChain would wait in one of the few threads that asyncio shares: calls that hang there hold up all others,
+    and the end of the loop.
+
+    Args:
+        model: A chat model, any wrapper of one, or another Runnable.
+        streams: Whether chunks are asked for.
+    """
+    inside = list(raw_models(model))
+    if inside:
+        return all(_is_async(type(raw), streams=streams) for raw in inside)
+    while isinstance(model, RunnableBindingBase):
+        model = model.bound
+    return hasattr(model, "afunc") if isinstance(model, RunnableLambda) else type(model).ainvoke is not Runnable.ainvoke
+
+
+def _is_async(kind: type[BaseChatModel], *, streams: bool) -> bool:
+    if streams and _has_own(kind, "_astream"):
+        return True
+    return _has_own(kind, "_agenerate") and not (streams and _has_own(kind, "_stream"))
+
+
+def _has_own(kind: type[BaseChatModel], method: str) -> bool:
+    return all(getattr(kind, method) is not getattr(base, method) for base in (BaseChatModel, SimpleChatModel))
 
 
 def within(context: Context, chunks: Iterator[_T]) -> Generator[_T, None, None]:

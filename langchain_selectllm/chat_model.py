@@ -1,9 +1,8 @@
 """The chat model: one run with summed usage, for places that ask for a `BaseChatModel`."""
 
-import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
+from functools import partial
 from typing import Any, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -11,7 +10,7 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput, Mo
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import ensure_config, run_in_executor
+from langchain_core.runnables.config import ensure_config
 from langchain_core.runnables.utils import coro_with_context
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -19,18 +18,20 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from typing_extensions import override
 
 from langchain_selectllm.asked import Asked
-from langchain_selectllm.caller import Configs, called_with, gate_of, gated
+from langchain_selectllm.batches import BoundedBatches
+from langchain_selectllm.caller import called_with, gate_of
 from langchain_selectllm.calls import MemberCalls, awithin, isolated, within
 from langchain_selectllm.profiles import callable_name, member_params, pool_profile
 from langchain_selectllm.router import SelectLLMRouter
 from langchain_selectllm.schemas import Schema
 from langchain_selectllm.sticky import thread_of
 from langchain_selectllm.structured import StructuredVote, VoteBy, parsed
+from langchain_selectllm.threads import in_daemon
 
 _Message = TypeVar("_Message", AIMessage, AIMessageChunk)
 
 
-class ChatSelectLLM(BaseChatModel):
+class ChatSelectLLM(BoundedBatches, BaseChatModel):
     """A chat model whose every call is a router's: chosen members are asked, their vote is returned.
 
     One run, one message, usage summed over the members. Callbacks, tracers and configs of the caller do not reach the
@@ -103,22 +104,6 @@ class ChatSelectLLM(BaseChatModel):
                 yield chunk
 
     @override
-    def batch(
-        self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
-    ) -> list[AIMessage]:
-        """The winning message of each prompt; `max_concurrency` bounds the calls of members for all prompts together."""
-        configs = gated(config, len(inputs), threading.Semaphore)
-        return super().batch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
-
-    @override
-    async def abatch(
-        self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
-    ) -> list[AIMessage]:
-        """The winning message of each prompt; `max_concurrency` bounds the calls of members for all prompts together."""
-        configs = gated(config, len(inputs), asyncio.Semaphore)
-        return await super().abatch(inputs, configs, return_exceptions=return_exceptions, **kwargs)
-
-    @override
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -136,7 +121,7 @@ class ChatSelectLLM(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        asked = await run_in_executor(None, self._ask, messages, stop, kwargs)
+        asked = await in_daemon(partial(self._ask, messages, stop, kwargs))
         return _result(await asked.aanswer())
 
     @override
@@ -158,7 +143,7 @@ class ChatSelectLLM(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        asked = await run_in_executor(None, self._ask, messages, stop, kwargs)
+        asked = await in_daemon(partial(self._ask, messages, stop, kwargs))
         async with aclosing(asked.achunks()) as chunks:
             async for chunk in chunks:
                 yield ChatGenerationChunk(message=_ours(chunk))
@@ -182,9 +167,10 @@ class ChatSelectLLM(BaseChatModel):
         )
 
     def _with_tools(self, kwargs: dict[str, Any]) -> SelectLLMRouter:
-        """The router with the tools of a call, which are taken out of `kwargs`."""
+        """The router with the tools of a call and the settings beside them, which are taken out of `kwargs`."""
         tools, choice, settings = (kwargs.pop(name, None) for name in ("tools", "tool_choice", "tool_settings"))
-        return self.router.with_tools(tools, tool_choice=choice, **(settings or {})) if tools else self.router
+        bound = tools or settings
+        return self.router.with_tools(tools or [], tool_choice=choice, **(settings or {})) if bound else self.router
 
     @property
     def _thread(self) -> str | None:

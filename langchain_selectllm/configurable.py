@@ -9,6 +9,7 @@ from langchain_core.runnables.config import get_config_list
 from langchain_core.runnables.configurable import RunnableConfigurableFields
 from typing_extensions import override
 
+from langchain_selectllm.batches import BoundedBatches
 from langchain_selectllm.caller import Configs
 from langchain_selectllm.router import SelectLLMRouter
 from langchain_selectllm.schemas import Schema
@@ -16,7 +17,7 @@ from langchain_selectllm.structured import StructuredVote, VoteBy, parsed
 from langchain_selectllm.wrappers import Tools
 
 
-class ConfigurableRouter(RunnableConfigurableFields[LanguageModelInput, AIMessage]):
+class ConfigurableRouter(BoundedBatches, RunnableConfigurableFields[LanguageModelInput, AIMessage]):
     """What `SelectLLMRouter.configurable_fields` returns: stays configurable when tools or a schema are bound.
 
     LangChain's own class would bind them to the router as it is by default, and what a request asks for would be lost in
@@ -53,7 +54,7 @@ class ConfigurableRouter(RunnableConfigurableFields[LanguageModelInput, AIMessag
     def batch(
         self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> list[AIMessage]:
-        """The winning message of each prompt; encoded and bounded together where every prompt asks for the same."""
+        """The winning message of each prompt; bounded together, and encoded together where every prompt asks for the same."""
         router = self._shared(config, len(inputs))
         batch = super().batch if router is None else router.batch
         return batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
@@ -62,7 +63,7 @@ class ConfigurableRouter(RunnableConfigurableFields[LanguageModelInput, AIMessag
     async def abatch(
         self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
     ) -> list[AIMessage]:
-        """The winning message of each prompt; encoded and bounded together where every prompt asks for the same."""
+        """The winning message of each prompt; bounded together, and encoded together where every prompt asks for the same."""
         router = self._shared(config, len(inputs))
         abatch = super().abatch if router is None else router.abatch
         return await abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)

@@ -119,12 +119,20 @@ def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[
 
 
 def prompt_messages(prompt: LanguageModelInput) -> list[BaseMessage]:
-    """The messages of whatever a chat model accepts as a prompt."""
+    """The messages of whatever a chat model accepts as a prompt.
+
+    Raises:
+        TypeError: If no chat model would accept it.
+    """
     if isinstance(prompt, str):
         return [HumanMessage(prompt)]
     if isinstance(prompt, PromptValue):
         return prompt.to_messages()
-    return convert_to_messages(prompt)
+    if isinstance(prompt, Sequence):
+        return convert_to_messages(prompt)
+    raise TypeError(
+        f"The prompt is a {type(prompt).__name__}. Pass a string, a list of messages, or what a prompt template returns."
+    )
 
 
 def last_human_text(messages: Sequence[BaseMessage]) -> str:

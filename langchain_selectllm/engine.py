@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from langchain_selectllm.catalogue import policy_name
@@ -49,15 +49,24 @@ class Engine:
         Args:
             prompts: Whatever a chat model accepts.
             configs: One a prompt, which may name its thread; nothing is remembered of threads without them.
+
+        Raises:
+            TypeError: If something is no prompt, or `text_of` returns no text of it.
         """
         said = [prompt_messages(prompt) for prompt in prompts]
-        decided = decide_all(self.classifier, self.policy, [self.text_of(messages) for messages in said])
+        decided = decide_all(self.classifier, self.policy, [self._text(messages) for messages in said])
         if self.sticky is None or configs is None:
             able = [decision.without(self.left_out) for decision in decided]
         else:
             threads = [thread_of(config, messages) for config, messages in zip(configs, said, strict=True)]
             able = [self.sticky.turn(*turn, self.left_out) for turn in zip(threads, decided, strict=True)]
         return [decision.at_most(self.max_calls) for decision in able]
+
+    def _text(self, messages: Sequence[BaseMessage]) -> str:
+        text = self.text_of(messages)
+        if isinstance(text, str):
+            return text
+        raise TypeError(f"text_of returned {text!r}. Let it return a string; an empty one is routed by base rates.")
 
     def plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:
         """Whom to call next and when to stop, and the vote over what comes back."""

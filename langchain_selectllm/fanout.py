@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import queue
-import threading
+import sys
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
@@ -13,6 +13,7 @@ from functools import partial
 from langchain_core.messages import AIMessage
 
 from langchain_selectllm.exceptions import DeadlineError
+from langchain_selectllm.places import Places
 from langchain_selectllm.threads import run_in_daemon
 
 Outcome = AIMessage | Exception
@@ -88,9 +89,15 @@ class CallPlan:
         return started
 
     def finish(self, member: int, outcome: Outcome, latency_s: float) -> None:
-        """Record a reply or failure, and decide whether to go on."""
+        """Record a reply or failure, and decide whether to go on.
+
+        Raises:
+            Exception: The outcome, where a member leaves LangGraph's graph, to interrupt it or with a command for its parent.
+        """
         if member not in self._running:
             return
+        if isinstance(outcome, Exception) and _leaves_graph(outcome):
+            raise outcome
         self._running.remove(member)
         self.latencies[member] = latency_s
         if isinstance(outcome, Exception):
@@ -122,11 +129,11 @@ class CallPlan:
         return list(members[:room])
 
 
-def run(plan: CallPlan, call: Callable[[int], AIMessage], limits: Limits, gate: threading.Semaphore | None = None) -> None:
+def run(plan: CallPlan, call: Callable[[int], AIMessage], limits: Limits, gate: Places | None = None) -> None:
     """Carry the plan out in threads.
 
     Python cannot stop a thread: a call that passed its deadline, or was not waited for, ends by itself in the background.
-    Its thread is a daemon, which does not hold up the end of the process.
+    Its thread is a daemon, which does not hold up the end of the process. At the gate it loses its place at its deadline.
 
     Args:
         plan: Filled in as replies come.
@@ -138,7 +145,7 @@ def run(plan: CallPlan, call: Callable[[int], AIMessage], limits: Limits, gate: 
     started_at: dict[int, float] = {}
 
     def work(member: int) -> None:
-        with gate or contextlib.nullcontext():
+        with gate.taken(limits.deadline_s) if gate else contextlib.nullcontext():
             if plan.done:
                 return
             started_at[member] = start = time.perf_counter()
@@ -233,6 +240,12 @@ def _as_failure(error: BaseException) -> Exception:
     failure = RuntimeError(f"The member's call ended in {type(error).__name__}: {error}")
     failure.__cause__ = error
     return failure
+
+
+def _leaves_graph(error: Exception) -> bool:
+    # Whoever raises it has imported it.
+    langgraph = sys.modules.get("langgraph.errors")
+    return langgraph is not None and isinstance(error, langgraph.GraphBubbleUp)
 
 
 def deadline_error(deadline_s: float) -> DeadlineError:

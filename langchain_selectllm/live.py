@@ -1,10 +1,11 @@
 """One member's reply while it streams, within its deadline."""
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextvars import copy_context
 from functools import partial
 from types import TracebackType
@@ -19,6 +20,8 @@ from langchain_selectllm.threads import run_in_daemon
 
 Chunks = Generator[AIMessageChunk, None, None]
 AsyncChunks = AsyncGenerator[AIMessageChunk, None]
+# A chunk, what was raised instead of one, or the end.
+_Step = AIMessageChunk | BaseException | None
 
 
 class LiveReply:
@@ -61,22 +64,8 @@ def until(chunks: Chunks, deadline_s: float | None) -> Chunks:
     if deadline_s is None:
         yield from chunks
         return
-    came: queue.SimpleQueue[AIMessageChunk | BaseException | None] = queue.SimpleQueue()
-    given_up = threading.Event()
-
-    def pump() -> None:
-        try:
-            for chunk in chunks:
-                came.put(chunk)
-                if given_up.is_set():
-                    return
-            came.put(None)
-        except BaseException as error:  # noqa: BLE001 - raised again where the chunks are read
-            came.put(error)
-        finally:
-            chunks.close()
-
-    run_in_daemon(partial(copy_context().run, pump))
+    came: queue.SimpleQueue[_Step] = queue.SimpleQueue()
+    given_up = _pump(chunks, came.put)
     left = deadline_s
     try:
         while True:
@@ -92,6 +81,45 @@ def until(chunks: Chunks, deadline_s: float | None) -> Chunks:
         raise deadline_error(deadline_s) from None
     finally:
         given_up.set()
+
+
+async def threaded(chunks: Chunks) -> AsyncChunks:
+    """The same chunks, made in a daemon thread, so that one that hangs holds up neither the loop nor asyncio's own threads."""
+    loop, came = asyncio.get_running_loop(), asyncio.Queue[_Step]()
+
+    def put(step: _Step) -> None:
+        # The loop may be gone, and whoever read with it.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(came.put_nowait, step)
+
+    given_up = _pump(chunks, put)
+    try:
+        while (chunk := await came.get()) is not None:
+            if isinstance(chunk, BaseException):
+                raise chunk
+            yield chunk
+    finally:
+        given_up.set()
+
+
+def _pump(chunks: Chunks, put: Callable[[_Step], None]) -> threading.Event:
+    """Hand chunks over from a daemon thread, until the event that is returned is set."""
+    given_up = threading.Event()
+
+    def work() -> None:
+        try:
+            for chunk in chunks:
+                put(chunk)
+                if given_up.is_set():
+                    return
+            put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where the chunks are read
+            put(error)
+        finally:
+            chunks.close()
+
+    run_in_daemon(partial(copy_context().run, work))
+    return given_up
 
 
 async def auntil(chunks: AsyncChunks, deadline_s: float | None) -> AsyncChunks:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.utils import AnyConfigurableField
@@ -29,7 +29,6 @@ from langchain_selectllm.trust import ConfidenceRule
 from langchain_selectllm.wrappers import BoundTools, Tools, bind_registry
 
 if TYPE_CHECKING:
-    from langchain_selectllm.chat_model import ChatSelectLLM
     from langchain_selectllm.configurable import ConfigurableRouter
 
 
@@ -181,8 +180,9 @@ class SelectLLMRouter(EngineRunnable):
         super().configurable_fields(**kwargs)
         return ConfigurableRouter(default=self, fields=kwargs)
 
-    def as_chat_model(self, **kwargs: Any) -> "ChatSelectLLM":
-        """The chat model over this router, for places that ask for a `BaseChatModel`."""
+    def as_chat_model(self, **kwargs: Any) -> BaseChatModel:
+        """The `ChatSelectLLM` over this router, for places that ask for a `BaseChatModel`."""
+        # Not in the signature: LangChain's fallbacks read it to find out what they wrap, and know nothing of lazy imports.
         from langchain_selectllm.chat_model import ChatSelectLLM
 
         return ChatSelectLLM(router=self, **kwargs)

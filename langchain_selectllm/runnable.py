@@ -4,26 +4,42 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from langchain_core.runnables.config import run_in_executor
+from langchain_core.runnables.utils import ConfigurableFieldSpec
 from typing_extensions import override
 
 from langchain_selectllm.asked import aanswer_all, answer_all, ask_all
+from langchain_selectllm.batches import BoundedBatches
 from langchain_selectllm.engine import Engine
+from langchain_selectllm.threads import in_daemon
 
 
-class EngineRunnable(RunnableSerializable[LanguageModelInput, AIMessage]):
+class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AIMessage]):
     """From a prompt to the message that wins, as its engine decides."""
 
     @property
     @abstractmethod
     def engine(self) -> Engine:
         """What decides and merges, as the fields say now."""
+
+    @property
+    @override
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        """What a request may set on members, through `configurable` of its config.
+
+        An id that several members have, with defaults of their own, is told as the first has it.
+        """
+        told: dict[str, ConfigurableFieldSpec] = {}
+        for member in self.engine.models.values():
+            for spec in member.model.config_specs:
+                told.setdefault(spec.id, spec)
+        return list(told.values())
 
     @override
     def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
@@ -102,7 +118,7 @@ class EngineRunnable(RunnableSerializable[LanguageModelInput, AIMessage]):
     async def _ainvoke(
         self, prompt: LanguageModelInput, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig, **kwargs: Any
     ) -> AIMessage:
-        (asked,) = await run_in_executor(config, ask_all, self.engine, [prompt], [run_manager], [config], kwargs)
+        (asked,) = await in_daemon(partial(ask_all, self.engine, [prompt], [run_manager], [config], kwargs))
         return await asked.aanswer()
 
     def _batch(
@@ -121,9 +137,7 @@ class EngineRunnable(RunnableSerializable[LanguageModelInput, AIMessage]):
         config: list[RunnableConfig],
         **kwargs: Any,
     ) -> list[AIMessage | Exception]:
-        settings = config[0] if config else None
-        asked = await run_in_executor(settings, ask_all, self.engine, prompts, run_manager, config, kwargs)
-        return await aanswer_all(asked)
+        return await aanswer_all(await in_daemon(partial(ask_all, self.engine, prompts, run_manager, config, kwargs)))
 
     def _stream(
         self,
@@ -143,7 +157,7 @@ class EngineRunnable(RunnableSerializable[LanguageModelInput, AIMessage]):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessage]:
         given = [prompt async for prompt in prompts]
-        for asked in await run_in_executor(config, ask_all, self.engine, given, [run_manager], [config], kwargs):
+        for asked in await in_daemon(partial(ask_all, self.engine, given, [run_manager], [config], kwargs)):
             async with aclosing(asked.achunks()) as chunks:
                 async for chunk in chunks:
                     yield chunk

@@ -47,6 +47,13 @@ def rows(folder):
         return [dict(row) for row in connection.execute("SELECT * FROM selectllm_replies")]
 
 
+def settle(server):
+    """Wait until the server is done with the requests of a client that was killed."""
+    before = None
+    while before != (before := server.requests.total()) or server.in_flight.total():
+        time.sleep(0.3)
+
+
 def cost(answer):
     _, _, n_input, n_output = answer
     return (150.0 * n_input + 600.0 * n_output) / 1e6
@@ -69,7 +76,7 @@ def test_three_sigkills_and_a_tenth_of_faults_leave_no_trace(tmp_path):
                 time.sleep(0.01)
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-            time.sleep(0.3)
+            settle(server)
             kept = {row["reply_id"] for row in rows(tmp_path)}
             in_flight = len(server.answered.keys() - kept) - lost
             assert in_flight <= 32
@@ -146,9 +153,8 @@ async def test_the_rate_limit_is_kept(tmp_path):
         pool = pool_file(tmp_path, server, small={"requests_per_second": 20})
         start = time.monotonic()
         await acollect_outcomes(pool, queries(21), f"sqlite:///{tmp_path}/outcomes.db", samples=1)
-        assert time.monotonic() - start >= 1.0
-        times = [moment for moment, _ in server.times["small"]]
-        assert max(sum(start <= moment < start + 0.5 for moment in times) for start in times) <= 13
+        assert len(server.times["small"]) == 21
+        assert all(moment - start >= i / 20 for i, (moment, _) in enumerate(server.times["small"]))
 
 
 async def test_the_limit_on_the_cost_is_never_passed(tmp_path):
@@ -168,8 +174,15 @@ async def test_stopping_waits_for_what_is_in_flight(tmp_path):
     with ChatServer(delay_s=0.3) as server:
         pool = pool_file(tmp_path, server, small={"max_concurrency": 8})
         stop = asyncio.Event()
-        asyncio.get_running_loop().call_later(0.5, stop.set)
+
+        async def stop_soon():
+            while len(server.answered) < 8:  # noqa: ASYNC110 - the server has a thread of its own
+                await asyncio.sleep(0.01)
+            stop.set()
+
+        stopping = asyncio.create_task(stop_soon())
         collected = await acollect_outcomes(pool, queries(100), f"sqlite:///{tmp_path}/outcomes.db", samples=1, stop=stop)
+        await stopping
         assert collected.stopped == "interrupted"
         assert 0 < collected.members[0].done == len(server.answered) == len(rows(tmp_path)) < 100
 
@@ -185,7 +198,7 @@ def test_ctrl_c_stops_cleanly(tmp_path):
         while len(server.answered) < 8:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        told, warned = process.communicate(timeout=20)
+        told, warned = process.communicate(timeout=60)
         assert process.returncode == 130
         assert "calls are left (interrupted)" in told
         assert "waited for" in warned

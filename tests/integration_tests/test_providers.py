@@ -115,26 +115,28 @@ async def test_one_members_fault_is_recorded_and_the_others_vote(server, provide
 @pytest.mark.parametrize("how", ["invoke", "ainvoke"])
 async def test_a_member_that_hangs_costs_no_more_than_the_deadline(server, how):
     models = [openai(server, model) for model in (ANSWER_B, "hang", ANSWER_B)]
-    router = routed(models, deadline_s=1.0)
+    router = routed(models, deadline_s=3.0)
     await call(routed([openai(server, ANSWER_B)]), how)
     start = time.perf_counter()
     message = await call(router, how)
-    assert 0.9 < time.perf_counter() - start < 3
+    # The server would hang for 30 s.
+    assert 2.9 < time.perf_counter() - start < 20
     assert told(message)["failures"]["m1"]["error"] == "DeadlineError"
 
 
 async def test_cancelling_closes_the_connections_of_members_that_hang(server):
     router = routed([openai(server, "hang"), openai(server, "hang")])
     server.cancelled.clear()
+    before = len(server.requests)
     task = asyncio.create_task(router.ainvoke("Which?"))
-    await asyncio.sleep(1.0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    for _ in range(50):
-        if len(server.cancelled) == 2:
-            break
-        await asyncio.sleep(0.1)
+    async with asyncio.timeout(20):
+        while len(server.requests) < before + 2:  # noqa: ASYNC110 - the server has a thread of its own
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while len(server.cancelled) < 2:  # noqa: ASYNC110 - the server has a thread of its own
+            await asyncio.sleep(0.01)
     assert server.cancelled == ["hang", "hang"]
 
 

@@ -144,16 +144,18 @@ def test_two_collections_into_one_store_are_refused_and_a_killed_one_is_not_wait
     holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "locked\n"
     holder.kill()
+    monkeypatch.setattr("langchain_selectllm.collection.opening._LOCK_PATIENCE_S", 60)
     start = time.monotonic()
     assert collect_outcomes({"m": CountingModel()}, queries(1), store, samples=1).left == 0
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 30
     holder.communicate()
 
 
 async def test_a_cancelled_collection_keeps_what_has_arrived(store):
     model = CountingModel(delay_s=0.02)
     running = asyncio.create_task(acollect_outcomes({"m": model}, queries(100), store, samples=10))
-    await asyncio.sleep(0.5)
+    while model.calls.total() < 100:  # noqa: ASYNC110 - calls are made by other tasks
+        await asyncio.sleep(0.001)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -148,6 +148,29 @@ def test_a_graph_with_checkpointer_and_interrupt_resumes_where_it_stopped(fitted
     assert [m.response_metadata["selectllm"]["calls"] for m in saved if isinstance(m, AIMessage)] == [5, 5]
 
 
+@modes
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("policy", ["all_members", "single_best"])
+def test_a_member_that_asks_a_human_pauses_the_graph(fitted, mode, stream, policy):
+    models = tool_models()
+    models[fitted.members[fitted.pool.single_best]] = RunnableLambda(lambda _: AIMessage(interrupt("Which sum?")))
+    router = make(fitted, "router", models=models, policy=policy)
+
+    def ask(state: MessagesState):
+        given = state["messages"]
+        return {"messages": list(router.stream(given))[-1:] if stream else [router.invoke(given)]}
+
+    async def aask(state: MessagesState):
+        given = state["messages"]
+        return {"messages": [c async for c in router.astream(given)][-1:] if stream else [await router.ainvoke(given)]}
+
+    graph = StateGraph(MessagesState).add_node("ask", RunnableLambda(ask, aask)).add_edge(START, "ask")
+    graph, config = graph.compile(InMemorySaver()), {"configurable": {"thread_id": "1"}}
+    assert run(graph, mode, QUESTION, config)["__interrupt__"][0].value == "Which sum?"
+    told = run(graph, mode, Command(resume="mine"), config)["messages"][-1].response_metadata["selectllm"]
+    assert "mine" in told["answers"].values()
+
+
 def streamed(graph, mode, given):
     if mode == "invoke":
         return [message for message, _ in graph.stream(given, stream_mode="messages")]

@@ -217,18 +217,32 @@ class Gated(ToolModel):
 
 
 @pytest.mark.parametrize("facade", ["router", "chat"])
-def test_one_chosen_members_chunks_arrive_before_its_reply_is_complete(fitted, facade):
+@pytest.mark.parametrize("mode", ["stream", "astream"])
+def test_one_chosen_members_chunks_arrive_before_its_reply_is_complete(fitted, facade, mode):
     gate = threading.Event()
     models = {name: Gated(model=name, gate=gate) for name in LETTERS}
     router = SelectLLMRouter(classifier=fitted, models=models, policy="single_best")
-    words = []
-    for chunk in (router if facade == "router" else router.as_chat_model()).stream("x"):
-        words.append(chunk.content)
+    chunks = []
+
+    def read(chunk):
+        chunks.append(chunk)
         gate.set()
+
+    async def aread(stream):
+        async for chunk in stream:
+            read(chunk)
+
+    model = router if facade == "router" else router.as_chat_model()
+    if mode == "stream":
+        for chunk in model.stream("x"):
+            read(chunk)
+    else:
+        asyncio.run(aread(model.astream("x")))
+    words = [chunk.content for chunk in chunks]
     assert "".join(words) == "one two three"
     assert words[:3] == ["one ", "two ", "three"]
-    assert chunk.chunk_position == "last"
-    assert chunk.response_metadata["selectllm"]["calls"] == 1
+    assert chunks[-1].chunk_position == "last"
+    assert chunks[-1].response_metadata["selectllm"]["calls"] == 1
 
 
 def test_a_winner_of_several_is_cut_up_after_the_vote(fitted):

@@ -153,7 +153,7 @@ def test_a_two_round_policy_streams_one_answer_not_two(fitted):
 
 
 def late(models, name):
-    return {**models, name: models[name].model_copy(update={"delay_s": 0.2})}
+    return {**models, name: models[name].model_copy(update={"delay_s": 1.0})}
 
 
 @pytest.mark.parametrize("mode", ["invoke", "ainvoke"])

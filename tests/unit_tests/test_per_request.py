@@ -10,7 +10,7 @@ from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import ConfigurableField
+from langchain_core.runnables import ConfigurableField, RunnableLambda
 from pydantic import BaseModel
 
 from langchain_selectllm import SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
@@ -119,15 +119,18 @@ def test_a_request_reaches_the_chat_models_router_through_its_config(fitted):
 
 
 class InFlight:
-    """A context for calls that counts how many are in it at once."""
+    """A context for calls that counts how many are in it at once; none leaves before there have been `limit`."""
 
-    def __init__(self):
-        self.lock, self.running, self.peak = threading.Lock(), 0, 0
+    def __init__(self, limit):
+        self.limit, self.running, self.peak = limit, 0, 0
+        self.lock, self.full = threading.Lock(), threading.Event()
 
     def __enter__(self):
         with self.lock:
             self.running += 1
             self.peak = max(self.peak, self.running)
+            if self.running >= self.limit:
+                self.full.set()
 
     def __exit__(self, *_):
         with self.lock:
@@ -139,48 +142,74 @@ class Counting(ReplayChatModel):
 
     def _generate(self, *args, **kwargs):
         with self.calls:
+            self.calls.full.wait(20)
+            # Whoever passes the bound does so now.
             time.sleep(0.005)
             return super()._generate(*args, **kwargs)
 
     async def _agenerate(self, *args, **kwargs):
         with self.calls:
+            async with asyncio.timeout(20):
+                while not self.calls.full.is_set():  # noqa: ASYNC110 - what it waits for may come in any loop
+                    await asyncio.sleep(0.001)
             await asyncio.sleep(0.005)
             return await super()._agenerate(*args, **kwargs)
 
 
-@pytest.mark.parametrize("facade", ["router", "chat"])
-@pytest.mark.parametrize("mode", ["batch", "abatch", "chain", "bound"])
+def counting(limit):
+    """Members that count their calls in flight, and the count."""
+    calls = InFlight(limit)
+    return {name: Counting(model=name, default="(A)", calls=calls) for name in LETTERS}, calls
+
+
+def as_facade(router, facade):
+    if facade == "router":
+        return router
+    return router.as_chat_model() if facade == "chat" else router.configurable_fields(**FIELDS)
+
+
+async def gathered(stream):
+    return [one async for one in stream]
+
+
+BATCHES = {
+    "batch": lambda model, *given: model.batch(*given),
+    "abatch": lambda model, *given: asyncio.run(model.abatch(*given)),
+    "batch_as_completed": lambda model, *given: [reply for _, reply in model.batch_as_completed(*given)],
+    "abatch_as_completed": lambda model, *given: [r for _, r in asyncio.run(gathered(model.abatch_as_completed(*given)))],
+    "chain": lambda model, *given: (RunnableLambda(lambda prompt: prompt) | model).batch(*given),
+    "bound": lambda model, *given: model.bind(stop=None).batch(*given),
+}
+
+
+@pytest.mark.parametrize("facade", ["router", "chat", "configurable"])
+@pytest.mark.parametrize("mode", BATCHES)
 @pytest.mark.parametrize("limit", [1, 3])
 def test_max_concurrency_bounds_all_member_calls_of_a_batch_together(fitted, facade, mode, limit):
-    calls = InFlight()
-    models = {name: Counting(model=name, default="(A)", calls=calls) for name in LETTERS}
-    router = make(fitted, models)
-    model = router if facade == "router" else router.as_chat_model()
-    config = {"max_concurrency": limit}
-    if mode == "abatch":
-        replies = asyncio.run(model.abatch(["x"] * 6, config))
-    elif mode == "chain":
-        replies = (ChatPromptTemplate.from_messages([("human", "{q}")]) | model).batch([{"q": "x"}] * 6, config)
-    else:
-        replies = (model.bind(stop=None) if mode == "bound" else model).batch(["x"] * 6, config)
+    models, calls = counting(limit)
+    model = as_facade(make(fitted, models), facade)
+    # Requests that differ, where they may.
+    configs = [{"max_concurrency": limit, "configurable": {"max_calls": 5 + i}} for i in range(6)]
+    replies = BATCHES[mode](model, ["x"] * 6, configs)
     assert calls.peak == limit
     assert [told(reply)["calls"] for reply in replies] == [5] * 6
 
 
-def test_a_chat_model_whose_member_is_a_chat_model_does_not_wait_for_itself(fitted):
+@pytest.mark.parametrize("inside", ["router", "chat"])
+@pytest.mark.parametrize("outside", ["router", "chat", "configurable"])
+@pytest.mark.parametrize("mode", ["batch", "batch_as_completed"])
+def test_a_pool_whose_member_is_a_pool_does_not_wait_for_itself(fitted, inside, outside, mode):
     """One slot for the whole batch: the inner pool's calls are the outer member's own affair."""
-    inner = make(fitted).as_chat_model()
-    outer = make(fitted, dict.fromkeys(LETTERS, inner)).as_chat_model()
-    done = []
-    worker = threading.Thread(target=lambda: done.extend(outer.batch(["x", "y"], {"max_concurrency": 1})), daemon=True)
+    outer = as_facade(make(fitted, dict.fromkeys(LETTERS, as_facade(make(fitted), inside))), outside)
+    given, done = (["x", "y"], [{"max_concurrency": 1, "configurable": {"max_calls": 5 + i}} for i in range(2)]), []
+    worker = threading.Thread(target=lambda: done.extend(BATCHES[mode](outer, *given)), daemon=True)
     worker.start()
     worker.join(20)
     assert [reply.content for reply in done] == ["The answer is (A)."] * 2
 
 
 def test_one_call_outside_a_batch_is_bounded_too(fitted):
-    calls = InFlight()
-    models = {name: Counting(model=name, default="(A)", calls=calls) for name in LETTERS}
+    models, calls = counting(2)
     make(fitted, models).as_chat_model().invoke("x", {"max_concurrency": 2})
     assert calls.peak == 2
 
@@ -234,19 +263,29 @@ def test_a_request_to_an_agent_sets_the_fields_of_its_router(tooled, facade, mod
 
 @pytest.mark.parametrize("mode", ["batch", "abatch"])
 def test_a_configured_batch_is_encoded_and_bounded_together(fitted, mode, monkeypatch):
-    calls, encoded = InFlight(), []
+    (models, calls), encoded = counting(2), []
     original = SelectLLMClassifier.predict_proba
-    models = {name: Counting(model=name, default="(A)", calls=calls) for name in LETTERS}
     router = make(fitted, models).configurable_fields(**FIELDS)
     monkeypatch.setattr(SelectLLMClassifier, "predict_proba", lambda self, ts: encoded.append(len(ts)) or original(self, ts))
     config = {"max_concurrency": 2, "configurable": {"max_calls": 3}}
-    chosen = router.batch if mode == "batch" else lambda *given: asyncio.run(router.abatch(*given))
-    assert [told(reply)["calls"] for reply in chosen(["x"] * 4, config)] == [3] * 4
+    assert [told(reply)["calls"] for reply in BATCHES[mode](router, ["x"] * 4, config)] == [3] * 4
     assert calls.peak == 2
     assert 4 in encoded
     apart = [{"configurable": {"max_calls": n}} for n in (1, 2)]
-    assert [told(reply)["calls"] for reply in chosen(["x"] * 2, apart)] == [1, 2]
-    assert chosen([]) == []
+    assert [told(reply)["calls"] for reply in BATCHES[mode](router, ["x"] * 2, apart)] == [1, 2]
+    assert BATCHES[mode](router, []) == []
+
+
+def test_fields_that_requests_set_on_members_are_told(fitted):
+    says = {"says": ConfigurableField(id="words"), "args": ConfigurableField(id="arguments")}
+    models = {name: ToolModel(model=name, says=name).configurable_fields(**says) for name in LETTERS}
+    router = make(fitted, models, parser=VotingOutputParser(answer="text"))
+    assert {spec.id: spec.default for spec in router.config_specs} == {"words": "calculator", "arguments": None}
+    asked = {"configurable": {"words": "hello", "max_calls": 2}}
+    assert told(router.invoke("x", asked))["answer"] == "hello"
+    configurable = router.configurable_fields(max_calls=ConfigurableField(id="max_calls"))
+    assert {spec.id for spec in configurable.config_specs} == {"words", "arguments", "max_calls"}
+    assert told(configurable.invoke("x", asked))["calls"] == 2
 
 
 def test_only_fields_can_be_made_configurable(fitted):

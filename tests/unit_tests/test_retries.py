@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.exceptions import ModelAuthenticationError, ModelInvalidRequestError, ModelRateLimitError
 
+from langchain_selectllm.collection import gate as gate_module
 from langchain_selectllm.collection.failures import RetryPolicy, describe, is_hopeless, is_retryable, retry_after_s
 from langchain_selectllm.collection.gate import BreakerPolicy, Gate
 from langchain_selectllm.exceptions import DeadlineError
@@ -68,17 +69,34 @@ def test_an_error_is_told_in_one_line():
     assert describe(ValueError()) == "ValueError: no message"
 
 
+@pytest.fixture
+def now(monkeypatch):
+    """A clock that stands still except where a gate waits."""
+    clock = SimpleNamespace(s=0.0)
+
+    async def wait(delay_s, stop):
+        clock.s += delay_s
+        await asyncio.sleep(0)
+        return stop.is_set()
+
+    monkeypatch.setattr(gate_module, "_now", lambda: clock.s)
+    monkeypatch.setattr(gate_module, "sleep_or_stop", wait)
+    return clock
+
+
+@pytest.mark.usefixtures("now")
 async def test_the_breaker_opens_after_failures_in_a_row_and_lets_one_probe_through():
     gate = Gate(None, BreakerPolicy(failures=3, pause_s=0.05, max_pauses=5), asyncio.Event())
     early = [await gate.enter() for _ in range(4)]
     for leave in early:
         leave.failed(ValueError())
         leave.give_back()
-    assert 0 < gate.pause_left_s <= 0.05
+    assert gate.pause_left_s == 0.05
     probe = await gate.enter()
     assert probe.is_probe
     second = asyncio.create_task(gate.enter())
-    await asyncio.sleep(0.02)
+    for _ in range(10):
+        await asyncio.sleep(0)
     assert not second.done()
     probe.succeeded()
     probe.give_back()
@@ -86,15 +104,25 @@ async def test_the_breaker_opens_after_failures_in_a_row_and_lets_one_probe_thro
     assert gate.pause_left_s == 0
 
 
-async def test_each_failed_probe_doubles_the_pause_until_the_member_is_given_up():
+async def test_each_failed_probe_doubles_the_pause_until_the_member_is_given_up(now):
     gate = Gate(None, BreakerPolicy(failures=1, pause_s=0.01, max_pause_s=0.02, max_pauses=3), asyncio.Event())
     pauses = []
     while (leave := await gate.enter()) is not None:
         leave.failed(ValueError("down"))
         leave.give_back()
         pauses.append(gate.pause_left_s)
-    assert pauses == pytest.approx([0.01, 0.02, 0.02, 0.02], abs=2e-3)
+    assert pauses == pytest.approx([0.01, 0.02, 0.02, 0.02])
+    assert now.s == pytest.approx(sum(pauses[:-1]))
     assert gate.given_up == "4 attempts failed in a row, at last with ValueError: down"
+
+
+async def test_attempts_keep_their_distance_and_make_up_for_none_after_an_idle_time(now):
+    gate, times = Gate(20, BreakerPolicy(), asyncio.Event()), []
+    for idle_s in (0, 0, 0, 10, 0, 0):
+        now.s += idle_s
+        await gate.enter()
+        times.append(now.s)
+    assert times == pytest.approx([0, 0.05, 0.1, 10.1, 10.15, 10.2])
 
 
 async def test_a_success_between_failures_keeps_the_breaker_closed():

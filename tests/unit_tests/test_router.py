@@ -2,8 +2,6 @@ import asyncio
 import functools
 import json
 import operator
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -122,19 +120,6 @@ def test_one_bad_prompt_of_a_batch_is_returned_when_asked_for(fitted, demo):
         router.batch([demo[1].texts[0], "never recorded"])
 
 
-def test_an_early_decision_says_so_and_costs_are_not_claimed(fitted):
-    models = scripted({**LETTERS, "guesser": "A"})
-    models["reader"] = ReplayChatModel(model="reader", default="The answer is (A).", delay_s=0.5)
-    router = make(fitted, models, early_stop=True)
-    start = time.perf_counter()
-    told = router.invoke("x").response_metadata["selectllm"]
-    assert time.perf_counter() - start < 0.5
-    assert told["decided_early"]
-    assert "reader" in told["cancelled"]
-    assert told["answer"] == "A"
-    assert told["cost_usd"] is None
-
-
 def test_a_failed_single_pick_falls_back_to_the_next_most_probable(fitted):
     prompt = "How many letters has the word river?"
     order = [fitted.members[k] for k in np.argsort(-fitted.predict_proba([prompt])[0])]
@@ -211,6 +196,20 @@ def test_the_last_human_text_is_routed_on_unless_told_otherwise(fitted):
     assert make(fitted).decide("plain").text == "plain"
 
 
+@every_mode
+@pytest.mark.parametrize("prompt", [None, 5, {"q": "x"}, HumanMessage("x")])
+def test_what_is_no_prompt_is_refused_before_anybody_is_called(fitted, mode, prompt):
+    with pytest.raises(TypeError, match=f"The prompt is a {type(prompt).__name__}. Pass a string, a list of messages"):
+        call(make(fitted), prompt, mode)
+
+
+@every_mode
+@pytest.mark.parametrize("text", [None, 5])
+def test_a_text_that_is_none_is_refused_before_anybody_is_called(fitted, mode, text):
+    with pytest.raises(TypeError, match=f"text_of returned {text}. Let it return a string"):
+        call(make(fitted, text_of=lambda _: text), "x", mode)
+
+
 def test_a_prompt_without_text_is_routed_by_base_rates_and_says_so(fitted):
     picture = HumanMessage([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}])
     decision = make(fitted, policy="max_conf:2").decide([picture])
@@ -233,25 +232,6 @@ def test_the_parser_defaults_to_what_the_training_replies_were(fitted, demo):
     router = SelectLLMRouter(classifier=fitted, models=replay_models(demo[1]))
     assert router.parser.answer == "number"
     assert router.invoke(demo[1].texts[0]).response_metadata["selectllm"]["answer"] is not None
-
-
-def test_max_concurrency_bounds_a_whole_batch(fitted):
-    lock, running, peak = threading.Lock(), 0, 0
-
-    class Counting(ReplayChatModel):
-        def _generate(self, *args, **kwargs):
-            nonlocal running, peak
-            with lock:
-                running += 1
-                peak = max(peak, running)
-            time.sleep(0.005)
-            with lock:
-                running -= 1
-            return super()._generate(*args, **kwargs)
-
-    models = {name: Counting(model=name, default="(A)") for name in LETTERS}
-    make(fitted, models).batch(["x"] * 6, {"max_concurrency": 3})
-    assert peak == 3
 
 
 def test_a_replaying_model_refuses_what_it_never_heard():

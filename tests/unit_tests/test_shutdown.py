@@ -3,12 +3,12 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 
-from langchain_selectllm import threads
 from langchain_selectllm.embedded.shutdown import ShutdownGate
-from langchain_selectllm.threads import run_in_daemon
+from langchain_selectllm.threads import DaemonThreads, in_daemon
 
 
 def test_closing_waits_for_the_running_step_and_lets_no_other_begin():
@@ -17,18 +17,18 @@ def test_closing_waits_for_the_running_step_and_lets_no_other_begin():
     def running():
         with gate:
             inside.set()
-            leave.wait(5)
+            leave.wait(20)
 
     def late():
         with gate:
             began.set()
 
     threading.Thread(target=running, daemon=True).start()
-    assert inside.wait(5)
+    assert inside.wait(20)
     assert not gate.close(timeout_s=0.01)
     threading.Thread(target=late, daemon=True).start()
     leave.set()
-    assert gate.close(timeout_s=5)
+    assert gate.close(timeout_s=20)
     assert not began.wait(0.05)
 
 
@@ -39,45 +39,49 @@ def test_an_open_gate_lets_steps_run_side_by_side():
     assert gate.close(timeout_s=0)
 
 
-def ran_in():
+def ran_in(threads):
     """The thread that a task was given to."""
     seen, done = [], threading.Event()
-    run_in_daemon(lambda: (seen.append(threading.current_thread()), done.set()))
-    assert done.wait(5)
+    threads.run(lambda: (seen.append(threading.current_thread()), done.set()))
+    assert done.wait(20)
     return seen[0]
 
 
-def idle(seconds=5.0):
+def idle(threads, seconds=20.0):
     """Whether some thread has nothing to do, now or soon."""
     end = time.monotonic() + seconds
-    while not threads._idle and time.monotonic() < end:
+    while not threads.idle and time.monotonic() < end:
         time.sleep(0.001)
-    return bool(threads._idle)
+    return threads.idle > 0
 
 
-def test_an_idle_thread_is_used_again_and_a_busy_one_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(threads, "_idle", [])
-    first = ran_in()
-    assert idle()
-    assert ran_in() is first
-    assert idle()
+def test_an_idle_thread_is_used_again_and_a_busy_one_is_not_waited_for():
+    threads = DaemonThreads(idle_s=60)
+    first = ran_in(threads)
+    assert idle(threads)
+    assert ran_in(threads) is first
+    assert idle(threads)
     leave, busy = threading.Event(), threading.Event()
-    run_in_daemon(lambda: (busy.set(), leave.wait(5)))
-    assert busy.wait(5)
-    other = ran_in()
+    threads.run(lambda: (busy.set(), leave.wait(60)))
+    assert busy.wait(20)
+    other = ran_in(threads)
+    leave.set()
     assert other is not first
     assert other.daemon
-    leave.set()
 
 
-def test_a_thread_without_a_task_ends(monkeypatch):
-    monkeypatch.setattr(threads, "_idle", [])
-    monkeypatch.setattr(threads, "IDLE_S", 0.01)
-    thread = ran_in()
-    thread.join(5)
+def test_a_thread_without_a_task_ends():
+    threads = DaemonThreads(idle_s=0.01)
+    thread = ran_in(threads)
+    thread.join(20)
     assert not thread.is_alive()
-    assert threads._idle == []
-    assert ran_in() is not thread
+    assert threads.idle == 0
+    assert ran_in(threads) is not thread
+
+
+async def test_a_call_without_a_next_value_has_failed():
+    with pytest.raises(RuntimeError, match="The call raised StopIteration"):
+        await in_daemon(partial(next, iter([])))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
@@ -87,16 +91,16 @@ import os, threading, time
 from langchain_selectllm import threads
 done = threading.Event()
 threads.run_in_daemon(done.set)
-done.wait(5)
-while not threads._idle:
+done.wait(20)
+while not threads.CALLS.idle:
     time.sleep(0.001)
 child = os.fork()
 if not child:
     again = threading.Event()
     threads.run_in_daemon(again.set)
-    os._exit(0 if again.wait(5) else 1)
+    os._exit(0 if again.wait(20) else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "0"

@@ -28,9 +28,10 @@ SAYS = {"says": "one two three"}
 
 
 class Scripted(ToolModel):
-    """Streams the words of `says`; "!" raises, "~" hangs."""
+    """Streams the words of `says`; "!" raises, "~" hangs until it is released."""
 
     closed: threading.Event
+    release: threading.Event
 
     def _stream(self, *args, **kwargs):
         try:
@@ -38,7 +39,7 @@ class Scripted(ToolModel):
                 if word == "!":
                     raise RuntimeError("broken off")
                 if word == "~":
-                    time.sleep(0.6)
+                    self.release.wait(30)
                 yield ChatGenerationChunk(message=AIMessageChunk(content=f"{word} "))
         finally:
             self.closed.set()
@@ -52,9 +53,9 @@ def make(fitted, models=None, facade="router", **fields):
 
 
 def scripted_streams(fitted, best, others="fine"):
-    chosen = fitted.members[fitted.pool.single_best]
+    chosen, release = fitted.members[fitted.pool.single_best], threading.Event()
     said = {name: best if name == chosen else others for name in fitted.members}
-    return {name: Scripted(model=name, says=says, closed=threading.Event()) for name, says in said.items()}
+    return {name: Scripted(model=name, says=says, closed=threading.Event(), release=release) for name, says in said.items()}
 
 
 def chunks_of(model, mode, prompt="x", config=None, seen=None):
@@ -134,17 +135,19 @@ def test_when_no_member_streams_one_error_carries_every_cause(fitted, mode, faca
 @facades
 def test_a_deadline_bounds_the_wait_for_a_stream(fitted, mode, facade):
     late = scripted_streams(fitted, "~ late")
-    told = chunks_of(make(fitted, late, facade, deadline_s=0.2), mode)[-1].response_metadata["selectllm"]
+    told = chunks_of(make(fitted, late, facade, deadline_s=1.0), mode)[-1].response_metadata["selectllm"]
     assert [failure["error"] for failure in told["failures"].values()] == ["DeadlineError"]
     halfway = scripted_streams(fitted, "one ~ late")
-    with pytest.raises(DeadlineError, match=r"No reply within deadline_s=0\.2"):
-        chunks_of(make(fitted, halfway, facade, deadline_s=0.2), mode)
+    with pytest.raises(DeadlineError, match="No reply within deadline_s=1"):
+        chunks_of(make(fitted, halfway, facade, deadline_s=1.0), mode)
+    for model in (*late.values(), *halfway.values()):
+        model.release.set()
 
 
 def test_a_reader_that_takes_its_time_does_not_pass_the_deadline(fitted):
     words = []
-    for chunk in make(fitted, deadline_s=0.2).stream("x"):
-        time.sleep(0.15)
+    for chunk in make(fitted, deadline_s=1.0).stream("x"):
+        time.sleep(0.4)
         words.append(chunk.content)
     assert "".join(words) == "one two three"
 
@@ -155,11 +158,11 @@ def test_a_reader_that_leaves_closes_the_members_stream(fitted, facade):
     stream = make(fitted, models, facade).stream("x")
     next(stream)
     stream.close()
-    assert models[fitted.members[fitted.pool.single_best]].closed.wait(1)
+    assert models[fitted.members[fitted.pool.single_best]].closed.wait(20)
 
 
 async def test_a_reader_that_leaves_closes_the_members_async_stream(fitted):
-    closed = []
+    closed: asyncio.Queue[str] = asyncio.Queue()
 
     class Endless(ToolModel):
         async def _astream(self, *args, **kwargs):
@@ -168,13 +171,12 @@ async def test_a_reader_that_leaves_closes_the_members_async_stream(fitted):
                     yield ChatGenerationChunk(message=AIMessageChunk(content="on "))
                     await asyncio.sleep(0)
             finally:
-                closed.append(self.model)
+                closed.put_nowait(self.model)
 
     models = {name: Endless(model=name) for name in fitted.members}
     async with aclosing(make(fitted, models).astream("x")) as stream:
         await anext(stream)
-    await asyncio.sleep(0.01)
-    assert closed == [fitted.members[fitted.pool.single_best]]
+    assert await asyncio.wait_for(closed.get(), 20) == fitted.members[fitted.pool.single_best]
 
 
 @modes

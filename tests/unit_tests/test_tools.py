@@ -209,6 +209,13 @@ def test_fallbacks_around_us_keep_our_tools(fitted, facade):
     assert chain.bind_tools([add]).invoke("Add 3 and 4.").tool_calls[0]["args"] == {"a": 3, "b": 4}
 
 
+def test_fallbacks_around_us_stay_around_the_chat_model(fitted):
+    down = tool_models(**{name: {"error": RuntimeError("down")} for name in fitted.members})
+    chats = make(fitted, down).with_fallbacks([make(fitted)]).as_chat_model()
+    assert [type(model).__name__ for model in chats.runnables] == ["ChatSelectLLM"] * 2
+    assert chats.invoke("x").response_metadata["selectllm"]["failures"] == {}
+
+
 @facades
 def test_tool_choice_and_further_settings_reach_the_members(fitted, facade):
     models = tool_models()
@@ -216,3 +223,13 @@ def test_tool_choice_and_further_settings_reach_the_members(fitted, facade):
     reply = model.bind_tools([add, weather], tool_choice="weather", parallel_tool_calls=False).invoke("Add 'Rome'.")
     assert reply.tool_calls[0]["name"] == "weather"
     assert all(one.calls[-1]["parallel_tool_calls"] is False for one in models.values())
+
+
+@facades
+def test_settings_without_tools_reach_the_members_too(fitted, facade):
+    models = tool_models()
+    model = as_facade(make(fitted, models), facade)
+    model.bind_tools([], response_format={"type": "json_object"}, strict=True).invoke("x")
+    for model in models.values():
+        (given,) = model.calls
+        assert (given["response_format"], given["strict"]) == ({"type": "json_object"}, True)

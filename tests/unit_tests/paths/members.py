@@ -44,7 +44,7 @@ class Probe(ToolModel):
     def _generate(self, *args, **kwargs):
         self._note()
         if self.hangs:
-            self.watch.release.wait(10)
+            self.watch.release.wait(60)
         result = super()._generate(*args, **kwargs)
         self.watch.ended.append(self.model)
         return result
@@ -59,10 +59,10 @@ class Probe(ToolModel):
     def _stream(self, *args, **kwargs):
         self._note()
         if self.hangs:
-            self.watch.release.wait(10)
+            self.watch.release.wait(60)
         for i, chunk in enumerate(super()._stream(*args, **kwargs)):
             if i == 1 and self.gated:
-                self.watch.went_on.append(self.watch.first_piece.wait(5))
+                self.watch.went_on.append(self.watch.first_piece.wait(20))
             yield chunk
         self.watch.ended.append(self.model)
 
@@ -71,14 +71,14 @@ class Probe(ToolModel):
         await self._hang()
         for i, chunk in enumerate(super()._stream(*args, **kwargs)):
             if i == 1 and self.gated:
-                self.watch.went_on.append(await asyncio.to_thread(self.watch.first_piece.wait, 5))
+                self.watch.went_on.append(await asyncio.to_thread(self.watch.first_piece.wait, 20))
             yield chunk
         self.watch.ended.append(self.model)
 
     async def _hang(self):
         if self.hangs:
             try:
-                await asyncio.sleep(10)
+                await asyncio.sleep(60)
             except asyncio.CancelledError:
                 self.watch.cancelled.append(self.model)
                 raise

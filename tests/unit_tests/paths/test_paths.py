@@ -1,7 +1,7 @@
 """Every cell of the table of paths."""
 
 import asyncio
-import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler, get_usage_metadata_callback
@@ -91,24 +91,40 @@ def test_every_token_is_counted_once(fitted, watch, path, word):
 def test_every_member_is_cancelled_with_the_task(fitted, watch, path, word):
     async def cancel():
         task = asyncio.create_task(acarry_out(path, probes(fitted, watch, hanging=fitted.members, says=says(path))))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(watch.started) < len(fitted.members):  # noqa: ASYNC110 - members start in threads too
                 await asyncio.sleep(0.001)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await asyncio.sleep(0.01)
+            while len(watch.cancelled) < len(fitted.members):  # noqa: ASYNC110 - nobody waits for them
+                await asyncio.sleep(0.001)
         assert sorted(watch.cancelled) == sorted(fitted.members)
 
     asyncio.run(cancel())
 
 
+@pytest.fixture(scope="module")
+def late(fitted):
+    """By path what came of a call with a member that hangs, and what the members did.
+
+    Several paths wait for their deadlines together, so that these can be long enough for the other members on any machine.
+    """
+    given = {path.id: (path, Watch()) for path, _ in cells("deadline")}
+
+    def ask(path, watch):
+        return carry_out(path, probes(fitted, watch, hanging=("reader",), deadline_s=3.0, says=says(path)))
+
+    with ThreadPoolExecutor(20) as pool:
+        yield {name: (pool.submit(ask, *one), one[1]) for name, one in given.items()}
+        for _, watch in given.values():
+            watch.release.set()
+
+
 @every_cell("deadline")
-def test_the_reply_comes_on_time_though_a_member_hangs(fitted, watch, path, word):
-    start = time.perf_counter()
-    router = probes(fitted, watch, hanging=("reader",), deadline_s=0.2, says=says(path))
-    assert carry_out(path, router)
-    assert time.perf_counter() - start < 5
+def test_the_reply_comes_on_time_though_a_member_hangs(fitted, late, path, word):
+    reply, watch = late[path.id]
+    assert reply.result()
     assert sorted(watch.ended) == sorted(set(fitted.members) - {"reader"})
 
 
