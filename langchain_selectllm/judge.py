@@ -11,8 +11,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages.ai import UsageMetadata
 from numpy.typing import NDArray
 
+from langchain_selectllm.ballots import Ballots
 from langchain_selectllm.registry import ChatModel, Member
-from langchain_selectllm.voting import Ballots, VoteStrategy, WeightedVote
+from langchain_selectllm.voting import VoteStrategy, WeightedVote
 
 INSTRUCTIONS = (
     "You are given a question and several answers to it. Decide which answer is the most correct and helpful. Length, "

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.answers.grounding import N_GROUNDS
+from langchain_selectllm.ballots import ABSTAIN, NOT_CALLED, Ballots
 from langchain_selectllm.plausibility import Plausibility
-from langchain_selectllm.voting import ABSTAIN, NOT_CALLED, Ballots
 
 _CLIP = 1e-4
 _MAX_LENGTH = 2.5

@@ -11,6 +11,7 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from numpy.typing import NDArray
 
 from langchain_selectllm.answers.grounding import Reasoning, grounding, read_reasoning
+from langchain_selectllm.ballots import Ballots
 from langchain_selectllm.decision import Decision
 from langchain_selectllm.exceptions import FanOutError
 from langchain_selectllm.fanout import CallPlan
@@ -21,7 +22,7 @@ from langchain_selectllm.pool import Pool
 from langchain_selectllm.registry import ModelRegistry
 from langchain_selectllm.tally import Tally, tally
 from langchain_selectllm.trust import ConfidenceRule
-from langchain_selectllm.voting import Ballots, is_decided
+from langchain_selectllm.voting import is_decided
 
 UNANSWERED = "vote, because the member escalated to abstained"
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.ballots import cast
 from langchain_selectllm.tally import tally
 from langchain_selectllm.tool_votes import canonical_json
-from langchain_selectllm.voting import VoteStrategy, cast, is_decided
+from langchain_selectllm.voting import VoteStrategy, is_decided
 
 _ABSENT: Any = object()
 

@@ -16,10 +16,11 @@ from pydantic import ConfigDict, PrivateAttr
 from typing_extensions import override
 
 from langchain_selectllm.answers import AnswerExtractor, ComparesAnswers, get_extractor, is_open_ended
+from langchain_selectllm.ballots import Ballots, cast
 from langchain_selectllm.judge import Case, open_case
 from langchain_selectllm.tally import Tally, tally
 from langchain_selectllm.tool_votes import canonical_calls
-from langchain_selectllm.voting import Ballots, VoteStrategy, cast, get_vote
+from langchain_selectllm.voting import VoteStrategy, get_vote
 
 Candidate = str | BaseMessage | Generation
 

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.answers.grounding import N_GROUNDS, grounding, read_reasoning
+from langchain_selectllm.ballots import ABSTAIN, NOT_CALLED, Ballots, encode_answers
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.plausibility import Plausibility
-from langchain_selectllm.voting import ABSTAIN, NOT_CALLED, Ballots, Verdict, VoteStrategy, decide, encode_answers
+from langchain_selectllm.voting import Verdict, VoteStrategy, decide
 
 
 @dataclass(frozen=True, eq=False)

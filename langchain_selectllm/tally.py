@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.ballots import ABSTAIN, Ballots
 from langchain_selectllm.learned_vote import LearnedVote
-from langchain_selectllm.voting import ABSTAIN, Ballots, Verdict, VoteStrategy, decide
+from langchain_selectllm.voting import Verdict, VoteStrategy, decide
 
 
 @dataclass(frozen=True)

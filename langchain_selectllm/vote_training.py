@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.answers.looks import option_looks
 from langchain_selectllm.answers.options import parse_options
+from langchain_selectllm.ballots import Ballots
 from langchain_selectllm.learned_vote import LearnedVote
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.plausibility import Plausibility, fit_plausibility
 from langchain_selectllm.recorded import RecordedVotes
-from langchain_selectllm.voting import Ballots
 
 # Of the summed squares of the scaled weights; a query counts once, in however many subsets it comes.
 _PENALTY = 50.0
