@@ -23,6 +23,8 @@ class Adaptive:
     """Most calls a query in the mean; no bound when None."""
     cost_usd: float | None = None
     """Most US dollars a query in the mean; no bound when None."""
+    latency_s: float | None = None
+    """Most seconds a query in the mean, by the latencies recorded in training; no bound when None."""
     guarded: bool = False
     """Whether the best fixed sets are used where validation gave no evidence that looking at the query beats them."""
 
@@ -38,11 +40,12 @@ class Adaptive:
             PolicyError: If none is.
         """
         points = pool.guarded_points if self.guarded else pool.adaptive_points
-        found = best_point(points, calls=self.calls, cost_usd=self.cost_usd)
+        found = best_point(points, calls=self.calls, cost_usd=self.cost_usd, latency_s=self.latency_s)
         if found is None:
             raise PolicyError(
-                f"No operating point within calls={self.calls}, cost_usd={self.cost_usd} was learned "
-                f"({len(points)} are known). Raise the budget, or fit on outcomes with replies to vote on (and costs)."
+                f"No operating point within calls={self.calls}, cost_usd={self.cost_usd}, latency_s={self.latency_s} was "
+                f"learned ({len(points)} are known). Raise the budget, or fit on outcomes with replies to vote on (and costs, "
+                "and latencies)."
             )
         return found
 
@@ -57,16 +60,17 @@ class Adaptive:
         if point.ranking == "fixed":
             first, final = (np.tile(pool.fixed_mask(size), (len(probabilities), 1)) for size in (point.first, point.final))
         else:
-            worth = rank_members(probabilities, pool.costs, point.price_weight)
-            first, final = top(worth, point.first), top(worth, point.final)
+            first = top(rank_members(probabilities, pool.costs, point.price_weight), point.first)
+            final = top(rank_members(probabilities, pool.costs, point.second_price_weight), point.final)
         weights = np.tile(pool.base_rates, (len(probabilities), 1)) if point.vote == "weighted" else probabilities
-        escalation = None if point.first == point.final else Escalation(point.threshold, final | first)
+        escalation = Escalation(point.threshold, final | first) if point.threshold > 0 else None
         return Selection(first, weights, (_reason(point),) * len(probabilities), vote, escalation)
 
 
 def _reason(point: OperatingPoint) -> str:
     whom = "the best fixed set" if point.ranking == "fixed" else "the members most worth their call"
     start = f"{whom} ({point.first})"
-    if point.first == point.final:
+    if point.threshold == 0:
         return start
-    return f"{start}, and up to {point.final} below confidence {point.threshold:.2f}"
+    whoever = "the most probable " if point.second_price_weight != point.price_weight else "up to "
+    return f"{start}, and {whoever}{point.final} below confidence {point.threshold:.2f}"

@@ -111,11 +111,12 @@ def _under(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[An
 
 
 def _point_config(point: OperatingPoint) -> dict[str, Any]:
-    return {**asdict(point), "cost_usd": None if np.isnan(point.cost_usd) else point.cost_usd}
+    return {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in asdict(point).items()}
 
 
 def _point(config: dict[str, Any]) -> OperatingPoint:
-    return OperatingPoint(**{**config, "cost_usd": float("nan") if config["cost_usd"] is None else config["cost_usd"]})
+    settings: dict[str, Any] = {name: float("nan") if value is None else value for name, value in config.items()}
+    return OperatingPoint(**settings)
 
 
 def _summary_config(summary: TrainingSummary) -> dict[str, Any]:

@@ -113,13 +113,13 @@ def _operating_points(pool: Pool) -> str:
     for system, points in (("selectllm", pool.guarded_points), ("adaptive", pool.adaptive_points)):
         by_calls = _by_calls(points, len(pool.members))
         for point in points:
-            user = f"{system}, S = {_join(by_calls[point])}" if point in by_calls else f"{system}, budgets of cost"
+            user = f"{system}, S = {_join(by_calls[point])}" if point in by_calls else f"{system}, budgets of cost or latency"
             users.setdefault(_point_cells(point), []).append(user)
     if not users:
         return "None."
     head = ("used by", "members", "first", "in all", "below confidence", "price weight", "vote")
     rows = [("; ".join(names), *cells) for cells, names in users.items()]
-    return _table((*head, "accuracy", "calls", "cost_usd"), rows)
+    return _table((*head, "accuracy", "calls", "cost_usd", "latency_s"), rows)
 
 
 def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
@@ -127,13 +127,19 @@ def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
         "by the query" if point.ranking == "query" else "fixed set",
         str(point.first),
         str(point.final),
-        f"{point.threshold:.3f}" if point.final > point.first else "-",
-        f"{point.price_weight:g}",
+        f"{point.threshold:.3f}" if point.threshold > 0 else "-",
+        _weights(point),
         point.vote,
         f"{point.accuracy:.3f}",
         f"{point.calls:.2f}",
         _optional(point.cost_usd, ".6f"),
+        _optional(point.latency_s, ".2f"),
     )
+
+
+def _weights(point: OperatingPoint) -> str:
+    first, second = f"{point.price_weight:.2g}", f"{point.second_price_weight:.2g}"
+    return first if first == second else f"{first}, then {second}"
 
 
 def _by_calls(points: Sequence[OperatingPoint], n_members: int) -> dict[OperatingPoint, list[int]]:

@@ -257,16 +257,16 @@ def _learn_vote(
     if len(rows) < _MIN_VOTE_QUERIES:
         return pool, f"log_odds ({len(rows)} fully observed queries are too few to learn a vote)"
     table = outcomes.take(rows)
-    recorded = RecordedVotes.from_outcomes(table)
+    recorded, spent = RecordedVotes.from_outcomes(table), pool.spent(table)
     reason = why_no_vote(recorded)
     if reason is not None:
-        points = single_points(table.scores, probabilities[rows], table.costs, pool)
+        points = single_points(table.scores, probabilities[rows], spent, pool)
         return replace(pool, adaptive_points=points[0], guarded_points=points[1]), f"log_odds ({reason})"
     plausibility, recorded = learn_plausibility(table, recorded, seed=seed)
     pool = tune(
         recorded,
         probabilities[rows],
-        table.costs,
+        spent,
         pool,
         plausibility=plausibility,
         seed=seed,

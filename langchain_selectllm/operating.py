@@ -21,9 +21,12 @@ class OperatingPoint:
     ranking: Ranking
     """Either "query": the members most worth their price for the query; "fixed": the best fixed sets, whatever the query."""
     price_weight: float
-    """Probability that a call as dear as the average one must add to be worth it; 0 = price does not matter."""
+    """Probability that a call as dear as the average one must add to be worth it in round one; 0 = price does not matter."""
+    second_price_weight: float
+    """The same in round two."""
     first: int
     final: int
+    """How many members of round two's ranking are called in all, beside those of round one."""
     threshold: float
     vote: Literal["learned", "weighted"]
     accuracy: float
@@ -32,6 +35,8 @@ class OperatingPoint:
     """Mean calls of a query."""
     cost_usd: float
     """Mean cost of a query; NaN where unknown."""
+    latency_s: float
+    """Mean parallel latency of a query, the rounds summed; NaN where unknown."""
     evidence: str
     """Why this one, in words."""
 
@@ -49,6 +54,7 @@ def best_point(
     *,
     calls: float | None = None,
     cost_usd: float | None = None,
+    latency_s: float | None = None,
     ranking: Ranking | None = None,
 ) -> OperatingPoint | None:
     """The most accurate operating point within the bounds; None when none is.
@@ -57,6 +63,7 @@ def best_point(
         points: Operating points.
         calls: Most calls in the mean.
         cost_usd: Most cost in the mean; points of unknown cost are left out.
+        latency_s: Most seconds in the mean; points of unknown latency are left out.
         ranking: Only points of this ranking.
     """
     within = [
@@ -64,6 +71,7 @@ def best_point(
         for point in points
         if (calls is None or point.calls <= calls + 1e-9)
         and (cost_usd is None or point.cost_usd <= cost_usd * (1 + 1e-9))
+        and (latency_s is None or point.latency_s <= latency_s * (1 + 1e-9))
         and (ranking is None or point.ranking == ranking)
     ]
     return max(within, key=lambda point: (point.accuracy, -point.calls), default=None)

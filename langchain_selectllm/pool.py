@@ -13,6 +13,26 @@ from langchain_selectllm.outcomes import OutcomeTable
 
 
 @dataclass(frozen=True, eq=False)
+class Spent:
+    """What each call on n recorded queries took."""
+
+    costs: NDArray[np.float64]
+    """`cost_usd`, (n, K); NaN where unknown."""
+    latencies: NDArray[np.float64]
+    """`latency_s`, (n, K); NaN where unknown."""
+
+    def cost(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Summed cost of the called members (n, K) of each query, (n,)."""
+        total: NDArray[np.float64] = np.where(mask, self.costs, 0.0).sum(axis=1)
+        return total
+
+    def slowest(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Latency of the slowest called member of each query, (n,); 0 where nobody is called."""
+        longest: NDArray[np.float64] = np.where(mask, self.latencies, 0.0).max(axis=1)
+        return longest
+
+
+@dataclass(frozen=True, eq=False)
 class Pool:
     """What is known of the K members before any query is seen; all of it from training outcomes."""
 
@@ -36,6 +56,13 @@ class Pool:
     def single_best(self) -> int:
         """Index of the member with the best training accuracy; the first in pool order on a tie."""
         return int(np.argmax(self.base_rates))
+
+    def spent(self, outcomes: OutcomeTable) -> Spent:
+        """What each recorded call took; the member's training mean where that was not recorded."""
+        return Spent(
+            np.where(np.isnan(outcomes.costs), self.costs, outcomes.costs),
+            np.where(np.isnan(outcomes.latencies), self.latencies, outcomes.latencies),
+        )
 
     def fixed_mask(self, size: int) -> NDArray[np.bool_]:
         """The best fixed set of that size, (K,).

@@ -75,7 +75,7 @@ class Recording:
     def replay_oracle(self, name: str) -> Replay:
         """Right when any member is right; it calls the cheapest right member alone, else the cheapest one."""
         worth = self.member_worth()
-        costs = np.nan_to_num(_filled(self.outcomes.costs, self.pool.costs), nan=np.inf)
+        costs = np.nan_to_num(self.pool.spent(self.outcomes).costs, nan=np.inf)
         best = worth == worth.max(axis=1, keepdims=True)
         chosen = np.argmin(np.where(best, costs, np.inf), axis=1)
         chosen = np.where(np.isfinite(np.where(best, costs, np.inf)).any(axis=1), chosen, np.argmax(best, axis=1))
@@ -121,22 +121,17 @@ class Recording:
         decision_s: float,
         rounds: Sequence[NDArray[np.bool_]] | None = None,
     ) -> Replay:
-        latencies = _filled(self.outcomes.latencies, self.pool.latencies)
+        spent = self.pool.spent(self.outcomes)
         # Rounds follow one another: a user waits for the slowest member of each.
-        waits = [np.where(called, latencies, 0.0).max(axis=1) for called in rounds or [mask]]
+        waits = [spent.slowest(called) for called in rounds or [mask]]
         return Replay(
             name=name,
             worth=worth,
             calls=mask.sum(axis=1).astype(np.float64),
-            cost_usd=np.where(mask, _filled(self.outcomes.costs, self.pool.costs), 0.0).sum(axis=1),
+            cost_usd=spent.cost(mask),
             latency_parallel_s=np.sum(waits, axis=0) + decision_s,
-            latency_total_s=np.where(mask, latencies, 0.0).sum(axis=1) + decision_s,
+            latency_total_s=np.where(mask, spent.latencies, 0.0).sum(axis=1) + decision_s,
         )
-
-
-def _filled(cells: NDArray[np.float64], means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The recorded cells, the member's training mean where a cell was not recorded."""
-    return np.where(np.isnan(cells), means, cells)
 
 
 def _mean_replay(name: str, replays: list[Replay]) -> Replay:

@@ -209,6 +209,13 @@ def test_a_budget_is_kept_on_validation_and_an_impossible_one_is_refused(fitted)
     cheap = Adaptive(cost_usd=0.0007)
     assert cheap.point(fitted.pool).cost_usd <= 0.0007
     assert cheap.select(fitted.predict_proba(["Add 3 and 4."]), fitted.pool).mask.sum() >= 1
+    # Calls take 1 s in the mean, the slowest of three about 1.3 s.
+    fast, slow = Adaptive(latency_s=1.05).point(fitted.pool), Adaptive(latency_s=3).point(fitted.pool)
+    assert 0.9 < fast.latency_s <= 1.05
+    assert slow.latency_s > 1.05
+    assert slow.accuracy >= fast.accuracy
+    with pytest.raises(PolicyError, match=r"latency_s=0\.1 was learned"):
+        Adaptive(latency_s=0.1).point(fitted.pool)
 
 
 def test_every_guarded_point_says_why(fitted):
