@@ -62,6 +62,8 @@ class Trials:
     categories: list[tuple[str, ...]] = field(default_factory=list)
     replays: list[dict[str, Replay]] = field(default_factory=list)
     metrics: list[dict[str, float]] = field(default_factory=list)
+    looks: list[NDArray[np.float64]] = field(default_factory=list)
+    """How often the option that looks best is right, and how often a guess is; of settings where looks tell something."""
 
     @property
     def names(self) -> list[str]:

@@ -1,7 +1,7 @@
 """How plausible an answer is by the looks of the options alone, learned from which options were right in training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class Plausibility:
     """(n_hidden,)."""
     out_bias: NDArray[np.float64]
     """(1,)."""
+    accuracy: NDArray[np.float64]
+    """(2,): how often the most plausible option was right on training queries that had not been seen; how often a guess is."""
 
     def log_odds(self, looks: NDArray[np.floating]) -> NDArray[np.float64]:
         """Log-odds of being right less those of one option of so many, (n,), in [-4, 4]; 0 for what is no option.
@@ -91,7 +93,8 @@ def fit_plausibility(
     gains = np.array([_log_share(unseen[i], right[i]) + np.log(len(unseen[i])) for i in known])
     if gains.mean() <= _Z * gains.std() / np.sqrt(len(gains)):
         return None
-    return _fit([looks[i] for i in known], [right[i] for i in known], seed), unseen
+    accuracy = np.mean([(unseen[i].argmax() == right[i], 1 / len(unseen[i])) for i in known], axis=0)
+    return replace(_fit([looks[i] for i in known], [right[i] for i in known], seed), accuracy=accuracy), unseen
 
 
 def _log_share(log_odds: NDArray[np.float64], right: int) -> float:
@@ -131,4 +134,5 @@ def _fit(looks: Sequence[NDArray[np.float32]], right: Sequence[int], seed: int) 
         hidden_bias=np.concatenate([network.intercepts_[0] for network in networks]),
         out_weights=np.concatenate([network.coefs_[1][:, 0] for network in networks]) / _NETWORKS,
         out_bias=np.mean([network.intercepts_[1] for network in networks], axis=0),
+        accuracy=np.full(2, np.nan),
     )

@@ -51,6 +51,8 @@ def test_options_that_look_right_are_told_on_queries_that_were_not_seen(world):
     told = [plausibility.log_odds(own) for own in fresh]
     assert np.mean([own.argmax() == place for own, place in zip(told, truth, strict=True)]) > 0.95
     assert np.abs(np.concatenate(told)).max() <= 4
+    assert plausibility.accuracy[0] > 0.95
+    assert plausibility.accuracy[1] == pytest.approx(0.2)
 
 
 def test_what_looks_do_not_tell_is_not_used():
@@ -99,8 +101,18 @@ def test_serving_sees_the_looks_that_replay_sees(world, fitted):
     assert [own["confidence"] for own in told] == pytest.approx(replayed.confidence.tolist(), abs=1e-5)
 
 
+def test_looks_can_be_left_out(world, tmp_path):
+    classifier = SelectLLMClassifier(looks=False).fit(world.take(np.arange(300)))
+    assert classifier.pool.vote.plausibility is None
+    classifier.save_pretrained(tmp_path / "router")
+    loaded = SelectLLMClassifier.from_pretrained(tmp_path / "router")
+    assert loaded.looks is False
+    assert loaded.update(world.take(np.arange(300, 400)), training=world.take(np.arange(300))).pool.vote.plausibility is None
+
+
 def test_plausibility_comes_back_from_disk_bit_for_bit(fitted, world, tmp_path):
     fitted.save_pretrained(tmp_path / "router")
+    assert "a blind guess is, 20 %." in (tmp_path / "router" / "README.md").read_text()
     vote, loaded = fitted.pool.vote, SelectLLMClassifier.from_pretrained(tmp_path / "router").pool.vote
     for text in world.texts[:20]:
         assert loaded.plausible(text, LETTERS).tolist() == vote.plausible(text, LETTERS).tolist()
