@@ -91,9 +91,9 @@ def _looks(vote: LearnedVote) -> str:
         return ""
     right, guessed = vote.plausibility.accuracy.tolist()
     return (
-        "\n\nThe vote also goes by how the options of a question look beside one another. On training queries that it had not "
-        f"seen, the option that looked best was right {100 * right:.0f} % of the time; a blind guess is, {100 * guessed:.0f} %. "
-        "Where options are made up in another way than in training, train with `--no-looks`."
+        "\n\nThe vote also goes by how the options of a question look beside one another. Of training queries that it had not "
+        f"seen, the option that looks best is right on {100 * right:.0f} %; a blind guess is, on {100 * guessed:.0f} %. Where "
+        "options are made up in another way than in training, train with `--no-looks`."
     )
 
 

@@ -112,7 +112,7 @@ def test_looks_can_be_left_out(world, tmp_path):
 
 def test_plausibility_comes_back_from_disk_bit_for_bit(fitted, world, tmp_path):
     fitted.save_pretrained(tmp_path / "router")
-    assert "a blind guess is, 20 %." in (tmp_path / "router" / "README.md").read_text()
+    assert "a blind guess is, on 20 %." in (tmp_path / "router" / "README.md").read_text()
     vote, loaded = fitted.pool.vote, SelectLLMClassifier.from_pretrained(tmp_path / "router").pool.vote
     for text in world.texts[:20]:
         assert loaded.plausible(text, LETTERS).tolist() == vote.plausible(text, LETTERS).tolist()
