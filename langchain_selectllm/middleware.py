@@ -1,7 +1,7 @@
 """Middleware for LangChain agents: every model call is answered by a few members, who vote."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -10,13 +10,13 @@ from typing import Any, Generic, TypeVar
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
-from langchain_core.runnables.config import ensure_config, merge_configs, run_in_executor, set_config_context
+from langchain_core.runnables.config import ensure_config, merge_configs, set_config_context
 from langchain_core.runnables.utils import coro_with_context
 from typing_extensions import override
 
 from langchain_selectllm._optional import require
 from langchain_selectllm.asked import Asked
-from langchain_selectllm.calls import MEMBER_TAG, NO_STREAM, MemberCalls, judge_calls
+from langchain_selectllm.calls import MEMBER_TAG, NO_STREAM, MemberCalls, has_async, judge_calls
 from langchain_selectllm.configurable import ConfigurableRouter
 from langchain_selectllm.engine import Engine
 from langchain_selectllm.exceptions import ToolSupportError
@@ -73,7 +73,7 @@ class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         Raises:
             FanOutError: If every called member failed.
         """
-        asked, calls = await run_in_executor(None, self._ask, request, handler)
+        asked, calls = await in_daemon(partial(copy_context().run, self._ask, request, handler))
         return calls.response(await asked.aanswer())
 
     def _ask(self, request: ModelRequest[Any], handler: _Handler) -> tuple[Asked, "_HandlerCalls[_Handler]"]:
@@ -155,7 +155,7 @@ class _MemberModel(RunnableBinding[LanguageModelInput, AIMessage]):
 
     @override
     async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
-        try:
-            return await super().ainvoke(input, config, **kwargs)
-        except NotImplementedError:
-            return await in_daemon(partial(copy_context().run, self.invoke, input, config, **kwargs))
+        if has_async(self.bound):
+            with suppress(NotImplementedError):
+                return await super().ainvoke(input, config, **kwargs)
+        return await in_daemon(partial(copy_context().run, self.invoke, input, config, **kwargs))

@@ -1,11 +1,13 @@
 import asyncio
 import subprocess
 import sys
+import threading
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 
 from langchain_selectllm.exceptions import FanOutError
@@ -60,6 +62,22 @@ def test_a_member_without_an_async_form_is_run_in_a_thread(fitted, mode):
         message = run(agent(fitted, tools, models=models), mode, QUESTION)["messages"][-1]
         told = message.response_metadata["selectllm"]
         assert (message.text.startswith(said), told["calls"], told["failures"]) == (True, 5, {})
+
+
+async def test_a_member_whose_async_form_is_langchains_default_keeps_off_asyncios_threads(fitted):
+    threads = []
+
+    class DefaultAsync(ToolModel):
+        _agenerate = BaseChatModel._agenerate
+
+        def _generate(self, *args, **kwargs):
+            threads.append(threading.current_thread().name)
+            return super()._generate(*args, **kwargs)
+
+    models = {name: DefaultAsync(model=name) for name in fitted.members}
+    await agent(fitted, (), models=models).ainvoke(QUESTION)
+    assert len(threads) == 5
+    assert not [name for name in threads if name.startswith("asyncio")]
 
 
 @modes
