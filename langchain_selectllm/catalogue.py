@@ -1,5 +1,6 @@
 """Policies by the names that commands and reports use."""
 
+import re
 from collections.abc import Callable
 
 from langchain_selectllm.adaptive import Adaptive
@@ -28,13 +29,15 @@ _SIZED: dict[str, Callable[[int], Policy]] = {
     "adaptive": lambda size: Adaptive(calls=size),
     "selectllm": lambda size: Adaptive(calls=size, guarded=True),
 }
+_BUDGETED = {"adaptive": False, "selectllm": True}
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)(usd|s)")
 _PLAIN: dict[str, Callable[[], Policy]] = {"single_best": SingleBest, "all_members": AllMembers}
 _DEFAULT_SIZE = 3
 SIZED_POLICIES: tuple[str, ...] = tuple(_SIZED)
 
 
 def parse_policy(spec: str) -> Policy:
-    """The policy of a name such as "weighted_max_conf:3", "max_conf" (size 3) or "all_members".
+    """The policy of a name such as "weighted_max_conf:3", "max_conf" (size 3), "selectllm:0.002usd" or "all_members".
 
     Raises:
         PolicyError: If the name is unknown or the size is not a whole number from 1.
@@ -46,14 +49,30 @@ def parse_policy(spec: str) -> Policy:
         return _SIZED[name](_DEFAULT_SIZE)
     if name in _SIZED and size.isdecimal() and int(size) > 0:
         return _SIZED[name](int(size))
+    budget = _BUDGET.fullmatch(size)
+    if name in _BUDGETED and budget:
+        spent = "cost_usd" if budget[2] == "usd" else "latency_s"
+        return Adaptive(guarded=_BUDGETED[name], **{spent: float(budget[1])})
     names = ", ".join([*_PLAIN, *(f"{known}:S" for known in _SIZED)])
-    raise PolicyError(f"Policy {spec!r} is unknown. Use one of {names}, with S a whole number from 1.")
+    raise PolicyError(
+        f"Policy {spec!r} is unknown. Use one of {names}, with S a whole number from 1, "
+        "or for adaptive and selectllm a budget such as 0.002usd or 1.5s."
+    )
+
+
+def size_of(spec: str) -> int | None:
+    """The S of a policy's name; None where it has none."""
+    size = spec.partition(":")[2]
+    return int(size) if size.isdecimal() else None
 
 
 def policy_name(policy: Policy) -> str:
     """The name that `parse_policy` reads, or the class name of a policy that has none."""
-    if isinstance(policy, Adaptive) and policy.cost_usd is None and policy.calls is not None:
-        return f"{'selectllm' if policy.guarded else 'adaptive'}:{policy.calls:g}"
+    if isinstance(policy, Adaptive):
+        bounds = ((policy.calls, ""), (policy.cost_usd, "usd"), (policy.latency_s, "s"))
+        given = [f"{bound:g}{unit}" for bound, unit in bounds if bound is not None]
+        if len(given) == 1:
+            return f"{'selectllm' if policy.guarded else 'adaptive'}:{given[0]}"
     size = getattr(policy, "size", None)
     kinds: dict[str, object] = {**_SIZED, **_PLAIN}
     for name, kind in kinds.items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.catalogue import SIZED_POLICIES, parse_policy
+from langchain_selectllm.catalogue import SIZED_POLICIES, parse_policy, size_of
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording, Replay
@@ -16,7 +16,9 @@ from langchain_selectllm.learned import Progress, silent
 from langchain_selectllm.metrics import classifier_metrics, selective_metrics
 from langchain_selectllm.operating import best_point
 from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.pool import Pool
 
+_PRICE_SHARES = (0.25, 0.5, 0.75, 1.0)
 _DECISIONS_TIMED = 50
 
 
@@ -103,16 +105,28 @@ def _system_names(policies: Sequence[str] | None, recording: Recording) -> list[
         if name in SIZED_POLICIES:
             names += [f"{name}:{size}" for size in sizes if _is_learned(name, size, recording)]
         else:
-            size = int(name.partition(":")[2] or 0)
-            if not recording.can_vote and size != 1:
+            size = size_of(name)
+            if not recording.can_vote and size not in {1, None}:
                 raise PolicyError(
                     f"{name!r} needs a vote, and these outcomes hold no replies. Use size 1, such as 'max_conf:1'."
                 )
             names.append(name)
             # The control at the same number of calls comes along.
-            if size in recording.pool.fixed_sets and f"fixed_best:{size}" not in asked:
+            if size is not None and size in recording.pool.fixed_sets and f"fixed_best:{size}" not in asked:
                 names.append(f"fixed_best:{size}")
+    if policies is None:
+        names += _cost_budgets(recording.pool)
     return list(dict.fromkeys(names))
+
+
+def _cost_budgets(pool: Pool) -> list[str]:
+    """The recommended system within shares of the single best's price, where these hold an operating point."""
+    if np.isnan(pool.costs).any() or pool.costs.max() == pool.costs.min():
+        return []
+    # Rounded up, so that the single best is within its own price.
+    budgets = [f"{1.005 * share * pool.costs[pool.single_best]:.3g}" for share in _PRICE_SHARES]
+    known = [budget for budget in budgets if best_point(pool.guarded_points, cost_usd=float(budget)) is not None]
+    return [f"selectllm:{budget}usd" for budget in known]
 
 
 def _is_learned(name: str, size: int, recording: Recording) -> bool:
@@ -132,7 +146,7 @@ def _replay_all(recording: Recording, names: Sequence[str], progress: Progress) 
         progress("replay", (i + 1) / len(names))
     # The control of a policy that calls fewer than its size at times is known only now.
     controls = {_control(replay) for replay in replays if ":" in replay.name} - set(names)
-    known = [name for name in controls if int(name.partition(":")[2]) in recording.pool.fixed_sets]
+    known = [name for name in controls if size_of(name) in recording.pool.fixed_sets]
     return [*replays, *(_replay(recording, name) for name in sorted(known))]
 
 

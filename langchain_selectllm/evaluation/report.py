@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from langchain_selectllm.catalogue import size_of
 from langchain_selectllm.outcomes.table import AGREEMENT
 
 
@@ -85,7 +86,7 @@ class Report:
         for family in ("selectllm", "weighted_max_conf", "max_conf", "labelled_max_conf"):
             found = [system for system in self.systems if system.name.partition(":")[0] == family]
             if found:
-                return min(found, key=lambda system: abs(int(system.name.partition(":")[2] or 3) - 3))
+                return min(found, key=lambda system: abs((size_of(system.name) or 100) - 3))
         return None
 
     @property
@@ -104,7 +105,7 @@ class Report:
         by_verdict: dict[str, list[str]] = {}
         for system in self.systems:
             name, _, size = system.name.partition(":")
-            if name == family and "fixed_best" in system.versus:
+            if name == family and size.isdecimal() and "fixed_best" in system.versus:
                 by_verdict.setdefault(system.versus["fixed_best"].verdict, []).append(size)
         if sum(map(len, by_verdict.values())) < 2:
             return []

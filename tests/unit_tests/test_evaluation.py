@@ -127,6 +127,15 @@ def test_every_system_and_size_is_listed_by_default(report):
     assert set(names[3:]) >= {f"{name}:{size}" for name in sized for size in range(1, 6)}
 
 
+def test_where_prices_differ_shares_of_the_single_bests_price_are_listed(report, fitted):
+    price = fitted.pool.costs[fitted.pool.single_best]
+    listed = {s.name: s.cost_usd for s in report.systems if s.name.endswith("usd")}
+    budgets = [float(name.removeprefix("selectllm:").removesuffix("usd")) for name in listed]
+    assert budgets == pytest.approx([share * price for share in (0.25, 0.5, 0.75, 1.0)], rel=0.02)
+    assert all(cost <= 1.25 * budget for cost, budget in zip(listed.values(), budgets, strict=True))
+    assert report.headline.name == "selectllm:3"
+
+
 def test_calls_cost_and_latency_are_those_of_the_called_members(report, demo):
     test = demo[1]
     everybody = report["all_members"]

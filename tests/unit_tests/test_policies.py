@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from langchain_selectllm.adaptive import Adaptive
 from langchain_selectllm.catalogue import parse_policy, policy_name
 from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
 from langchain_selectllm.policies import LabelledMaxConf, MaxConf, WeightedMaxConf
@@ -58,7 +59,10 @@ def test_a_size_beyond_the_pool_is_refused(spec):
         chosen(spec)
 
 
-@pytest.mark.parametrize("spec", ["max_conf:0", "max_conf:x", "max_conf:", "best", "single_best:2", ""])
+@pytest.mark.parametrize(
+    "spec",
+    ["max_conf:0", "max_conf:x", "max_conf:", "best", "single_best:2", "max_conf:2s", "selectllm:2eur", "selectllm:-1s", ""],
+)
 def test_unknown_names_are_refused(spec):
     with pytest.raises(PolicyError, match="is unknown"):
         parse_policy(spec)
@@ -68,6 +72,21 @@ def test_names_round_trip():
     for spec in ("max_conf:2", "labelled_max_conf:3", "weighted_max_conf:1", "all_members", "single_best", "fixed_best:2"):
         assert policy_name(parse_policy(spec)) == spec
     assert policy_name(WeightedMaxConf()) == "weighted_max_conf:3"
+
+
+@pytest.mark.parametrize(
+    ("spec", "policy"),
+    [
+        ("selectllm:2", Adaptive(calls=2, guarded=True)),
+        ("selectllm:0.002usd", Adaptive(cost_usd=0.002, guarded=True)),
+        ("adaptive:1.5s", Adaptive(latency_s=1.5)),
+        ("adaptive:1e-05usd", Adaptive(cost_usd=1e-5)),
+    ],
+)
+def test_budgets_are_named_by_their_unit(spec, policy):
+    assert parse_policy(spec) == policy
+    assert policy_name(policy) == spec
+    assert policy_name(Adaptive(calls=2, cost_usd=0.1)) == "Adaptive"
 
 
 def test_a_pool_knows_its_members():
