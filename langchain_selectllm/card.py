@@ -138,7 +138,7 @@ def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
     return (
         "by the query" if point.ranking == "query" else "fixed set",
         str(point.first),
-        str(point.final),
+        f"+{point.final}" if point.second_price_weight != point.price_weight else str(point.final),
         f"{point.threshold:.3f}" if point.threshold > 0 else "-",
         _weights(point),
         point.vote,
