@@ -67,7 +67,9 @@ def test_the_card_tells_where_looking_at_the_query_pays_and_where_a_fixed_set_is
 def test_the_card_lists_every_operating_point_with_its_settings(fitted):
     two_rounds = replace(point("query", 1, "x"), final=3, threshold=0.625, price_weight=0.04, vote="learned", latency_s=1.5)
     card = card_with(fitted, two_rounds)
-    assert "| selectllm, S = 1 to 5 | by the query | 1 | +3 | 0.625 | 0.04, then 0 | learned | 0.100 | 1.00 | - | 1.50 |" in card
+    assert (
+        "| selectllm, S = 1 to 5 | by the query | 1 | +3 | 0.625 | 0.04, then 0 | learned | 0.100 | 1.00 | - | 1.50 |" in card
+    )
     dear = replace(two_rounds, accuracy=0.05)
     assert "| selectllm, budgets of cost or latency | by the query | 1 | +3 | 0.625" in card_with(fitted, dear, two_rounds)
 
