@@ -112,8 +112,8 @@ def candidate_features(
         Features (n_rows, n_features), their queries and candidates (n_rows,) each, and features of "none" (n, 8).
     """
     n, n_members = ballots.probabilities.shape
-    z = np.log(np.clip(ballots.probabilities, _CLIP, 1 - _CLIP))
-    z = z - np.log1p(-np.clip(ballots.probabilities, _CLIP, 1 - _CLIP))
+    p = np.clip(ballots.probabilities, _CLIP, 1 - _CLIP)
+    z = np.log(p) - np.log1p(-p)
     one_hot = ballots.one_hot(np.ones(n, dtype=np.bool_))
     to_member = (ballots.members[:, None] == np.arange(n_members)).astype(np.float64)
     cast_by = (ballots.codes != NOT_CALLED).astype(np.float64) @ to_member
@@ -148,19 +148,9 @@ def candidate_features(
     )
     most = np.zeros(n)
     np.maximum.at(most, rows, supporters)
-    none = np.stack(
-        [
-            np.ones(n),
-            z_mean,
-            np.where(called, z, -10.0).max(axis=1),
-            ballots.exists.sum(axis=1) / n_called,
-            most / n_called,
-            abstained.sum(axis=1) / n_called,
-            np.log(n_called),
-            n_called,
-        ],
-        axis=1,
-    )
+    relative = np.stack([ballots.exists.sum(axis=1), most, abstained.sum(axis=1)], axis=1) / n_called[:, None]
+    z_best = np.where(called, z, -10.0).max(axis=1)
+    none = np.column_stack([np.ones(n), z_mean, z_best, relative, np.log(n_called), n_called])
     return features, rows, columns, none
 
 
