@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache as remembered
+from inspect import signature
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,6 +40,8 @@ class Sampler:
         self._tokenizer = tokenizer
         self._marks = [i for i in tokenizer.all_special_ids if i != tokenizer.eos_token_id]
         self._torch = require("torch", extra="full", needed_by="The embedded pool")
+        # Renamed in transformers 5.24; the old name then warns.
+        self._cache_name = "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -140,8 +143,10 @@ class Sampler:
         padded = self._tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
         mask, ids = padded["attention_mask"], padded["input_ids"]
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        out = model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1)
-        cache, logits = out.past_key_values, out.logits[:, -1].repeat_interleave(n, dim=0)
+        cache = require("transformers", extra="full", needed_by="The embedded pool").DynamicCache()
+        remembers = {"use_cache": True, self._cache_name: cache}
+        out = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **remembers)
+        logits = out.logits[:, -1].repeat_interleave(n, dim=0)
         cache.batch_repeat_interleave(n)
         mask, position = mask.repeat_interleave(n, dim=0), positions[:, -1:].repeat_interleave(n, dim=0)
         alive = torch.arange(len(logits))
@@ -160,9 +165,7 @@ class Sampler:
                 cache.batch_select_indices(going)
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
             position = position + 1
-            out = model(
-                input_ids=token[:, None], attention_mask=mask, position_ids=position, past_key_values=cache, use_cache=True
-            )
+            out = model(input_ids=token[:, None], attention_mask=mask, position_ids=position, **remembers)
             logits = out.logits[:, -1]
 
     def _sampled(self, reply: list[int], input_tokens: int, stop: Sequence[str]) -> Sampled:
@@ -181,7 +184,7 @@ def shared_sampler(folder: Path) -> Sampler:
         return _load(folder)
 
 
-@cache
+@remembered
 def _load(folder: Path) -> Sampler:
     return Sampler.load(folder)
 
