@@ -72,7 +72,8 @@ def test_a_cluster_collects_the_same_rows_within_the_same_limits(cluster, pool, 
 
 async def test_stopping_a_cluster_keeps_what_has_arrived(cluster, pool, postgres_url):
     store = postgres.new_database(postgres_url)
-    with ChatServer(delay_s=0.1) as server:
+    # All of it would take a minute, however late a busy machine looks.
+    with ChatServer(delay_s=0.6) as server:
         stop = asyncio.Event()
 
         def look(members):
