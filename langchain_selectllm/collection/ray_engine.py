@@ -1,6 +1,7 @@
 """The same collection on a Ray cluster: Ray places and restarts the work, every piece of it writes to the same store."""
 
 import asyncio
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,9 @@ async def _interrupt(ray: Any, waiting: Sequence[Any]) -> None:
 
 def _collect_shard(shard: Shard, url: str, settings: Settings, allowed_usd: float | None) -> Collected:
     """What one piece comes to; runs on a machine of the cluster."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A cluster that was started in the background ignores interrupts, and with them the end of a piece.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     connected = connect_member(shard.member, shard.spec)
     member = PoolMember(shard.member, shard.spec, connected, shard.spec.parameters, is_described=True)
     with open_store(url) as store:
