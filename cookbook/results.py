@@ -218,7 +218,8 @@ def explain(seeds: int) -> str:
         "95 % bootstrap intervals over queries pooled over the seeds, a query being one unit however often it was tested. "
         "*Better* and *WORSE* mean that 0 lies outside the interval. The design itself (which figures looks are read from, "
         "sizes of networks, penalties) was chosen with these data in view, by cross-validation over all queries and on some of "
-        "these splits, so that expect somewhat less on others. The figures hold for these queries and pools, not for other ones."
+        "these splits, so that expect somewhat less on others. The figures hold for these queries and pools, not for other "
+        "ones."
     )
 
 

@@ -124,7 +124,7 @@ def _fit(looks: Sequence[NDArray[np.float32]], right: Sequence[int], seed: int) 
                 batch_size=min(256, len(x)),
                 learning_rate_init=2e-3,
                 max_iter=_EPOCHS,
-                random_state=seed * _NETWORKS + i,
+                random_state=(seed * _NETWORKS + i) % 2**32,
             )
             networks.append(network.fit((x - mean) / scale, y))
     return Plausibility(
