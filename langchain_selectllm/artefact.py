@@ -16,6 +16,7 @@ from langchain_selectllm.learned_vote import LearnedVote
 from langchain_selectllm.operating import OperatingPoint
 from langchain_selectllm.persistence import ENCODER_FOLDER, load_folder, save_folder
 from langchain_selectllm.pool import Pool
+from langchain_selectllm.rounds import Extension
 from langchain_selectllm.topics import Topics
 
 
@@ -117,7 +118,8 @@ def _point_config(point: OperatingPoint) -> dict[str, Any]:
 
 def _point(config: dict[str, Any]) -> OperatingPoint:
     settings: dict[str, Any] = {name: float("nan") if value is None else value for name, value in config.items()}
-    return OperatingPoint(**settings)
+    ways = tuple(Extension(**{**way, "gain": tuple(way["gain"])}) for way in config["extensions"])
+    return OperatingPoint(**{**settings, "extensions": ways})
 
 
 def _summary_config(summary: TrainingSummary) -> dict[str, Any]:

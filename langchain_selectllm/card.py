@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from langchain_selectllm.adaptive import Adaptive
 from langchain_selectllm.learned import Learned
 from langchain_selectllm.learned_vote import LearnedVote
-from langchain_selectllm.operating import OperatingPoint, best_point
+from langchain_selectllm.operating import UNIT_NAMES, OperatingPoint, best_point
 from langchain_selectllm.outcomes.table import AGREEMENT
 from langchain_selectllm.pool import Pool
 
@@ -117,30 +118,33 @@ def _guard(pool: Pool) -> str:
 
 
 def _whom(point: OperatingPoint) -> str:
-    return "looks at the query" if point.ranking == "query" else f"asks the fixed set of {point.final}"
+    return "looks at the query" if point.ranking == "query" else f"asks the fixed set of {point.most}"
 
 
 def _operating_points(pool: Pool) -> str:
     users: dict[tuple[str, ...], list[str]] = {}
+    listed = 0
     for system, points in (("selectllm", pool.guarded_points), ("adaptive", pool.adaptive_points)):
         by_calls = _by_calls(points, len(pool.members))
-        for point in points:
-            user = f"{system}, S = {_join(by_calls[point])}" if point in by_calls else f"{system}, budgets of cost or latency"
-            users.setdefault(_point_cells(point), []).append(user)
+        listed += len(by_calls)
+        for point, sizes in by_calls.items():
+            users.setdefault(_point_cells(point), []).append(f"{system}, S = {_join(sizes)}")
     if not users:
         return "None."
-    head = ("used by", "members", "first", "in all", "below confidence", "price weight", "vote")
+    head = ("used by", "members", "first", "then", "for at least", "price weight", "vote")
     rows = [("; ".join(names), *cells) for cells, names in users.items()]
-    return _table((*head, "accuracy", "calls", "cost_usd", "latency_s"), rows)
+    others = len(pool.guarded_points) + len(pool.adaptive_points) - listed
+    more = f"\n\n{others} more, for other budgets of cost, latency and rounds, are in `config.json`." if others else ""
+    return f"{_table((*head, 'accuracy', 'calls', 'cost_usd', 'latency_s'), rows)}{more}"
 
 
 def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
     return (
         "by the query" if point.ranking == "query" else "fixed set",
         str(point.first),
-        f"+{point.final}" if point.second_price_weight != point.price_weight else str(point.final),
-        f"{point.threshold:.3f}" if point.threshold > 0 else "-",
-        _weights(point),
+        ", ".join(_then(point)) or "-",
+        f"{point.exchange:.2g} per {UNIT_NAMES[point.unit]}" if point.extensions else "-",
+        f"{point.price_weight:.2g}",
         point.vote,
         f"{point.accuracy:.3f}",
         f"{point.calls:.2f}",
@@ -149,16 +153,16 @@ def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
     )
 
 
-def _weights(point: OperatingPoint) -> str:
-    first, second = f"{point.price_weight:.2g}", f"{point.second_price_weight:.2g}"
-    return first if first == second else f"{first}, then {second}"
+def _then(point: OperatingPoint) -> list[str]:
+    """What further rounds may call: how many in all, or with a plus how many of the most probable."""
+    return [f"{'' if way.price_weight == point.price_weight else '+'}{way.size}" for way in point.extensions]
 
 
 def _by_calls(points: Sequence[OperatingPoint], n_members: int) -> dict[OperatingPoint, list[int]]:
     """The operating points that budgets of S calls choose, each with its S from 1 to K."""
     found: dict[OperatingPoint, list[int]] = {}
     for size in range(1, n_members + 1):
-        point = best_point(points, calls=size)
+        point = best_point(points, calls=size, rounds=Adaptive.max_rounds)
         if point is not None:
             found.setdefault(point, []).append(size)
     return found

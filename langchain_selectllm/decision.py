@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.exceptions import MemberMismatchError
 from langchain_selectllm.policies import Policy
+from langchain_selectllm.rounds import FurtherRounds
 from langchain_selectllm.voting import VoteStrategy
+
+Chosen = tuple[tuple[int, ...], FurtherRounds | None]
+"""Who is called first, and what further rounds may call: what a thread keeps of a decision."""
 
 TextOf = Callable[[Sequence[BaseMessage]], str]
 """From the messages of a prompt to the text that is routed on."""
@@ -36,10 +40,8 @@ class Decision:
     reason: str
     vote: VoteStrategy
     """How ballots are scored when the user asks for no other vote."""
-    threshold: float = 0.0
-    """Confidence below which a second round is called."""
-    second: tuple[int, ...] = ()
-    """Indices of the members that a second round adds, ascending."""
+    further: FurtherRounds | None = None
+    """What further rounds may call; of one query."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Members that are not to be called for this prompt, with the reason."""
     held_back: tuple[str, ...] = ()
@@ -51,9 +53,15 @@ class Decision:
         rest = [k for k, name in enumerate(self.members) if k not in self.selected and name not in self.left_out]
         return tuple(sorted(rest, key=lambda k: (-self.vote_probabilities[k], k)))
 
-    def again(self, selected: tuple[int, ...], second: tuple[int, ...]) -> Self:
+    @property
+    def chosen(self) -> Chosen:
+        """What another turn of the conversation needs to call the same members."""
+        return self.selected, self.further
+
+    def again(self, chosen: Chosen) -> Self:
         """The same decision with members of an earlier turn of the conversation."""
-        return replace(self, selected=selected, second=second, reason="as at an earlier turn of this thread")
+        selected, further = chosen
+        return replace(self, selected=selected, further=further, reason="as at an earlier turn of this thread")
 
     def at_most(self, calls: int | None) -> Self:
         """The same decision with the `calls` most probable of the chosen members; with all of them when None."""
@@ -70,8 +78,9 @@ class Decision:
         decision = replace(self, left_out={**self.left_out, **left_out})
         kept = [k for k in self.selected if self.members[k] not in left_out]
         filled = [*kept, *decision.reserve[: len(self.selected) - len(kept)]]
-        second = tuple(k for k in self.second if self.members[k] not in left_out and k not in filled)
-        return replace(decision, selected=tuple(sorted(filled)), second=second)
+        out = np.array([name in left_out for name in self.members])
+        further = None if self.further is None else self.further.without(out)
+        return replace(decision, selected=tuple(sorted(filled)), further=further)
 
     def only(self, name: str) -> Self:
         """The same decision with one member called and no other in reserve, because it was asked for.
@@ -85,7 +94,7 @@ class Decision:
             raise MemberMismatchError(f"{name!r} {why}. Members to choose from: {', '.join(able)}.")
         others = {member: "another was asked for" for member in able if member != name}
         chosen = (self.members.index(name),)
-        return replace(self, selected=chosen, second=(), reason="asked for by name", left_out={**self.left_out, **others})
+        return replace(self, selected=chosen, further=None, reason="asked for by name", left_out={**self.left_out, **others})
 
     @property
     def selected_members(self) -> tuple[str, ...]:
@@ -101,7 +110,6 @@ def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[
     """
     probabilities = classifier.predict_proba(texts)
     selection = policy.select(probabilities, classifier.pool)
-    second = None if selection.escalation is None else selection.escalation.mask & ~selection.mask
     return [
         Decision(
             text=text,
@@ -111,8 +119,7 @@ def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[
             selected=tuple(np.flatnonzero(selection.mask[i]).tolist()),
             reason=selection.reasons[i] if text.strip() else f"{selection.reasons[i]}; no text, so by base rates",
             vote=selection.vote,
-            threshold=0.0 if selection.escalation is None else selection.escalation.threshold,
-            second=() if second is None else tuple(np.flatnonzero(second[i]).tolist()),
+            further=None if selection.further is None else selection.further.of(i),
         )
         for i, text in enumerate(texts)
     ]

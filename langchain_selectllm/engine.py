@@ -89,4 +89,4 @@ class Engine:
 
     def is_final(self, decision: Decision) -> bool:
         """Whether the one chosen member's reply is the answer whatever it says, so that it can be streamed as it comes."""
-        return len(decision.selected) == 1 and not decision.second and self.rule is None
+        return len(decision.selected) == 1 and decision.further is None and self.rule is None

@@ -1,13 +1,14 @@
 """Which operating points are kept: the best one within each budget, and the guard."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.operating import OperatingPoint
+from langchain_selectllm.operating import OperatingPoint, Unit
 
 # One-sided 95 %: what is called evidence.
 _Z = 1.645
@@ -15,60 +16,60 @@ _STEPS = 25
 
 
 @dataclass(frozen=True, eq=False)
-class Call:
-    """What calling one set of members a query was worth, on n queries."""
-
-    worth: NDArray[np.float64]
-    mask: NDArray[np.bool_]
-    """Called members, (n, K)."""
-    confidence: NDArray[np.float64] | None = None
-    """P(the answer is right), (n,), by a learned vote that had not seen the query."""
-
-
-@dataclass(frozen=True, eq=False)
 class Trial:
     """An operating point as it went on n queries."""
 
     point: OperatingPoint
-    early: Call
-    late: Call | None = None
-    """Round one and two together."""
+    replay: Callable[[], NDArray[np.float64]]
+    """Worth of each final answer, (n,): gone through again when asked for, since hundreds of points are tried."""
 
     @cached_property
     def worth(self) -> NDArray[np.float64]:
         """Worth of the final answer, (n,)."""
-        if self.late is None or self.early.confidence is None:
-            return self.early.worth
-        return np.where(self.early.confidence < self.point.threshold, self.late.worth, self.early.worth)
+        return self.replay()
 
 
-def budgets_of(trials: Sequence[Trial]) -> list[tuple[str, float]]:
+class Budget(NamedTuple):
+    """What an operating point may take in the mean."""
+
+    unit: Unit
+    most: float
+    rounds: int
+    """Most rounds of calls for any query."""
+
+
+def budgets_of(trials: Sequence[Trial]) -> list[Budget]:
     """The budgets that operating points are kept for: whole numbers of calls, and steps of cost and of latency."""
     most = round(max(trial.point.calls for trial in trials))
-    budgets: list[tuple[str, float]] = [("calls", float(calls)) for calls in range(1, most + 1)]
-    for name in ("cost_usd", "latency_s"):
-        spent = np.array([getattr(trial.point, name) for trial in trials])
+    rounds = range(1, max(trial.point.rounds for trial in trials) + 1)
+    bounds: list[tuple[Unit, float]] = [("calls", float(calls)) for calls in range(1, most + 1)]
+    units: tuple[Unit, ...] = ("cost_usd", "latency_s")
+    for unit in units:
+        spent = np.array([getattr(trial.point, unit) for trial in trials])
         if not np.isnan(spent).any() and spent.min() > 0:
-            budgets += [(name, float(most)) for most in np.geomspace(spent.min() * 1.0001, spent.max(), _STEPS)]
-    return budgets
+            bounds += [(unit, float(bound)) for bound in np.geomspace(spent.min() * 1.0001, spent.max(), _STEPS)]
+    return [Budget(*bound, most) for bound in bounds for most in rounds]
 
 
-def _within(trials: Sequence[Trial], budget: tuple[str, float]) -> list[Trial]:
-    return [trial for trial in trials if getattr(trial.point, budget[0]) <= budget[1] + 1e-12]
+def _within(trials: Sequence[Trial], budget: Budget) -> list[Trial]:
+    points = [(trial, trial.point) for trial in trials if trial.point.rounds <= budget.rounds]
+    return [trial for trial, point in points if getattr(point, budget.unit) <= budget.most + 1e-12]
 
 
 def _most_accurate(trials: Sequence[Trial]) -> Trial | None:
     return max(trials, key=lambda trial: (trial.point.accuracy, -trial.point.calls), default=None)
 
 
-def best_within(trials: Sequence[Trial], budget: tuple[str, float]) -> OperatingPoint | None:
+def best_within(trials: Sequence[Trial], budget: Budget) -> OperatingPoint | None:
     """The most accurate operating point within a budget; None when none is."""
     found = _most_accurate(_within(trials, budget))
-    return None if found is None else replace(found.point, evidence="best on validation within its budget")
+    if found is None:
+        return None
+    return replace(found.point, rounds=budget.rounds, evidence="best on validation within its budget")
 
 
 def guarded(
-    by_query: Sequence[Trial], fixed: Sequence[Trial], baselines: Sequence[Trial], budget: tuple[str, float]
+    by_query: Sequence[Trial], fixed: Sequence[Trial], baselines: Sequence[Trial], budget: Budget
 ) -> OperatingPoint | None:
     """The single best, unless another point of the budget beats it with paired evidence.
 
@@ -85,15 +86,16 @@ def guarded(
         if difference.mean() > _Z * error:
             words = f"beats {_describe(chosen.point)} by {100 * difference.mean():.1f} +- {100 * _Z * error:.1f} points"
             chosen = replace(rival, point=replace(rival.point, evidence=f"{words} on validation"))
-    return chosen.point if chosen.point.evidence else replace(chosen.point, evidence="no fixed set is within this budget")
+    evidence = chosen.point.evidence or "no fixed set is within this budget"
+    return replace(chosen.point, rounds=budget.rounds, evidence=evidence)
 
 
 def _describe(point: OperatingPoint) -> str:
-    return f"the fixed set of {point.final}" if point.ranking == "fixed" else f"the top {point.final}"
+    return f"the fixed set of {point.most}" if point.ranking == "fixed" else f"the top {point.most}"
 
 
 def kept(points: Iterable[OperatingPoint | None]) -> tuple[OperatingPoint, ...]:
     """Each point once, by calls and accuracy."""
     known = [point for point in points if point is not None]
-    different = {(p.ranking, p.price_weight, p.second_price_weight, p.first, p.final, p.threshold, p.vote): p for p in known}
-    return tuple(sorted(different.values(), key=lambda p: (p.calls, p.accuracy, p.threshold)))
+    different = {(p.ranking, p.price_weight, p.first, p.vote, p.extensions, p.rounds, p.unit, p.exchange): p for p in known}
+    return tuple(sorted(different.values(), key=lambda p: (p.calls, p.accuracy, p.rounds, p.exchange)))

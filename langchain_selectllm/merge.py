@@ -20,6 +20,7 @@ from langchain_selectllm.output_parser import VotingOutputParser
 from langchain_selectllm.policies import get_pool_vote
 from langchain_selectllm.pool import Pool
 from langchain_selectllm.registry import ModelRegistry
+from langchain_selectllm.rounds import STOP
 from langchain_selectllm.tally import Tally, tally
 from langchain_selectllm.trust import ConfidenceRule
 from langchain_selectllm.voting import is_decided
@@ -46,6 +47,9 @@ class Ballot:
         self._answers: dict[int, str | None] = {}
         self._reasons: dict[int, Reasoning] = {}
         self._rule = rule
+        self._rounds = 1
+        self._stage: int | None = None
+        """Where further rounds go on from; None before any of them."""
         self._authority: int | None = None
         """The member whose answer is taken, once the confidence rule has turned to it."""
         self.case: Case | None = None
@@ -76,8 +80,10 @@ class Ballot:
         """
         if self.is_slow or not self._is_settled(replies, outstanding):
             return False
-        wanted = max(self._decision.threshold if self._decision.second else 0.0, self._rule.minimum if self._rule else 0.0)
-        return wanted == 0.0 or self._sureness(replies) >= wanted
+        if self._decision.further is None and self._rule is None:
+            return True
+        confidence = self._sureness(replies)
+        return self._extension(confidence) == STOP and (self._rule is None or confidence >= self._rule.minimum)
 
     def _is_settled(self, replies: Mapping[int, AIMessage], outstanding: Sequence[int]) -> bool:
         return is_decided(self._vote, self._cast(replies, self._decision.vote_probabilities), outstanding)
@@ -87,16 +93,32 @@ class Ballot:
 
     def next_round(self, replies: Mapping[int, AIMessage], called: Collection[int]) -> Sequence[int]:
         """The members that the policy, then the confidence rule, adds when the answer is not sure enough."""
-        if not self._decision.second and self._rule is None:
+        if self._decision.further is None and self._rule is None:
             return ()
         confidence = self._sureness(replies)
-        # The most probable first: a bound on calls may let only some of them through.
-        second = sorted(set(self._decision.second) - set(called), key=lambda k: (-self._decision.vote_probabilities[k], k))
-        if second and confidence < self._decision.threshold:
-            return second
+        added = self._further_members(confidence, called)
+        if added:
+            return added
         if self._rule is not None and self._authority is None and confidence < self._rule.minimum:
             self._authority = self._rule.escalates_to(self._decision.members)
         return () if self._authority is None else (self._authority,)
+
+    def _extension(self, confidence: float) -> int:
+        """Which extension is worth its price now, or `STOP`."""
+        further = self._decision.further
+        if further is None or self._rounds >= further.most:
+            return STOP
+        stage = further.first if self._stage is None else self._stage
+        return int(further.choose(np.array([confidence]), np.array([stage]))[0])
+
+    def _further_members(self, confidence: float, called: Collection[int]) -> Sequence[int]:
+        """The members that the next round adds; the most probable first, since a bound on calls may let only some through."""
+        way = self._extension(confidence)
+        if way == STOP or self._decision.further is None:
+            return ()
+        self._rounds, self._stage = self._rounds + 1, int(self._decision.further.ends[way])
+        added = set(np.flatnonzero(self._decision.further.added[0, way]).tolist()) - set(called)
+        return sorted(added, key=lambda k: (-self._decision.vote_probabilities[k], k))
 
     def count(self, replies: Mapping[int, AIMessage]) -> Tally:
         """The tally of the replies."""

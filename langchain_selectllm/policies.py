@@ -8,17 +8,8 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.pool import Pool
+from langchain_selectllm.rounds import FurtherRounds
 from langchain_selectllm.voting import LogOddsVote, VoteStrategy, get_vote
-
-
-@dataclass(frozen=True, eq=False)
-class Escalation:
-    """A second round for the queries whose winning answer is not sure enough after the first."""
-
-    threshold: float
-    """Confidence below which the second round is called."""
-    mask: NDArray[np.bool_]
-    """Members called after the second round, (n, K); contains those of the first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +24,8 @@ class Selection:
     """Why these, one sentence a query."""
     vote: VoteStrategy
     """How the ballots are scored when the user asks for no other vote."""
-    escalation: Escalation | None = None
-    """A second round of calls, where the policy plans one."""
+    further: FurtherRounds | None = None
+    """Further rounds of calls, where the policy plans them."""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from typing import Any, Self
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 
-from langchain_selectllm.decision import Decision
+from langchain_selectllm.decision import Chosen, Decision
 from langchain_selectllm.exceptions import PolicyError
 
 
@@ -30,7 +30,7 @@ class StickyThreads:
         if size < 1:
             raise PolicyError(f"StickyThreads(size={size}) remembers nothing. Use a size of at least 1.")
         self._size = size
-        self._chosen: OrderedDict[tuple[tuple[str, ...], str], tuple[tuple[int, ...], tuple[int, ...]]] = OrderedDict()
+        self._chosen: OrderedDict[tuple[tuple[str, ...], str], Chosen] = OrderedDict()
         self._lock = threading.Lock()
 
     def __deepcopy__(self, memo: Mapping[int, Any]) -> Self:
@@ -56,8 +56,8 @@ class StickyThreads:
         key = (decision.members, thread)
         with self._lock:
             kept = self._chosen.pop(key, None)
-            after = (decision if kept is None else decision.again(*kept)).without(left_out)
-            self._chosen[key] = (after.selected, after.second)
+            after = (decision if kept is None else decision.again(kept)).without(left_out)
+            self._chosen[key] = after.chosen
             while len(self._chosen) > self._size:
                 self._chosen.popitem(last=False)
         return after

@@ -27,7 +27,7 @@ def pytest_terminal_summary(terminalreporter):
     suites = {}
     for outcome in ("passed", "failed", "error", "xfailed", "xpassed", "skipped"):
         for report in terminalreporter.getreports(outcome):
-            file, *_, name = report.nodeid.split("::")
+            file, name = report.nodeid.partition("::")[0], report.nodeid.rpartition("::")[2]
             if "standard" in file and (report.when == "call" or outcome != "passed"):
                 suites.setdefault(report.nodeid.removesuffix(f"::{name}"), {}).setdefault(outcome, []).append(name)
     if suites:

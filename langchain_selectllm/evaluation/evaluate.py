@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.adaptive import Adaptive
 from langchain_selectllm.catalogue import SIZED_POLICIES, parse_policy, size_of
 from langchain_selectllm.classifier import SelectLLMClassifier
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
@@ -14,7 +15,6 @@ from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
 from langchain_selectllm.exceptions import LeakageError, MemberMismatchError, OutcomeError, PolicyError
 from langchain_selectllm.learned import Progress, silent
 from langchain_selectllm.metrics import classifier_metrics, selective_metrics
-from langchain_selectllm.operating import best_point
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.pool import Pool
 
@@ -125,8 +125,7 @@ def _cost_budgets(pool: Pool) -> list[str]:
         return []
     # Rounded up, so that the single best is within its own price.
     budgets = [f"{1.005 * share * pool.costs[pool.single_best]:.3g}" for share in _PRICE_SHARES]
-    known = [budget for budget in budgets if best_point(pool.guarded_points, cost_usd=float(budget)) is not None]
-    return [f"selectllm:{budget}usd" for budget in known]
+    return [name for name in (f"selectllm:{budget}usd" for budget in budgets) if _has_point(name, pool)]
 
 
 def _is_learned(name: str, size: int, recording: Recording) -> bool:
@@ -134,8 +133,13 @@ def _is_learned(name: str, size: int, recording: Recording) -> bool:
     pool = recording.pool
     if name == "fixed_best":
         return size in pool.fixed_sets
-    points = {"adaptive": pool.adaptive_points, "selectllm": pool.guarded_points}
-    return name not in points or best_point(points[name], calls=size) is not None
+    return _has_point(f"{name}:{size}", pool)
+
+
+def _has_point(name: str, pool: Pool) -> bool:
+    """Whether the policy needs no operating point, or finds one."""
+    policy = parse_policy(name)
+    return not isinstance(policy, Adaptive) or policy.find(pool) is not None
 
 
 def _replay_all(recording: Recording, names: Sequence[str], progress: Progress) -> list[Replay]:

@@ -12,6 +12,7 @@ from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.policies import Policy, RandomK, Selection
 from langchain_selectllm.pool import Pool
 from langchain_selectllm.recorded import RecordedVotes
+from langchain_selectllm.rounds import STOP
 from langchain_selectllm.tally import winning_confidence
 from langchain_selectllm.voting import MajorityVote, Verdict
 
@@ -93,22 +94,32 @@ class Recording:
     def _replay_once(self, name: str, policy: Policy) -> Replay:
         selection = policy.select(self.probabilities, self.pool)
         looked = selection.probabilities is self.probabilities
-        mask, rounds = selection.mask, [selection.mask]
-        if selection.escalation is not None:
-            verdict, _ = self._vote(selection, mask)
-            unsure = self._confidence(mask, verdict) < selection.escalation.threshold
-            mask = np.where(unsure[:, None], selection.escalation.mask, mask)
-            rounds.append(mask & ~selection.mask)
+        rounds = self._rounds(selection)
+        mask: NDArray[np.bool_] = np.any(rounds, axis=0)
         verdict, worth = self._vote(selection, mask)
         replay = self._replay(name, worth, mask, rounds=rounds, decision_s=self.decision_s if looked else 0.0)
         return replay if self.pool.vote is None else replace(replay, confidence=self._confidence(mask, verdict))
+
+    def _rounds(self, selection: Selection) -> list[NDArray[np.bool_]]:
+        """The members that each round calls, (n, K)."""
+        rounds, further = [selection.mask], selection.further
+        if further is None:
+            return rounds
+        rows, stages = np.arange(len(selection.mask)), np.full(len(selection.mask), further.first)
+        for _ in range(further.most - 1):
+            mask = np.any(rounds, axis=0)
+            ways = further.choose(self._confidence(mask, self._vote(selection, mask)[0]), stages)
+            goes_on = ways != STOP
+            rounds.append(further.added[rows, ways] & ~mask & goes_on[:, None])
+            stages = np.where(goes_on, further.ends[ways], stages)
+        return rounds
 
     def _vote(self, selection: Selection, mask: NDArray[np.bool_]) -> tuple[Verdict, NDArray[np.float64]]:
         return self.votes.replay(selection.vote, mask, selection.probabilities, self.pool.latencies)
 
     def _confidence(self, mask: NDArray[np.bool_], verdict: Verdict) -> NDArray[np.float64]:
         if self.pool.vote is None:
-            raise PolicyError("A second round needs a learned vote, and this artefact has none. Fit on outcomes with replies.")
+            raise PolicyError("Further rounds need a learned vote, and this artefact has none. Fit on outcomes with replies.")
         ballots = self.votes.ballots(self.probabilities, self.pool.latencies).masked(mask)
         return winning_confidence(self.pool.vote, ballots, verdict)
 

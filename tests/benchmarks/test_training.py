@@ -44,7 +44,8 @@ def test_decision_and_learned_vote(recorded, spec):
     def vote():
         row = next(rows)
         decision = decisions[row]
-        slots = sorted({*decision.selected, *decision.second})
+        later = () if decision.further is None else np.flatnonzero(decision.further.added[0].any(axis=0)).tolist()
+        slots = sorted({*decision.selected, *later})
         replies = [test.replies[row][k][0] for k in slots]
         ballots = parser.cast(
             slots=slots,

@@ -33,7 +33,7 @@ def test_a_pool_with_one_member_that_is_best_everywhere_collapses_to_it(lopsided
     probabilities = classifier.predict_proba(test.texts)
     for size in range(1, 6):
         selection = parse_policy(f"selectllm:{size}").select(probabilities, classifier.pool)
-        assert selection.escalation is None
+        assert selection.further is None
         assert (selection.mask == [False, False, True, False, False]).all()
 
 

@@ -16,6 +16,7 @@ from langchain_selectllm.exceptions import (
     NotFittedError,
 )
 from langchain_selectllm.operating import OperatingPoint
+from langchain_selectllm.rounds import Extension
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_the_folder_holds_no_executable_format_and_explains_itself(saved, fitted
 
 
 def point(ranking, size, evidence):
-    return OperatingPoint(ranking, 0.0, 0.0, size, size, 0.0, "weighted", size / 10, float(size), np.nan, np.nan, evidence)
+    return OperatingPoint(ranking, 0.0, size, "weighted", accuracy=size / 10, calls=float(size), evidence=evidence)
 
 
 def card_with(fitted, *points):
@@ -64,14 +65,15 @@ def test_the_card_tells_where_looking_at_the_query_pays_and_where_a_fixed_set_is
     assert "- S = 3 to 5: looks at the query (beats the fixed set of 2)" in card
 
 
-def test_the_card_lists_every_operating_point_with_its_settings(fitted):
-    two_rounds = replace(point("query", 1, "x"), final=3, threshold=0.625, price_weight=0.04, vote="learned", latency_s=1.5)
-    card = card_with(fitted, two_rounds)
-    assert (
-        "| selectllm, S = 1 to 5 | by the query | 1 | +3 | 0.625 | 0.04, then 0 | learned | 0.100 | 1.00 | - | 1.50 |" in card
-    )
-    dear = replace(two_rounds, accuracy=0.05)
-    assert "| selectllm, budgets of cost or latency | by the query | 1 | +3 | 0.625" in card_with(fitted, dear, two_rounds)
+def test_the_card_lists_the_operating_points_of_every_s_with_their_settings(fitted):
+    ways = (Extension(1, 2, 0.04, (0.3, -0.2, 0.0)), Extension(1, 3, 0.0, (0.5, -0.5, 0.0)))
+    climbs = replace(point("query", 1, "x"), extensions=ways, exchange=0.0125, price_weight=0.04, vote="learned", latency_s=1.5)
+    card = card_with(fitted, climbs)
+    cells = "by the query | 1 | 2, +3 | 0.013 per call | 0.04 | learned | 0.100 | 1.00 | - | 1.50 |"
+    assert f"| selectllm, S = 1 to 5 | {cells}" in card
+    assert "more, for other budgets" not in card
+    dear = replace(climbs, accuracy=0.05)
+    assert "1 more, for other budgets of cost, latency and rounds, are in `config.json`." in card_with(fitted, dear, climbs)
 
 
 def test_the_card_names_the_vote_or_what_stands_in_for_it(fitted):
@@ -131,7 +133,7 @@ def test_a_truncated_configuration_is_refused(saved):
 
 def test_a_newer_format_is_refused(saved):
     edit_config(saved, format_version=99)
-    with pytest.raises(ArtefactFormatError, match="has format 99; this release reads format 3"):
+    with pytest.raises(ArtefactFormatError, match="has format 99; this release reads format 4"):
         SelectLLMClassifier.from_pretrained(saved)
 
 

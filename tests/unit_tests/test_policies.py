@@ -61,7 +61,20 @@ def test_a_size_beyond_the_pool_is_refused(spec):
 
 @pytest.mark.parametrize(
     "spec",
-    ["max_conf:0", "max_conf:x", "max_conf:", "best", "single_best:2", "max_conf:2s", "selectllm:2eur", "selectllm:-1s", ""],
+    [
+        "max_conf:0",
+        "max_conf:x",
+        "max_conf:",
+        "best",
+        "single_best:2",
+        "max_conf:2s",
+        "selectllm:2eur",
+        "selectllm:-1s",
+        "selectllm:0usd",
+        "selectllm:3:0rounds",
+        "max_conf:3:1round",
+        "",
+    ],
 )
 def test_unknown_names_are_refused(spec):
     with pytest.raises(PolicyError, match="is unknown"):
@@ -80,6 +93,8 @@ def test_names_round_trip():
         ("selectllm:2", Adaptive(calls=2, guarded=True)),
         ("selectllm:0.002usd", Adaptive(cost_usd=0.002, guarded=True)),
         ("adaptive:1.5s", Adaptive(latency_s=1.5)),
+        ("adaptive:3:1round", Adaptive(calls=3, max_rounds=1)),
+        ("selectllm:0.002usd:3rounds", Adaptive(cost_usd=0.002, max_rounds=3, guarded=True)),
         ("adaptive:1e-05usd", Adaptive(cost_usd=1e-5)),
     ],
 )
