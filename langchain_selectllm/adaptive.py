@@ -127,5 +127,5 @@ def _reason(point: OperatingPoint) -> str:
     start = f"{whom} ({point.first})"
     if not point.extensions:
         return start
-    price = f"{point.exchange:.2g} to the accuracy for each {UNIT_NAMES[point.unit]}"
-    return f"{start}, and more where they are expected to add {price}"
+    price = f"each {UNIT_NAMES[point.unit]} is expected to add at least {point.exchange:.2g} to the accuracy"
+    return f"{start}, and more where {price}"

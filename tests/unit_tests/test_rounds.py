@@ -53,7 +53,7 @@ def test_a_round_that_forgets_prices_adds_the_most_probable_member_and_is_the_la
     assert selection.further.able.tolist() == [[True], [False]]
     assert selection.further.ends.tolist() == [LAST]
     assert selection.further.prices[0, 0] == pool.costs[2]
-    assert "and more where they are expected to add 0.01 to the accuracy for each USD" in selection.reasons[0]
+    assert "and more where each USD is expected to add at least 0.01 to the accuracy" in selection.reasons[0]
 
 
 def test_whoever_adds_most_beyond_the_price_is_called(priced):
