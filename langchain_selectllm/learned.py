@@ -98,7 +98,7 @@ class Learned:
         features = self.encoder.encode(texts)
         topics = self.topics.probabilities(features)
         probabilities = self.calibration.probabilities(self.heads.logits(features), topics)
-        novelty = self.encoder.novelty(texts)[:, None]
+        novelty = self.encoder.novelty(texts, features)[:, None]
         probabilities = (1.0 - novelty) * probabilities + novelty * self.pool.base_rates
         probabilities[[not text.strip() for text in texts]] = self.pool.base_rates
         return probabilities

@@ -42,8 +42,13 @@ class Encoder(Protocol):
         """Features of the texts, (n, n_features)."""
         ...
 
-    def novelty(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """How unfamiliar each text is, (n,): 0 = like the training texts, 1 = unlike all of them; 0 where it cannot tell."""
+    def novelty(self, texts: Sequence[str], features: Features) -> NDArray[np.float64]:
+        """How unfamiliar each text is, (n,): 0 = like the training texts, 1 = unlike all of them; 0 where it cannot tell.
+
+        Args:
+            texts: The texts.
+            features: What `encode` made of them.
+        """
         ...
 
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm._optional import require
+from langchain_selectllm.encoders.base import Features
 from langchain_selectllm.exceptions import EncoderError, NotFittedError
 
 
@@ -84,7 +85,7 @@ class FineTunedEncoder:
 
         return predict_logits(self._model, self._tokenizer, texts, self.tuning)
 
-    def novelty(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def novelty(self, texts: Sequence[str], features: Features) -> NDArray[np.float64]:  # noqa: ARG002
         """Zeros: this encoder cannot tell an unfamiliar text."""
         return np.zeros(len(texts))
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.encoders.base import Features
 from langchain_selectllm.encoders.ngrams import ngram_hashes
 from langchain_selectllm.encoders.sparse import SparseRows
 from langchain_selectllm.encoders.surface import N_SURFACE, surface_features
@@ -63,7 +64,7 @@ class LexicalEncoder:
         n_columns = len(self._arrays["words"]) + len(self._arrays["characters"]) + N_SURFACE
         return SparseRows.from_rows([self._row(text) for text in texts], n_columns)
 
-    def novelty(self, texts: Sequence[str]) -> NDArray[np.float64]:
+    def novelty(self, texts: Sequence[str], features: Features) -> NDArray[np.float64]:  # noqa: ARG002
         """How unfamiliar each text is, (n,) in [0, 1].
 
         0 up to the share of unseen words that 95 % of the training texts stay below, then rising to 1 for a text of unseen

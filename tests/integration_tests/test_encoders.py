@@ -64,9 +64,22 @@ def test_minilm_embeddings_mean_something(minilm):
 
 
 def test_a_changed_model_is_refused_at_loading(minilm, tmp_path):
-    config, arrays = SentenceEncoder(minilm).save(tmp_path)
+    fitted = SentenceEncoder(minilm).fit(["a cat", "a dog", "a bird"], np.zeros((3, 1)), np.zeros(3, bool))
+    config, arrays = fitted.save(tmp_path)
     with pytest.raises(EncoderError, match="is not the model that the heads were fitted on"):
-        SentenceEncoder.load(config, {"probe": -arrays["probe"]}, tmp_path)
+        SentenceEncoder.load(config, {**arrays, "probe": -arrays["probe"]}, tmp_path)
+
+
+def test_what_is_unlike_all_training_texts_shrinks_towards_the_base_rates(minilm, tmp_path):
+    train, test = demo_table(tmp_path, n_queries=200).split(0.3)
+    classifier = SelectLLMClassifier(encoder=minilm).fit(train)
+    encoder = classifier.learned.encoder
+    strange = ["The minister resigned after the vote in parliament.", "Simmer the onions in butter until they are golden."]
+    known, unknown = (encoder.novelty(texts, encoder.encode(texts)) for texts in (test.texts, strange))
+    assert known.mean() < 0.05
+    assert unknown.min() > 0.3
+    distance = np.abs(classifier.predict_proba(strange) - classifier.pool.base_rates).mean()
+    assert distance < np.abs(classifier.predict_proba(test.texts) - classifier.pool.base_rates).mean()
 
 
 def test_a_model_that_cannot_be_found_is_an_encoder_error(tmp_path, monkeypatch):

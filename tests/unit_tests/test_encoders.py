@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from langchain_selectllm.encoders import SparseRows, get_encoder, row_dot
+from langchain_selectllm.encoders.familiarity import Familiarity
 from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
 from langchain_selectllm.encoders.lexical import LexicalEncoder
 from langchain_selectllm.encoders.ngrams import MAX_CHARACTERS, ngram_hashes
@@ -56,7 +57,29 @@ def test_only_n_grams_of_several_training_texts_are_kept():
 def test_novelty_is_the_share_of_unseen_words_beyond_the_usual():
     encoder = LexicalEncoder().fit(["red green", "red green"], np.zeros((2, 1)), np.zeros(2, bool))
     # Two words and their pair: one of the three is known of "red blue", none of "blue".
-    assert encoder.novelty(["red green", "blue", "", "red blue"]).tolist() == pytest.approx([0, 1, 1, 2 / 3])
+    texts = ["red green", "blue", "", "red blue"]
+    assert encoder.novelty(texts, encoder.encode(texts)).tolist() == pytest.approx([0, 1, 1, 2 / 3])
+
+
+def test_dense_embeddings_are_novel_beyond_the_usual_distance_from_the_nearest():
+    # Around the centre (0, 0) at 0, 10, 90 and 180 degrees; 80 degrees are usual.
+    angles = np.radians([0.0, 10.0, 90.0, 180.0])
+    seen = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    familiarity = Familiarity(np.zeros(2, np.float32), seen, np.array([1 - np.cos(np.radians(80.0))]))
+    far = np.radians([45.0, 180.0, 270.0])
+    told = familiarity.novelty(np.stack([np.cos(far), np.sin(far)], axis=1).astype(np.float32))
+    assert told.tolist() == pytest.approx([0.0, 0.0, 1.0], abs=1e-6)
+    fitted = Familiarity.fit(seen - seen.mean(axis=0))
+    np.testing.assert_allclose(np.linalg.norm(fitted.references, axis=1), 1.0, rtol=1e-6)
+    assert 0.0 < float(fitted.usual[0]) < 1.0
+
+
+def test_familiar_texts_are_a_spread_sample():
+    assert Familiarity.sample(["a", "b"]) == ["a", "b"]
+    texts = [str(i) for i in range(10_000)]
+    sample = Familiarity.sample(texts)
+    assert (len(sample), sample[0], sample[-1]) == (500, "0", "9999")
+    assert Familiarity.fit(np.ones((1, 4), np.float32)).novelty(np.ones((2, 4), np.float32)).tolist() == [0.0, 0.0]
 
 
 def test_an_unfitted_encoder_says_so():
