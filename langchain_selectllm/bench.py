@@ -89,7 +89,7 @@ class _Ladder:
     def __init__(self, bench: Bench, ranking: Ranking, price_weight: float) -> None:
         self.bench, self._ranking, self._weight = bench, ranking, price_weight
         n_members = bench.probabilities.shape[1]
-        sizes = sorted(bench.pool.fixed_sets) if ranking == "fixed" else _sizes(n_members)
+        sizes = [n for n in _sizes(n_members) if ranking == "query" or n in bench.pool.fixed_sets]
         self.called = {size: bench.call(self._mask(price_weight, size)) for size in sizes}
         # Fixed sets need not contain one another, so that what a third round finds depends on the first.
         self.most_rounds = 2 if ranking == "fixed" else _MOST_ROUNDS
@@ -116,8 +116,8 @@ class _Ladder:
     def _extend(self, start: int, size: int, price_weight: float) -> None:
         before = self.called[start]
         mask = before.mask | self._mask(price_weight, size)
-        nested = price_weight == self._weight and self._ranking == "query"
-        after = self.called[size] if nested else self.bench.call(mask)
+        known = self.called.get(size)
+        after = known if known is not None and (known.mask == mask).all() else self.bench.call(mask)
         assert before.confidence is not None
         assert after.confidence is not None
         # What the vote comes to believe, not what turned out right: the same in the mean, and told with less noise.
