@@ -127,5 +127,7 @@ def _reason(point: OperatingPoint) -> str:
     start = f"{whom} ({point.first})"
     if not point.extensions:
         return start
+    if point.exchange == 0.0:
+        return f"{start}, and more where they are expected to add to the accuracy"
     price = f"each {UNIT_NAMES[point.unit]} is expected to add at least {point.exchange:.2g} to the accuracy"
     return f"{start}, and more where {price}"

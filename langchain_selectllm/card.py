@@ -143,7 +143,7 @@ def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
         "by the query" if point.ranking == "query" else "fixed set",
         str(point.first),
         ", ".join(_then(point)) or "-",
-        f"{point.exchange:.2g} per {UNIT_NAMES[point.unit]}" if point.extensions else "-",
+        f"{point.exchange:.2g} per {UNIT_NAMES[point.unit]}" if point.exchange > 0 else "-",
         f"{point.price_weight:.2g}",
         point.vote,
         f"{point.accuracy:.3f}",

@@ -124,7 +124,7 @@ def test_rules_that_cannot_be_applied_are_refused_at_construction(fitted):
 def test_adaptive_rounds_serve_what_they_replay(fitted, demo):
     test = demo[1]
     unique = test.take([test.texts.index(text) for text in set(test.texts)])
-    for policy in ("adaptive:2", "selectllm:2", "learned:3", "adaptive:4"):
+    for policy in ("adaptive:2", "selectllm:2", "learned:3", "adaptive:4", "adaptive:4:1round", "adaptive:4:3rounds"):
         router = make(fitted, replay_models(unique), policy=policy)
         replies = router.batch(list(unique.texts))
         report = evaluate(fitted, unique, policies=[policy])[policy]

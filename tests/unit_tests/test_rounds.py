@@ -56,6 +56,12 @@ def test_a_round_that_forgets_prices_adds_the_most_probable_member_and_is_the_la
     assert "and more where each USD is expected to add at least 0.01 to the accuracy" in selection.reasons[0]
 
 
+def test_the_reason_says_when_price_does_not_matter(priced):
+    pool = pool_with(priced, Extension(1, 2, 0.0, (0.3, 0.0, 0.0)))
+    expected = "the members most worth their call (1), and more where they are expected to add to the accuracy"
+    assert Adaptive().select(PROBABILITIES, pool).reasons[0] == expected
+
+
 def test_whoever_adds_most_beyond_the_price_is_called(priced):
     # One more is expected to add 0.30 - 0.3 c, two more 0.6 - 0.9 c.
     ways = (Extension(1, 2, 0.0, (0.3, -0.3, 0.0)), Extension(1, 3, 0.0, (0.6, -0.9, 0.0)))
