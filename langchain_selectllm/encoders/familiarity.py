@@ -7,6 +7,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.encoders.base import Features
+from langchain_selectllm.exceptions import NotFittedError
+
 # Enough to cover what a training set is about, few enough for an artefact.
 _MOST = 500
 _USUAL = 0.95
@@ -58,6 +61,35 @@ class Familiarity:
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The familiarity of saved arrays."""
         return cls(arrays["familiar_centre"], arrays["familiar_references"], arrays["familiar_usual"])
+
+
+class KnowsTexts:
+    """What dense encoders share: `novelty` by the familiarity that fitting or loading has set."""
+
+    _familiarity: Familiarity | None = None
+
+    @property
+    def familiarity(self) -> Familiarity:
+        """Familiarity with the training texts.
+
+        Raises:
+            NotFittedError: If no text has been seen.
+        """
+        if self._familiarity is None:
+            raise NotFittedError(f"{type(self).__name__} has not seen any text. Call fit first.")
+        return self._familiarity
+
+    @familiarity.setter
+    def familiarity(self, familiarity: Familiarity) -> None:
+        self._familiarity = familiarity
+
+    def novelty(self, texts: Sequence[str], features: Features) -> NDArray[np.float64]:  # noqa: ARG002
+        """How unfamiliar each text is, (n,) in [0, 1]; see `Familiarity`.
+
+        Raises:
+            NotFittedError: If called before `fit`.
+        """
+        return self.familiarity.novelty(np.asarray(features, dtype=np.float32))
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

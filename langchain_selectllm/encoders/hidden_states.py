@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm._optional import require
-from langchain_selectllm.encoders.base import Features
-from langchain_selectllm.encoders.familiarity import Familiarity
+from langchain_selectllm.encoders.familiarity import Familiarity, KnowsTexts
 from langchain_selectllm.exceptions import EncoderError, NotFittedError
 
 _POOLINGS = ("last", "mean")
@@ -19,7 +18,7 @@ _SAME_MODEL = 0.99
 _RIDGE = 10.0
 
 
-class HiddenStateEncoder:
+class HiddenStateEncoder(KnowsTexts):
     """Prefill activations of any causal language model, standardised; the model is not trained.
 
     Layer (at half, three quarters and all of the depth) and pooling (last token or mean over tokens) are those whose
@@ -42,7 +41,6 @@ class HiddenStateEncoder:
         self._mean: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
         self._scale: NDArray[np.float32] = np.ones(0, dtype=np.float32)
         self._loaded: Any = None
-        self._familiarity: Familiarity | None = None
 
     @property
     def name(self) -> str:
@@ -66,7 +64,7 @@ class HiddenStateEncoder:
         self.layer, self.pooling = min(errors, key=lambda choice: errors[choice])
         chosen = states[self.layer, self.pooling]
         self._mean, self._scale = chosen.mean(axis=0), np.maximum(chosen.std(axis=0), 1e-6)
-        self._familiarity = Familiarity.fit(self.encode(Familiarity.sample(texts)))
+        self.familiarity = Familiarity.fit(self.encode(Familiarity.sample(texts)))
         return self
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -80,16 +78,6 @@ class HiddenStateEncoder:
         states: NDArray[np.float32] = self._states(texts, [self.layer])[self.layer, self.pooling]
         return (states - self._mean) / self._scale
 
-    def novelty(self, texts: Sequence[str], features: Features) -> NDArray[np.float64]:  # noqa: ARG002
-        """How unfamiliar each text is, (n,) in [0, 1]; see `Familiarity`.
-
-        Raises:
-            NotFittedError: If called before `fit`.
-        """
-        if self._familiarity is None:
-            raise NotFittedError(f"Encoder {self.name!r} has not seen any text. Call fit first.")
-        return self._familiarity.novelty(np.asarray(features, dtype=np.float32))
-
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:  # noqa: ARG002
         """Model, layer and pooling as JSON; the features' scale, a probe sentence's and familiar texts' as arrays.
 
@@ -98,9 +86,7 @@ class HiddenStateEncoder:
         """
         probe = self.encode([_PROBE])
         settings = {name: getattr(self, name) for name in ("model", "revision", "max_length", "layer", "pooling")}
-        if self._familiarity is None:
-            raise NotFittedError(f"Encoder {self.name!r} has not seen any text. Call fit first.")
-        return settings, {"mean": self._mean, "scale": self._scale, "probe": probe, **self._familiarity.arrays()}
+        return settings, {"mean": self._mean, "scale": self._scale, "probe": probe, **self.familiarity.arrays()}
 
     @classmethod
     def load(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Self:  # noqa: ARG003
@@ -112,7 +98,7 @@ class HiddenStateEncoder:
         encoder = cls(str(config["model"]), revision=config["revision"], max_length=int(config["max_length"]))
         encoder.layer, encoder.pooling = int(config["layer"]), str(config["pooling"])
         encoder._mean, encoder._scale = arrays["mean"], arrays["scale"]
-        encoder._familiarity = Familiarity.from_arrays(arrays)
+        encoder.familiarity = Familiarity.from_arrays(arrays)
         probe, expected = encoder.encode([_PROBE]), arrays["probe"]
         norm = float(np.linalg.norm(probe) * np.linalg.norm(expected))
         if probe.shape != expected.shape or float((probe * expected).sum()) < _SAME_MODEL * norm:

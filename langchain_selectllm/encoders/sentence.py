@@ -8,16 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm._optional import require
-from langchain_selectllm.encoders.base import Features
-from langchain_selectllm.encoders.familiarity import Familiarity
-from langchain_selectllm.exceptions import EncoderError, NotFittedError
+from langchain_selectllm.encoders.familiarity import Familiarity, KnowsTexts
+from langchain_selectllm.exceptions import EncoderError
 
 _PROBE = "Which of these language models answers this question?"
 # Other hardware and library versions move an embedding by far less than this, another model by far more.
 _SAME_MODEL = 0.99
 
 
-class SentenceEncoder:
+class SentenceEncoder(KnowsTexts):
     """Sentence embeddings of any sentence-transformers model, scaled to unit length; the model is not trained.
 
     The artefact holds the model's id or folder and the embedding of one probe sentence, not the model itself.
@@ -33,7 +32,6 @@ class SentenceEncoder:
         self.device = device
         self.batch_size = batch_size
         self._loaded: Any = None
-        self._familiarity: Familiarity | None = None
 
     @property
     def name(self) -> str:
@@ -47,7 +45,7 @@ class SentenceEncoder:
             EncoderError: If the model cannot be loaded.
             MissingDependencyError: If sentence-transformers is not installed.
         """
-        self._familiarity = Familiarity.fit(self.encode(Familiarity.sample(texts)))
+        self.familiarity = Familiarity.fit(self.encode(Familiarity.sample(texts)))
         return self
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -57,28 +55,14 @@ class SentenceEncoder:
         )
         return np.asarray(embeddings, dtype=np.float32)
 
-    def novelty(self, texts: Sequence[str], features: Features) -> NDArray[np.float64]:  # noqa: ARG002
-        """How unfamiliar each text is, (n,) in [0, 1]; see `Familiarity`.
-
-        Raises:
-            NotFittedError: If called before `fit`.
-        """
-        if self._familiarity is None:
-            raise NotFittedError(f"Encoder {self.name!r} has not seen any text. Call fit first.")
-        return self._familiarity.novelty(np.asarray(features, dtype=np.float32))
-
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:  # noqa: ARG002
         """The model's id or folder and its revision; the embeddings of a probe sentence and of familiar texts.
 
         Raises:
             NotFittedError: If called before `fit`.
         """
-        if self._familiarity is None:
-            raise NotFittedError(f"Encoder {self.name!r} has not seen any text. Call fit first.")
-        return {"model": self.model, "revision": self.revision}, {
-            "probe": self.encode([_PROBE]),
-            **self._familiarity.arrays(),
-        }
+        familiar = self.familiarity.arrays()
+        return {"model": self.model, "revision": self.revision}, {"probe": self.encode([_PROBE]), **familiar}
 
     @classmethod
     def load(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Self:  # noqa: ARG003
@@ -88,7 +72,7 @@ class SentenceEncoder:
             EncoderError: If the model cannot be loaded, or embeds the probe sentence unlike the one it was fitted with.
         """
         encoder = cls(str(config["model"]), revision=config.get("revision"))
-        encoder._familiarity = Familiarity.from_arrays(arrays)
+        encoder.familiarity = Familiarity.from_arrays(arrays)
         probe = encoder.encode([_PROBE])
         if probe.shape != arrays["probe"].shape or float((probe * arrays["probe"]).sum()) < _SAME_MODEL:
             raise EncoderError(
