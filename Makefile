@@ -42,6 +42,12 @@ benchmark: $(STAMP)
 
 results: $(STAMP)
 	$(BIN)/python cookbook/results.py $(DATA) --write README.md
+	$(MAKE) figure
+
+.PHONY: figure
+figure: $(STAMP)
+	$(BIN)/python -m pip install --quiet --group figure
+	$(BIN)/python cookbook/figure.py README.md docs/results.svg
 
 .PHONY: peers out-of-distribution
 peers: $(STAMP)
