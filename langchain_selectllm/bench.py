@@ -35,8 +35,8 @@ class Called:
     mask: NDArray[np.bool_]
     """Called members, (n, K)."""
     worth: NDArray[np.float64]
-    confidence: NDArray[np.float64] | None = None
-    """P(the answer is right), (n,), by a learned vote that had not seen the query; None where the vote tells none."""
+    confidence: NDArray[np.float64]
+    """P(the answer is right), (n,), by a learned vote that had not seen the query."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +70,14 @@ class Bench:
             point = OperatingPoint("fixed", 0.0, size, "weighted", evidence="best fixed set")
             mask = called_after(point, 0.0, size, self.probabilities, self.pool)
             worth = self.recorded.replay(WeightedVote(), mask, rates, self.pool.latencies)[1]
-            found.append(one_round(point, self.spent, Called(mask, worth)))
+            found.append(one_round(point, self.spent, mask, worth))
         return found
 
     def trials(self, ranking: Ranking, price_weight: float, prices: Sequence[Unit]) -> Iterator[Trial]:
         """Operating points of one ranking: every size alone, and with further rounds at several prices in each unit."""
         ladder = _Ladder(self, ranking, price_weight)
         for size, called in ladder.called.items():
-            yield one_round(ladder.point(size), self.spent, called)
+            yield one_round(ladder.point(size), self.spent, called.mask, called.worth, called.confidence)
             for rounds in range(2, ladder.most_rounds + 1) if ladder.can_grow(size) else ():
                 for unit in prices:
                     yield from _Climb(ladder, size, rounds, unit).trials()
@@ -118,8 +118,6 @@ class _Ladder:
         mask = before.mask | self._mask(price_weight, size)
         known = self.called.get(size)
         after = known if known is not None and (known.mask == mask).all() else self.bench.call(mask)
-        assert before.confidence is not None
-        assert after.confidence is not None
         # What the vote comes to believe, not what turned out right: the same in the mean, and told with less noise.
         powers = np.vander(before.confidence, 3, increasing=True)
         gain = np.linalg.lstsq(powers, after.confidence - before.confidence)[0]
@@ -136,7 +134,7 @@ class _Climb:
         called = [ladder.called[first], *(ladder.extended[way] for way in ways)]
         self._masks = np.stack([one.mask for one in called])
         self._worths = np.stack([one.worth for one in called])
-        self._confidences = np.stack([one.confidence for one in called if one.confidence is not None])
+        self._confidences = np.stack([one.confidence for one in called])
         self._point = replace(ladder.point(first), extensions=tuple(ways), rounds=rounds, unit=unit, exchange=1.0)
         self._further = further_rounds(self._point, bench.probabilities, bench.pool)
         self._usual = float(np.mean(units(np.eye(len(bench.pool.members), dtype=np.bool_), bench.pool, unit)))
@@ -194,9 +192,15 @@ class _Climb:
         return Trial(told, lambda: self._of(self._worths, self._walk(exchange)[-1]))
 
 
-def one_round(point: OperatingPoint, spent: Spent, called: Called) -> Trial:
-    """The trial of a point without further rounds."""
-    return Trial(_told(point, spent, [called.mask], called.worth, called.confidence), lambda: called.worth)
+def one_round(
+    point: OperatingPoint,
+    spent: Spent,
+    mask: NDArray[np.bool_],
+    worth: NDArray[np.float64],
+    confidence: NDArray[np.float64] | None = None,
+) -> Trial:
+    """The trial of a point without further rounds, which calls `mask`; other arguments as in `_told`."""
+    return Trial(_told(point, spent, [mask], worth, confidence), lambda: worth)
 
 
 def _told(
