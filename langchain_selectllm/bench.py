@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.adaptive import called_after, further_rounds, units
-from langchain_selectllm.guard import Trial
+from langchain_selectllm.guard import Called, Trial
 from langchain_selectllm.learned_vote import LearnedVote
 from langchain_selectllm.operating import OperatingPoint, Ranking, Unit
 from langchain_selectllm.pool import Pool, Spent
@@ -29,17 +29,6 @@ _Z = 1.645
 
 
 @dataclass(frozen=True, eq=False)
-class Called:
-    """What calling one set of members a query gave, on n queries."""
-
-    mask: NDArray[np.bool_]
-    """Called members, (n, K)."""
-    worth: NDArray[np.float64]
-    confidence: NDArray[np.float64]
-    """P(the answer is right), (n,), by a learned vote that had not seen the query."""
-
-
-@dataclass(frozen=True, eq=False)
 class Bench:
     """Recorded votes on n queries with probabilities and votes that had not seen them."""
 
@@ -51,33 +40,34 @@ class Bench:
     votes: Sequence[LearnedVote]
     """The vote of each fold, fitted on the others."""
 
-    def call(self, mask: NDArray[np.bool_]) -> Called:
-        """What calling these members gives with the learned vote."""
+    def call(self, mask: NDArray[np.bool_], *, by_rates: bool = False) -> Called:
+        """What calling these members gives with the learned vote, or with ballots weighted by base rates."""
         worth, confidence = np.empty(len(mask)), np.empty(len(mask))
         for fold, vote in enumerate(self.votes):
             rows = np.flatnonzero(self.folds == fold)
-            recorded, p = self.recorded.take(rows), self.probabilities[rows]
-            verdict, worth[rows] = recorded.replay(vote, mask[rows], p, self.pool.latencies)
-            ballots = recorded.ballots(p, self.pool.latencies).masked(mask[rows])
+            recorded, p, called = self.recorded.take(rows), self.probabilities[rows], mask[rows]
+            weights = np.tile(self.pool.base_rates, (len(rows), 1)) if by_rates else p
+            strategy = WeightedVote() if by_rates else vote
+            verdict, worth[rows] = recorded.replay(strategy, called, weights, self.pool.latencies)
+            ballots = recorded.ballots(p, self.pool.latencies).masked(called)
             confidence[rows] = winning_confidence(vote, ballots, verdict)
         return Called(mask, worth, confidence)
 
     def baselines(self) -> list[Trial]:
         """The best fixed sets in one round, voting by base rates: what everything else is measured against."""
         found = []
-        rates = np.tile(self.pool.base_rates, (len(self.probabilities), 1))
         for size in sorted(self.pool.fixed_sets):
             point = OperatingPoint("fixed", 0.0, size, "weighted", evidence="best fixed set")
             mask = called_after(point, 0.0, size, self.probabilities, self.pool)
-            worth = self.recorded.replay(WeightedVote(), mask, rates, self.pool.latencies)[1]
-            found.append(one_round(point, self.spent, mask, worth))
+            called = self.call(mask, by_rates=True)
+            found.append(one_round(point, self.spent, called))
         return found
 
     def trials(self, ranking: Ranking, price_weight: float, prices: Sequence[Unit]) -> Iterator[Trial]:
         """Operating points of one ranking: every size alone, and with further rounds at several prices in each unit."""
         ladder = _Ladder(self, ranking, price_weight)
         for size, called in ladder.called.items():
-            yield one_round(ladder.point(size), self.spent, called.mask, called.worth, called.confidence)
+            yield one_round(ladder.point(size), self.spent, called)
             for rounds in range(2, ladder.most_rounds + 1) if ladder.can_grow(size) else ():
                 for unit in prices:
                     yield from _Climb(ladder, size, rounds, unit).trials()
@@ -188,43 +178,32 @@ class _Climb:
         point = replace(self._point, extensions=used, exchange=exchange)
         masks = [self._mask(calls) for calls in walk]
         rounds = [masks[0], *(after & ~before for before, after in pairwise(masks))]
-        told = _told(point, self._spent, rounds, self._of(self._worths, walk[-1]), self._of(self._confidences, walk[-1]))
-        return Trial(told, lambda: self._of(self._worths, self._walk(exchange)[-1]))
+        told = _told(point, self._spent, rounds, self._called(walk))
+        return Trial(told, lambda: self._called(self._walk(exchange)))
+
+    def _called(self, walk: NDArray[np.intp]) -> Called:
+        last = walk[-1]
+        return Called(self._mask(last), self._of(self._worths, last), self._of(self._confidences, last))
 
 
-def one_round(
-    point: OperatingPoint,
-    spent: Spent,
-    mask: NDArray[np.bool_],
-    worth: NDArray[np.float64],
-    confidence: NDArray[np.float64] | None = None,
-) -> Trial:
-    """The trial of a point without further rounds, which calls `mask`; other arguments as in `_told`."""
-    return Trial(_told(point, spent, [mask], worth, confidence), lambda: worth)
+def one_round(point: OperatingPoint, spent: Spent, called: Called) -> Trial:
+    """The trial of a point without further rounds."""
+    return Trial(_told(point, spent, [called.mask], called), lambda: called)
 
 
-def _told(
-    point: OperatingPoint,
-    spent: Spent,
-    rounds: Sequence[NDArray[np.bool_]],
-    worth: NDArray[np.float64],
-    confidence: NDArray[np.float64] | None,
-) -> OperatingPoint:
+def _told(point: OperatingPoint, spent: Spent, rounds: Sequence[NDArray[np.bool_]], called: Called) -> OperatingPoint:
     """The point, telling what it gave and took.
 
     Args:
         point: An operating point.
         spent: What each call took.
         rounds: Members that each round called, (n, K).
-        worth: Worth of the final answers, (n,).
-        confidence: P(they are right), (n,), where a learned vote tells it.
+        called: What all of them gave.
     """
-    mask = np.any(rounds, axis=0)
-    # Among hundreds of points the luckiest has the largest share of right answers; confidence is not lucky with it.
-    accuracy = (worth if confidence is None else (worth + confidence) / 2).mean()
+    mask = called.mask
     return replace(
         point,
-        accuracy=float(accuracy),
+        accuracy=float(called.expected.mean()),
         calls=float(mask.sum(axis=1).mean()),
         cost_usd=float(spent.cost(mask).mean()),
         latency_s=float(np.sum([spent.slowest(called) for called in rounds], axis=0).mean()),

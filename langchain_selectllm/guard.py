@@ -10,9 +10,29 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.operating import OperatingPoint, Unit
 
-# One-sided 95 %: what is called evidence.
-_Z = 1.645
+# What is called evidence, of what is expected and of what was right: one-sided 95 and 90 %.
+_Z, _Z_RIGHT = 1.645, 1.282
 _STEPS = 25
+
+
+@dataclass(frozen=True, eq=False)
+class Called:
+    """What calling a set of members for each of n queries gave."""
+
+    mask: NDArray[np.bool_]
+    """Called members, (n, K)."""
+    worth: NDArray[np.float64]
+    """Worth of the final answer, (n,)."""
+    confidence: NDArray[np.float64]
+    """P(it is right), (n,), as told by a vote that had not seen the query; its worth where no vote tells that."""
+
+    @property
+    def expected(self) -> NDArray[np.float64]:
+        """Mean of worth and confidence, (n,).
+
+        Among hundreds of points the luckiest has the largest share of right answers; confidence is not lucky with it.
+        """
+        return (self.worth + self.confidence) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,12 +40,12 @@ class Trial:
     """An operating point as it went on n queries."""
 
     point: OperatingPoint
-    replay: Callable[[], NDArray[np.float64]]
-    """Worth of each final answer, (n,): gone through again when asked for, since hundreds of points are tried."""
+    replay: Callable[[], Called]
+    """What it gave: gone through again when asked for, since hundreds of points are tried."""
 
     @cached_property
-    def worth(self) -> NDArray[np.float64]:
-        """Worth of the final answer, (n,)."""
+    def called(self) -> Called:
+        """What it gave."""
         return self.replay()
 
 
@@ -81,13 +101,30 @@ def guarded(
         return None
     chosen = rivals[0]
     for rival in rivals[1:]:
-        difference = rival.worth - chosen.worth
-        error = float(difference.std() / np.sqrt(len(difference)))
-        if difference.mean() > _Z * error:
-            words = f"beats {_describe(chosen.point)} by {100 * difference.mean():.1f} +- {100 * _Z * error:.1f} points"
-            chosen = replace(rival, point=replace(rival.point, evidence=f"{words} on validation"))
+        evidence = _evidence(rival.called, chosen.called)
+        if evidence is not None:
+            words = f"beats {_describe(chosen.point)} by {evidence} on validation"
+            chosen = replace(rival, point=replace(rival.point, evidence=words))
     evidence = chosen.point.evidence or "no fixed set is within this budget"
     return replace(chosen.point, rounds=budget.rounds, evidence=evidence)
+
+
+def _evidence(rival: Called, chosen: Called) -> str | None:
+    """By how many points a rival is better, in words; None without evidence that it is.
+
+    What is expected has to be more by a one-sided test at 95 %, and so has the share of right answers at 90 %: confidence alone
+    may favour whoever asks more members.
+    """
+    gain, error = _paired(rival.expected - chosen.expected)
+    lead, chance = _paired(rival.worth - chosen.worth)
+    if gain <= _Z * error or lead <= _Z_RIGHT * chance:
+        return None
+    return f"{100 * gain:.1f} +- {100 * _Z * error:.1f} points"
+
+
+def _paired(difference: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and its standard error."""
+    return float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
 
 
 def _describe(point: OperatingPoint) -> str:

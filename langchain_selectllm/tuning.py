@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.bench import Bench, one_round
-from langchain_selectllm.guard import Trial, best_within, budgets_of, guarded, kept
+from langchain_selectllm.guard import Called, Trial, best_within, budgets_of, guarded, kept
 from langchain_selectllm.operating import OperatingPoint, Ranking, Unit, rank_members
 from langchain_selectllm.plausibility import Plausibility
 from langchain_selectllm.policies import top
@@ -75,7 +75,8 @@ def single_points(
 
     def trial(ranking: Ranking, weight: float, mask: NDArray[np.bool_], evidence: str) -> Trial:
         point = OperatingPoint(ranking, weight, 1, "learned" if ranking == "query" else "weighted", evidence=evidence)
-        return one_round(point, spent, mask, np.where(mask, scores, 0.0).sum(axis=1))
+        worth = np.where(mask, scores, 0.0).sum(axis=1)
+        return one_round(point, spent, Called(mask, worth, worth))
 
     weights = _price_weights(pool)
     by_query = [trial("query", w, top(rank_members(probabilities, pool.costs, w), 1), "") for w in weights]
