@@ -5,8 +5,10 @@ import pytest
 
 from langchain_selectllm import SelectLLMClassifier, evaluate
 from langchain_selectllm.catalogue import parse_policy
+from langchain_selectllm.guard import Budget, Called, Trial, best_within, guarded
 from langchain_selectllm.heads import StackedCalibration
 from langchain_selectllm.learned import cross_calibrated
+from langchain_selectllm.operating import OperatingPoint
 from tests.worlds import reply_table
 
 LETTERS = "ABCD"
@@ -64,3 +66,36 @@ def test_calibration_leaves_out_what_heads_had_seen():
     found = cross_calibrated(logits, np.zeros((20, 0)), (rng.random((20, 2)) < 0.5).astype(float), ~seen, seed=0)
     assert np.isnan(found[seen]).all()
     assert not np.isnan(found[~seen]).any()
+
+
+def called(right, sure):
+    """1,000 queries of which so many are right and the others wrong, with one confidence in all of them."""
+    worth = (np.arange(1000) < right).astype(float)
+    return Called(np.ones((1000, 1), dtype=bool), worth, np.full(1000, sure))
+
+
+def trial(name, gave):
+    point = OperatingPoint("query" if name == "query" else "fixed", 0.0, 1, "learned", accuracy=gave.expected.mean(), calls=1.0)
+    return Trial(point, lambda: gave)
+
+
+@pytest.mark.parametrize(
+    ("right", "sure", "ranking"),
+    [
+        (560, 0.56, "query"),  # more to be expected, and more that were right
+        (500, 0.60, "fixed"),  # surer, and right no more often
+        (560, 0.44, "fixed"),  # more often right, and no more to be expected
+        (501, 0.51, "fixed"),  # one answer more is chance
+    ],
+)
+def test_evidence_is_more_to_be_expected_and_more_that_was_right(right, sure, ranking):
+    stands, rival = trial("single best", called(500, 0.5)), trial("query", called(right, sure))
+    point = guarded([rival], [], [stands], Budget("calls", 1.0, 2))
+    assert (point.ranking, point.rounds) == (ranking, 2)
+    if ranking == "query":
+        assert point.evidence == "beats the fixed set of 1 by 6.0 +- 0.6 points on validation"
+
+
+def test_nothing_within_a_budget_is_no_point():
+    assert guarded([trial("query", called(9, 0.9))], [], [], Budget("calls", 0.5, 2)) is None
+    assert best_within([trial("query", called(9, 0.9))], Budget("calls", 0.5, 2)) is None
