@@ -39,7 +39,7 @@ tags: [llm-routing, selectllm]
 
 {_operating_points(learned.pool)}
 
-## Probabilities on {learned.summary.metrics["n_queries"]:,} training queries that the heads had not seen
+## Probabilities on {learned.summary.metrics["n_queries"]:,} training queries that heads and calibration had not seen
 
 {_probabilities(learned)}
 
@@ -178,7 +178,7 @@ def _probabilities(learned: Learned) -> str:
     ]
     return f"""{_table(("metric", "classifier", "prior only"), rows)}
 
-Calibration was fitted on these same queries; measure on queries of your own with `selectllm evaluate`."""
+Everything else was fitted on these same queries; measure on others with `selectllm evaluate`."""
 
 
 def package_version() -> str:
