@@ -217,9 +217,9 @@ def explain(seeds: int) -> str:
         "mean; the column says how many it made. Differences are paired, to `fixed_best:S` of the same S; intervals are "
         "95 % bootstrap intervals over queries pooled over the seeds, a query being one unit however often it was tested. "
         "*Better* and *WORSE* mean that 0 lies outside the interval. The design itself (which figures looks are read from, "
-        "sizes of networks, penalties) was chosen with these data in view, by cross-validation over all queries and on some of "
-        "these splits, so that expect somewhat less on others. The figures hold for these queries and pools, not for other "
-        "ones."
+        "sizes of networks, penalties, expected gains, the guard's levels of evidence) was chosen with these data in view, by "
+        "cross-validation over all queries and on some of these splits, so that expect somewhat less on others. The figures "
+        "hold for these queries and pools, not for other ones."
     )
 
 

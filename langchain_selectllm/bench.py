@@ -65,15 +65,15 @@ class Bench:
 
     def trials(self, ranking: Ranking, price_weight: float, prices: Sequence[Unit]) -> Iterator[Trial]:
         """Operating points of one ranking: every size alone, and with further rounds at several prices in each unit."""
-        ladder = _Ladder(self, ranking, price_weight)
-        for size, called in ladder.called.items():
-            yield one_round(ladder.point(size), self.spent, called)
-            for rounds in range(2, ladder.most_rounds + 1) if ladder.can_grow(size) else ():
+        sets = _GrowingSets(self, ranking, price_weight)
+        for size, called in sets.called.items():
+            yield one_round(sets.point(size), self.spent, called)
+            for rounds in range(2, sets.most_rounds + 1) if sets.can_grow(size) else ():
                 for unit in prices:
-                    yield from _Climb(ladder, size, rounds, unit).trials()
+                    yield from _FurtherTrials(sets, size, rounds, unit).trials()
 
 
-class _Ladder:
+class _GrowingSets:
     """The growing sets of one ranking, and what going from one to another is expected to add."""
 
     def __init__(self, bench: Bench, ranking: Ranking, price_weight: float) -> None:
@@ -114,57 +114,57 @@ class _Ladder:
         self.extended[Extension(start, size, price_weight, tuple(gain.tolist()))] = after
 
 
-class _Climb:
+class _FurtherTrials:
     """The operating points of one first round, one number of rounds and one unit of price."""
 
-    def __init__(self, ladder: _Ladder, first: int, rounds: int, unit: Unit) -> None:
-        bench = ladder.bench
+    def __init__(self, sets: _GrowingSets, first: int, rounds: int, unit: Unit) -> None:
+        bench = sets.bench
         self._spent = bench.spent
-        ways = [way for way in ladder.extended if way.start == first or (rounds > 2 and way.start > first)]
-        called = [ladder.called[first], *(ladder.extended[way] for way in ways)]
+        ways = [way for way in sets.extended if way.start == first or (rounds > 2 and way.start > first)]
+        called = [sets.called[first], *(sets.extended[way] for way in ways)]
         self._masks = np.stack([one.mask for one in called])
         self._worths = np.stack([one.worth for one in called])
         self._confidences = np.stack([one.confidence for one in called])
-        self._point = replace(ladder.point(first), extensions=tuple(ways), rounds=rounds, unit=unit, exchange=1.0)
+        self._point = replace(sets.point(first), extensions=tuple(ways), rounds=rounds, unit=unit, exchange=1.0)
         self._further = further_rounds(self._point, bench.probabilities, bench.pool)
         self._usual = float(np.mean(units(np.eye(len(bench.pool.members), dtype=np.bool_), bench.pool, unit)))
 
     def trials(self) -> Iterator[Trial]:
         """Trials at several prices; of whole numbers of calls, those that come closest within a margin."""
         exchanges = [exchange / self._usual for exchange in _EXCHANGES]
-        walks = [self._walk(exchange) for exchange in exchanges]
-        yield from (self._trial(*found) for found in zip(exchanges, walks, strict=True))
+        paths = [self._path(exchange) for exchange in exchanges]
+        yield from (self._trial(*found) for found in zip(exchanges, paths, strict=True))
         if self._point.unit != "calls":
             return
-        taken = np.array([self._calls(walk) for walk in walks])
+        taken = np.array([self._calls(path) for path in paths])
         for calls in range(self._point.first + 1, int(taken.max()) + 1):
             above = np.flatnonzero(taken > calls)
             if len(above) and above[-1] + 1 < len(taken):
                 exchange = self._closest(calls, exchanges[above[-1]], exchanges[above[-1] + 1])
-                yield self._trial(exchange, self._walk(exchange))
+                yield self._trial(exchange, self._path(exchange))
 
     def _closest(self, calls: int, low: float, high: float) -> float:
         """The price between two at which calls come closest to a number without exceeding it."""
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
-            low, high = (middle, high) if self._calls(self._walk(middle)) > calls else (low, middle)
+            low, high = (middle, high) if self._calls(self._path(middle)) > calls else (low, middle)
         return high
 
-    def _calls(self, walk: NDArray[np.intp]) -> float:
+    def _calls(self, path: NDArray[np.intp]) -> float:
         """Mean calls with a margin for chance on other queries."""
-        calls = self._mask(walk[-1]).sum(axis=1)
+        calls = self._mask(path[-1]).sum(axis=1)
         return float(calls.mean() + _Z * calls.std() / np.sqrt(len(calls)))
 
-    def _walk(self, exchange: float) -> NDArray[np.intp]:
+    def _path(self, exchange: float) -> NDArray[np.intp]:
         """Which call stands after each round, (rounds, n): 0 = the first round's, i + 1 = that of extension i."""
         further = replace(self._further, exchange=exchange)
-        walk = [np.zeros(self._masks.shape[1], dtype=np.intp)]
-        stages = np.full(len(walk[0]), further.first)
+        path = [np.zeros(self._masks.shape[1], dtype=np.intp)]
+        stages = np.full(len(path[0]), further.first)
         for _ in range(further.most - 1):
-            chosen = further.choose(self._of(self._confidences, walk[-1]), stages)
-            walk.append(np.where(chosen == STOP, walk[-1], chosen + 1))
+            chosen = further.choose(self._of(self._confidences, path[-1]), stages)
+            path.append(np.where(chosen == STOP, path[-1], chosen + 1))
             stages = np.where(chosen == STOP, stages, further.ends[chosen])
-        return np.stack(walk)
+        return np.stack(path)
 
     def _of(self, values: NDArray[np.float64], calls: NDArray[np.intp]) -> NDArray[np.float64]:
         return values[calls, np.arange(len(calls))]
@@ -172,17 +172,17 @@ class _Climb:
     def _mask(self, calls: NDArray[np.intp]) -> NDArray[np.bool_]:
         return self._masks[calls, np.arange(len(calls))]
 
-    def _trial(self, exchange: float, walk: NDArray[np.intp]) -> Trial:
-        taken = np.unique(walk[1:])
+    def _trial(self, exchange: float, path: NDArray[np.intp]) -> Trial:
+        taken = np.unique(path[1:])
         used = tuple(self._point.extensions[i - 1] for i in taken.tolist() if i)
         point = replace(self._point, extensions=used, exchange=exchange)
-        masks = [self._mask(calls) for calls in walk]
+        masks = [self._mask(calls) for calls in path]
         rounds = [masks[0], *(after & ~before for before, after in pairwise(masks))]
-        told = _told(point, self._spent, rounds, self._called(walk))
-        return Trial(told, lambda: self._called(self._walk(exchange)))
+        told = _told(point, self._spent, rounds, self._called(path))
+        return Trial(told, lambda: self._called(self._path(exchange)))
 
-    def _called(self, walk: NDArray[np.intp]) -> Called:
-        last = walk[-1]
+    def _called(self, path: NDArray[np.intp]) -> Called:
+        last = path[-1]
         return Called(self._mask(last), self._of(self._worths, last), self._of(self._confidences, last))
 
 

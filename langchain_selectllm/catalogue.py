@@ -30,7 +30,7 @@ _SIZED: dict[str, Callable[[int], Policy]] = {
     "selectllm": lambda size: Adaptive(calls=size, guarded=True),
 }
 _BUDGETED = {"adaptive": False, "selectllm": True}
-_BUDGET = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)(usd|s|)(?::([1-9])rounds?)?")
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)(usd|s|)(?::([1-9]\d*)rounds?)?")
 _PLAIN: dict[str, Callable[[], Policy]] = {"single_best": SingleBest, "all_members": AllMembers}
 _DEFAULT_SIZE = 3
 SIZED_POLICIES: tuple[str, ...] = tuple(_SIZED)

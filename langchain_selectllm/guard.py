@@ -72,8 +72,8 @@ def budgets_of(trials: Sequence[Trial]) -> list[Budget]:
 
 
 def _within(trials: Sequence[Trial], budget: Budget) -> list[Trial]:
-    points = [(trial, trial.point) for trial in trials if trial.point.rounds <= budget.rounds]
-    return [trial for trial, point in points if getattr(point, budget.unit) <= budget.most + 1e-12]
+    few = [trial for trial in trials if trial.point.rounds <= budget.rounds]
+    return [trial for trial in few if getattr(trial.point, budget.unit) <= budget.most + 1e-12]
 
 
 def _most_accurate(trials: Sequence[Trial]) -> Trial | None:

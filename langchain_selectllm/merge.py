@@ -113,12 +113,14 @@ class Ballot:
 
     def _further_members(self, confidence: float, called: Collection[int]) -> Sequence[int]:
         """The members that the next round adds; the most probable first, since a bound on calls may let only some through."""
-        way = self._extension(confidence)
-        if way == STOP or self._decision.further is None:
-            return ()
-        self._rounds, self._stage = self._rounds + 1, int(self._decision.further.ends[way])
-        added = set(np.flatnonzero(self._decision.further.added[0, way]).tolist()) - set(called)
-        return sorted(added, key=lambda k: (-self._decision.vote_probabilities[k], k))
+        further = self._decision.further
+        # Whom a round would add may have been called already, in place of a member that failed; then the next one may follow.
+        while further is not None and (way := self._extension(confidence)) != STOP:
+            self._rounds, self._stage = self._rounds + 1, int(further.ends[way])
+            added = set(np.flatnonzero(further.added[0, way]).tolist()) - set(called)
+            if added:
+                return sorted(added, key=lambda k: (-self._decision.vote_probabilities[k], k))
+        return ()
 
     def count(self, replies: Mapping[int, AIMessage]) -> Tally:
         """The tally of the replies."""

@@ -37,7 +37,7 @@ class OperatingPoint:
     exchange: float = 0.0
     """Accuracy that one unit must add."""
     accuracy: float = float("nan")
-    """Expected accuracy: the share of right answers, averaged with the mean confidence where the vote is learned."""
+    """Expected accuracy: the share of right answers, averaged with the mean confidence where a vote was learned."""
     calls: float = float("nan")
     """Mean calls of a query."""
     cost_usd: float = float("nan")

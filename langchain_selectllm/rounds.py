@@ -68,7 +68,7 @@ class FurtherRounds:
         return replace(self, added=self.added[[row]], able=self.able[[row]], prices=self.prices[[row]])
 
     def without(self, members: NDArray[np.bool_]) -> "FurtherRounds":
-        """The same without some of the members, (K,)."""
+        """The same without some of the members, (K,); prices stay those of everybody, so that no round is undersold."""
         added = self.added & ~members
         return replace(self, added=added, able=anybody(added))
 

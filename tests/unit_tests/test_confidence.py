@@ -1,7 +1,7 @@
 import asyncio
 import copy
 import pickle
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -162,6 +162,19 @@ def test_a_two_round_policy_streams_one_answer_not_two(fitted):
     chunks = list(router.stream("zyx wvu tsr"))
     assert "".join(chunk.text for chunk in chunks) == "Let me see. The answer is 7."
     assert (told(chunks[-1])["rounds"], told(chunks[-1])["calls"]) == (2, 5)
+
+
+def test_a_round_of_members_that_were_called_already_gives_way_to_the_next(fitted):
+    engine = make(fitted, models_that_say(fitted), policy=TwoRounds(("calculator",))).engine
+    (decision,) = engine.decide(["zyx wvu tsr"])
+    added = np.zeros((1, 2, 5), dtype=bool)
+    added[0, 0, 1] = added[0, 1, 2] = True
+    gains = {"starts": np.array([1, 2]), "ends": np.array([2, 3]), "gains": np.array([[1.0, 0.0, 0.0]] * 2)}
+    further = replace(decision.further, most=3, **gains, added=added, able=anybody(added), prices=np.zeros((1, 2)))
+    _, ballot = engine.plan(replace(decision, further=further))
+    reply = {0: AIMessage("The answer is 7.")}
+    assert list(ballot.next_round(reply, {0, 1})) == [2]
+    assert list(ballot.next_round(reply, {0, 1, 2})) == []
 
 
 def late(models, name):
