@@ -27,7 +27,6 @@ TEST_SHARE = 0.3
 SIZES = (2, 3, 4, 5, 6)
 BY_COST = "selectllm, cost of single best"
 BY_TASK = "best member of each category"
-BLIND = ", without looks"
 
 
 def run(data: Path, setting: Setting, seeds: int) -> Trials:
@@ -40,11 +39,6 @@ def run(data: Path, setting: Setting, seeds: int) -> Trials:
         test = test.take(np.flatnonzero(test.observed.all(axis=1)))
         recording = Recording.of(test, classifier)
         replays = dict(_replay_all(recording))
-        if classifier.pool.vote is not None and classifier.pool.vote.plausibility is not None:
-            trials.looks.append(classifier.pool.vote.plausibility.accuracy)
-            blind = Recording.of(test, SelectLLMClassifier(seed=seed, looks=False).fit(train))
-            names = [name for name in replays if name.startswith("selectllm:")]
-            replays |= {f"{name}{BLIND}": blind.replay_policy(f"{name}{BLIND}", parse_policy(name)) for name in names}
         if len(set(test.categories)) > 1 and not recording.can_vote:
             replays[BY_TASK] = _best_of_category(recording, train)
         trials.ids.append(test.query_ids)
@@ -109,7 +103,7 @@ def describe(setting: Setting, trials: Trials) -> str:
         f"| {' | '.join([*head, control_title])} |",
         f"|---{'|---:' * (len(head) - 1)}|---|",
     ]
-    for name in [name for name in trials.names if BLIND not in name]:
+    for name in trials.names:
         cells = [f"`{name}`" if name not in {BY_COST, BY_TASK} else name, f"{100 * trials.mean(name, 'worth'):.1f}"]
         cells.append(f"{trials.mean(name, 'calls'):.2f}")
         cells += [_price(trials.mean(name, "cost_usd"))] if with_cost else []
@@ -141,7 +135,7 @@ def _remarks(trials: Trials, *, by_task: bool) -> list[str]:
     aurocs = [metrics["auroc_macro"] for metrics in trials.metrics]
     eces = [metrics["ece"] for metrics in trials.metrics]
     parts = [f"Classifier: macro AUROC {np.mean(aurocs):.3f}, ECE {np.mean(eces):.3f}."]
-    last = [name for name in trials.names if name.startswith("selectllm:") and BLIND not in name][-1]
+    last = [name for name in trials.names if name.startswith("selectllm:")][-1]
     single, oracle = (trials.mean(name, "worth") for name in ("single_best", "oracle"))
     closed = (trials.mean(last, "worth") - single) / (oracle - single)
     words = in_words(trials.difference(last, "single_best"))
@@ -162,28 +156,7 @@ def _remarks(trials: Trials, *, by_task: bool) -> list[str]:
             f"Confidence of `{last}`: ECE {eces:.3f} (chance alone gives a perfect one {_chance(trials, last):.3f} on so many "
             f"queries), the surest half is right {100 * halves:.0f} % of the time."
         )
-    return [" ".join(parts), *_without_looks(trials)]
-
-
-def _without_looks(trials: Trials) -> list[str]:
-    """What is left where the vote may not go by how options look."""
-    blind = [name for name in trials.names if BLIND in name]
-    if not blind:
-        return []
-    right, guessed = 100 * np.mean(trials.looks, axis=0)
-    lines = []
-    for name in blind:
-        base = name.removesuffix(BLIND)
-        control = f"fixed_best:{base.partition(':')[2]}"
-        control = control if control in trials.names else "all_members"
-        words = in_words(trials.difference(name, control))
-        lines.append(f"`{base}` {100 * trials.mean(name, 'worth'):.1f} ({words} against `{control}`)")
-    told = (
-        "Part of it are the questions' own options: going by how they look beside one another, without any member's reply, "
-        f"finds the right one {right:.0f} % of the time (a blind guess {guessed:.0f} %). Trained with `--no-looks`: "
-        f"{', '.join(lines)}."
-    )
-    return ["", told]
+    return [" ".join(parts)]
 
 
 def _chance(trials: Trials, name: str) -> float:
@@ -216,8 +189,8 @@ def explain(seeds: int) -> str:
         "paper's policy. `selectllm:S`: this package's recommended policy, tuned on the 70 % for at most S calls in the "
         "mean; the column says how many it made. Differences are paired, to `fixed_best:S` of the same S; intervals are "
         "95 % bootstrap intervals over queries pooled over the seeds, a query being one unit however often it was tested. "
-        "*Better* and *WORSE* mean that 0 lies outside the interval. The design itself (which figures looks are read from, "
-        "sizes of networks, penalties, expected gains, the guard's levels of evidence) was chosen with these data in view, by "
+        "*Better* and *WORSE* mean that 0 lies outside the interval. The design itself "
+        "(penalties, expected gains, the guard's levels of evidence) was chosen with these data in view, by "
         "cross-validation over all queries and on some of these splits, so that expect somewhat less on others. The figures "
         "hold for these queries and pools, not for other ones."
     )

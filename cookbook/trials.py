@@ -48,6 +48,33 @@ SETTINGS = (
             "Meta-Llama-3-8B",
         ),
     ),
+    Setting(
+        "ZeroEval (GSM8K, CRUXEval-O, MATH level 5), eight members of like strength",
+        "zeroeval",
+        (
+            "gemma-2-9b-it",
+            "gpt-3.5-turbo-0125",
+            "Yi-1.5-34B-Chat",
+            "Meta-Llama-3.1-8B-Instruct",
+            "Phi-3.5-mini-instruct",
+            "Qwen2-7B-Instruct",
+            "Yi-1.5-9B-Chat",
+            "claude-3-haiku-20240307",
+        ),
+    ),
+    Setting(
+        "ZeroEval, seven large models (70B and API models)",
+        "zeroeval",
+        (
+            "Athene-70B",
+            "Meta-Llama-3-70B-Instruct",
+            "Meta-Llama-3.1-70B-Instruct",
+            "Qwen2-72B-Instruct",
+            "claude-3-opus-20240229",
+            "gemini-1.5-flash",
+            "reka-core-20240501",
+        ),
+    ),
     Setting("GSM8K, four solvers", "gsm8k_solutions"),
     Setting("RouterBench (ARC-C, WinoGrande), eleven members with real prices", "routerbench_train", answer="choice"),
     Setting("RouterDC, seven members of 7B to 8B, five tasks, scores without replies", "routerdc_train"),
@@ -62,8 +89,6 @@ class Trials:
     categories: list[tuple[str, ...]] = field(default_factory=list)
     replays: list[dict[str, Replay]] = field(default_factory=list)
     metrics: list[dict[str, float]] = field(default_factory=list)
-    looks: list[NDArray[np.float64]] = field(default_factory=list)
-    """How often the option that looks best is right, and how often a guess is; of settings where looks tell something."""
 
     @property
     def names(self) -> list[str]:

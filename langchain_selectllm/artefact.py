@@ -20,7 +20,7 @@ from langchain_selectllm.rounds import Extension
 from langchain_selectllm.topics import Topics
 
 
-def save_learned(learned: Learned, folder: str | Path, *, validation: float, seed: int, looks: bool) -> None:
+def save_learned(learned: Learned, folder: str | Path, *, validation: float, seed: int) -> None:
     """Save as JSON, safetensors and a card; an artefact that stands there is replaced at once.
 
     Raises:
@@ -35,7 +35,6 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
             "topics": list(learned.topics.names),
             "validation": validation,
             "seed": seed,
-            "looks": looks,
             "fixed_sets": {str(size): list(names) for size, names in learned.pool.fixed_sets.items()},
             "operating_points": {
                 "adaptive": [_point_config(point) for point in learned.pool.adaptive_points],

@@ -36,8 +36,6 @@ class Ballots:
     """How much each two candidates of a query say the same; None where only equal strings do. See `medoids`."""
     grounds: NDArray[np.float32] | None = None
     """How far reasoning arrives at each candidate, (n, n_slots, most candidates, 3); None when unknown. See `grounding`."""
-    plausibility: NDArray[np.float64] | None = None
-    """Log-odds of each candidate by the looks of the options, (n, most candidates); None when unknown. See `Plausibility`."""
     given: NDArray[np.int64] | None = None
     """The codes before answers that agree were counted for their medoid; None where that has not happened."""
 
@@ -77,7 +75,6 @@ class Ballots:
             candidates=[self.candidates[i] for i in rows],
             agreement=None if self.agreement is None else [self.agreement[i] for i in rows],
             grounds=None if self.grounds is None else self.grounds[rows],
-            plausibility=None if self.plausibility is None else self.plausibility[rows],
             given=None if self.given is None else self.given[rows],
         )
 
@@ -109,7 +106,6 @@ def cast(
     lengths: Sequence[float] | None = None,
     agreement: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
     grounds: Callable[[Sequence[int], Sequence[str]], NDArray[np.float64]] | None = None,
-    plausibility: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
 ) -> Ballots:
     """The ballots of one query, in pool order whatever the order of arrival.
 
@@ -121,7 +117,6 @@ def cast(
         lengths: Characters of the reply behind each ballot; unknown when None.
         agreement: How much each two candidates say the same, as `ComparesAnswers.agreement`.
         grounds: How far the reasoning behind the ballots of given members arrives at given candidates, as `grounding`.
-        plausibility: How plausible candidates are by their looks, as `LearnedVote.plausible`.
     """
     order = sorted(range(len(slots)), key=lambda i: slots[i])
     codes, candidates = encode_answers([answers[i] for i in order])
@@ -134,7 +129,6 @@ def cast(
         candidates=[candidates],
         agreement=None if agreement is None else [agreement(candidates)],
         grounds=None if grounds is None else grounds([slots[i] for i in order], candidates)[None].astype(np.float32),
-        plausibility=None if plausibility is None else plausibility(candidates)[None],
     ).grouped()
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from langchain_selectllm.adaptive import Adaptive
 from langchain_selectllm.learned import Learned
-from langchain_selectllm.learned_vote import LearnedVote
 from langchain_selectllm.operating import UNIT_NAMES, OperatingPoint, best_point
 from langchain_selectllm.outcomes.table import AGREEMENT
 from langchain_selectllm.pool import Pool
@@ -84,18 +83,7 @@ def _vote(learned: Learned) -> str:
         why = "a member was added after training" if said == "learned" else said
         return f"No learned vote: {why}. Where it is asked for, ballots weigh by log-odds, and no answer gets a confidence."
     known = f" Answers with a weight of their own: {', '.join(vote.known_answers)}." if vote.known_answers else ""
-    return f"A learned vote, which gives each answer a calibrated confidence.{known}{_looks(vote)}"
-
-
-def _looks(vote: LearnedVote) -> str:
-    if vote.plausibility is None:
-        return ""
-    right, guessed = vote.plausibility.accuracy.tolist()
-    return (
-        "\n\nThe vote also goes by how the options of a question look beside one another. Of training queries that it had not "
-        f"seen, the option that looks best is right on {100 * right:.0f} %; a blind guess is, on {100 * guessed:.0f} %. Where "
-        "options are made up in another way than in training, train with `--no-looks`."
-    )
+    return f"A learned vote, which gives each answer a calibrated confidence.{known}"
 
 
 def _guard(pool: Pool) -> str:

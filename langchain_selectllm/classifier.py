@@ -24,22 +24,17 @@ class SelectLLMClassifier:
     cheap encoders rotate the held-out share over all queries (cross-fitting), fine-tuned ones hold it out once.
     """
 
-    def __init__(
-        self, *, encoder: str | Encoder = "lexical", validation: float = 0.15, seed: int = 0, looks: bool = True
-    ) -> None:
+    def __init__(self, *, encoder: str | Encoder = "lexical", validation: float = 0.15, seed: int = 0) -> None:
         """Store the settings; nothing is loaded before `fit`.
 
         Args:
             encoder: "lexical", a sentence-transformers model id or folder, "fine-tune:MODEL", "hidden:MODEL", or an encoder.
             validation: Share of the queries held out of each fit, in (0, 0.5].
             seed: Seed of folds and solvers.
-            looks: Whether the learned vote may go by how the options of a multiple choice look beside one another. Leave it
-                out where the options that the router will see are made up in another way than those of training.
         """
         self.encoder = encoder
         self.validation = validation
         self.seed = seed
-        self.looks = looks
         self._state: Learned | None = None
         self._training: OutcomeTable | None = None
 
@@ -57,7 +52,7 @@ class SelectLLMClassifier:
         if not 0.0 < self.validation <= 0.5:
             raise ValueError(f"validation is {self.validation!r}. Use a share greater than 0 and at most 0.5.")
         encoder = get_encoder(self.encoder)
-        self._state = learn(outcomes, encoder, validation=self.validation, seed=self.seed, looks=self.looks, progress=progress)
+        self._state = learn(outcomes, encoder, validation=self.validation, seed=self.seed, progress=progress)
         self._training = outcomes
         return self
 
@@ -117,7 +112,6 @@ class SelectLLMClassifier:
             training=self._training if training is None else training,
             validation=self.validation,
             seed=self.seed,
-            looks=self.looks,
             progress=progress,
         )
         return self
@@ -129,7 +123,7 @@ class SelectLLMClassifier:
             NotFittedError: If nothing was learned yet.
             ArtefactError: If something else than an artefact stands there.
         """
-        save_learned(self.learned, folder, validation=self.validation, seed=self.seed, looks=self.looks)
+        save_learned(self.learned, folder, validation=self.validation, seed=self.seed)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
@@ -140,7 +134,7 @@ class SelectLLMClassifier:
             EncoderError: If the encoder's model cannot be loaded, or is another one.
         """
         learned, config = load_learned(folder)
-        settings = {name: config[name] for name in ("validation", "seed", "looks")}
+        settings = {name: config[name] for name in ("validation", "seed")}
         classifier = cls(encoder=learned.encoder.name, **settings)
         classifier._state = learned
         return classifier

@@ -20,7 +20,7 @@ from langchain_selectllm.pool import Pool, learn_pool
 from langchain_selectllm.recorded import RecordedVotes
 from langchain_selectllm.topics import Topics, topic_indicators, topic_softmax
 from langchain_selectllm.tuning import single_points, tune
-from langchain_selectllm.vote_training import learn_plausibility, why_no_vote
+from langchain_selectllm.vote_training import why_no_vote
 
 _MIN_VOTE_QUERIES = 50
 _CALIBRATION_FOLDS = 5
@@ -104,9 +104,7 @@ class Learned:
         return probabilities
 
 
-def learn(
-    outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, looks: bool = True, progress: Progress = silent
-) -> Learned:
+def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent) -> Learned:
     """Fit encoder, heads, calibration and pool.
 
     Args:
@@ -114,7 +112,6 @@ def learn(
         encoder: An encoder to fit.
         validation: Share of the queries held out of each fit.
         seed: Seed of folds and solvers.
-        looks: Whether the learned vote may go by how options look; see `Plausibility`.
         progress: Called as training goes on.
 
     Raises:
@@ -123,11 +120,11 @@ def learn(
     check_outcomes(outcomes)
     progress("encode", 0.0)
     encoder.fit(outcomes.texts, outcomes.scores, folds_of(len(outcomes), validation, seed) == 0)
-    return learn_heads(outcomes, encoder, validation=validation, seed=seed, looks=looks, progress=progress)
+    return learn_heads(outcomes, encoder, validation=validation, seed=seed, progress=progress)
 
 
 def learn_heads(
-    outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, looks: bool = True, progress: Progress = silent
+    outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent
 ) -> Learned:
     """Fit heads, calibration and pool over an encoder that is fitted; arguments and errors as `learn`."""
     check_outcomes(outcomes)
@@ -149,7 +146,7 @@ def learn_heads(
     calibration = StackedCalibration.fit(logits[unseen], told[unseen], outcomes.scores[unseen], seed=seed)
     held_out = cross_calibrated(logits, told, outcomes.scores, unseen, seed=seed)
     pool, search = search_pool(outcomes, progress)
-    pool, vote = _learn_vote(outcomes, held_out, unseen, pool, seed=seed, looks=looks, progress=progress)
+    pool, vote = _learn_vote(outcomes, held_out, unseen, pool, seed=seed, progress=progress)
     complete = outcomes.scores[outcomes.observed.all(axis=1)]
     summary = TrainingSummary(
         n_queries=len(outcomes),
@@ -253,7 +250,6 @@ def _learn_vote(
     pool: Pool,
     *,
     seed: int,
-    looks: bool,
     progress: Progress,
 ) -> tuple[Pool, str]:
     """The pool with its vote and operating points, and how to name the vote."""
@@ -266,13 +262,11 @@ def _learn_vote(
     if reason is not None:
         points = single_points(table.scores, probabilities[rows], spent, pool)
         return replace(pool, adaptive_points=points[0], guarded_points=points[1]), f"log_odds ({reason})"
-    plausibility, recorded = learn_plausibility(table, recorded, seed=seed) if looks else (None, recorded)
     pool = tune(
         recorded,
         probabilities[rows],
         spent,
         pool,
-        plausibility=plausibility,
         seed=seed,
         progress=lambda share: progress("learn the vote", share),
     )

@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.answers.grounding import N_GROUNDS
 from langchain_selectllm.ballots import ABSTAIN, NOT_CALLED, Ballots
-from langchain_selectllm.plausibility import Plausibility
 
 _CLIP = 1e-4
 _MAX_LENGTH = 2.5
-_LOOKS = "plausibility."
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +34,6 @@ class LearnedVote:
     """Standard deviation of it, (K,)."""
     known_answers: tuple[str, ...]
     """Answers that recur across queries, such as the letters of a multiple choice; each has a weight of its own."""
-    plausibility: Plausibility | None = None
-    """How plausible answers are by the looks of the options; None where looks told nothing in training."""
 
     def score(self, ballots: Ballots) -> NDArray[np.float64]:
         """Log posterior of every candidate, (n, n_candidates)."""
@@ -60,15 +56,9 @@ class LearnedVote:
         # Bounded: a prompt that makes every reply short must not look like certainty.
         return candidate_features(ballots, np.clip(np.nan_to_num(lengths), -_MAX_LENGTH, _MAX_LENGTH), known)
 
-    def plausible(self, query: str | None, candidates: Sequence[str]) -> NDArray[np.float64]:
-        """Log-odds of candidate answers by the looks of the options, (n_candidates,); see `Plausibility`."""
-        return np.zeros(len(candidates)) if self.plausibility is None else self.plausibility.of(query, candidates)
-
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays to save."""
-        looks = {} if self.plausibility is None else self.plausibility.arrays()
         return {
-            **{f"{_LOOKS}{name}": array for name, array in looks.items()},
             "answer_weights": self.answer_weights,
             "none_weights": self.none_weights,
             "length_mean": self.length_mean,
@@ -78,14 +68,12 @@ class LearnedVote:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], known_answers: Sequence[str]) -> "LearnedVote":
         """The vote of saved arrays."""
-        looks = {name.removeprefix(_LOOKS): array for name, array in arrays.items() if name.startswith(_LOOKS)}
         return cls(
             arrays["answer_weights"],
             arrays["none_weights"],
             arrays["length_mean"],
             arrays["length_scale"],
             tuple(known_answers),
-            Plausibility.from_arrays(looks) if looks else None,
         )
 
 
@@ -99,7 +87,7 @@ def candidate_features(
     of the reply, and whether m gave another answer; for every pair m < l: g_m g_l; the sum, mean and maximum of z over its
     supporters, log of its number of supporters, whether it has only one, their share; one indicator for each known answer;
     how far the reasoning of its supporters (in the mean) and of the other called members (in the sum) arrives at it, by
-    each figure of `grounding`; and its plausibility. "None" has 1, Z, the maximum of z, and, relative to the number of
+    each figure of `grounding`. "None" has 1, Z, the maximum of z, and, relative to the number of
     called members, the number of candidates, the most supporters of one candidate and the abstentions; log of the number of
     called members and the number itself.
 
@@ -143,7 +131,6 @@ def candidate_features(
             np.stack([supporters <= 1, supporters / n_called[rows]], axis=1),
             known[rows, columns],
             _grounding(ballots, slots_gave, rows, columns),
-            np.zeros((len(rows), 1)) if ballots.plausibility is None else ballots.plausibility[rows, columns, None],
         ]
     )
     most = np.zeros(n)

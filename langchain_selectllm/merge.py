@@ -176,7 +176,6 @@ class Ballot:
             latencies=self._latencies(),
             lengths=[len(replies[k].text) for k in slots],
             grounds=None if self._confidence is None else partial(self._grounds, replies),
-            plausibility=None if self._confidence is None else partial(self._confidence.plausible, self._decision.text),
             exact=calls,
         )
 

@@ -85,7 +85,6 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         latencies: NDArray[np.float64] | None = None,
         lengths: Sequence[float] | None = None,
         grounds: Callable[[Sequence[int], Sequence[str]], NDArray[np.float64]] | None = None,
-        plausibility: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
         exact: Collection[str | None] = (),
     ) -> Ballots:
         """The ballots of one query, answers that say the same counted together; see `voting.cast`.
@@ -108,7 +107,6 @@ class VotingOutputParser(BaseOutputParser[Tally]):
             latencies=latencies,
             lengths=lengths,
             grounds=grounds,
-            plausibility=plausibility,
             agreement=None if comparer is None else agreement,
         )
 

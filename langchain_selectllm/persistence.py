@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.exceptions import ArtefactCorruptError, ArtefactError, ArtefactFormatError, ArtefactMissingError
 
 FORMAT = "langchain-selectllm"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 ENCODER_FOLDER = "encoder"
 _CONFIG = "config.json"
 _ARRAYS = "model.safetensors"

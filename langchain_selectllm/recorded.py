@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from langchain_selectllm.answers.grounding import N_GROUNDS, grounding, read_reasoning
 from langchain_selectllm.ballots import ABSTAIN, NOT_CALLED, Ballots, encode_answers
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.plausibility import Plausibility
 from langchain_selectllm.voting import Verdict, VoteStrategy, decide
 
 
@@ -33,8 +32,6 @@ class RecordedVotes:
     """How much each two candidates of a query say the same; None where only equal strings do."""
     grounds: NDArray[np.float32] | None = None
     """How far the reasoning behind each ballot arrives at each candidate, (n, n_slots, n_candidates, 3); see `grounding`."""
-    plausibility: NDArray[np.float64] | None = None
-    """Log-odds of each candidate by the looks of the options, (n, n_candidates); see `Plausibility`."""
 
     @classmethod
     def from_outcomes(
@@ -43,7 +40,6 @@ class RecordedVotes:
         *,
         pooled: bool = False,
         grounded: bool = True,
-        plausibility: Plausibility | None = None,
     ) -> "RecordedVotes":
         """The recorded ballots of all members.
 
@@ -51,7 +47,6 @@ class RecordedVotes:
             outcomes: The recorded outcomes.
             pooled: One ballot for each of a member's samples instead of one for its first.
             grounded: Whether the replies' reasoning is read, which votes that do not look at it spare themselves.
-            plausibility: What tells how plausible candidates are.
         """
         n, n_members = outcomes.answers.shape
         depth = max(max((len(cell) for cell in outcomes.answers.ravel()), default=1), 1) if pooled else 1
@@ -72,17 +67,7 @@ class RecordedVotes:
                 correct[i, : len(names)] = outcomes.matches(names, gold)
         slots = np.repeat(np.arange(n_members), depth)
         agreement = None if outcomes.comparer is None else [outcomes.comparer.agreement(names) for names in candidates]
-        votes = cls(codes, slots, lengths, candidates, correct, outcomes.scores, agreement, grounds)
-        if plausibility is None:
-            return votes
-        return votes.with_plausibility([plausibility.of(q, c) for q, c in zip(outcomes.texts, candidates, strict=True)])
-
-    def with_plausibility(self, log_odds: Sequence[NDArray[np.float64]]) -> "RecordedVotes":
-        """The same with log-odds of each query's candidates."""
-        plausibility = np.zeros(self.correct.shape)
-        for row, own in zip(plausibility, log_odds, strict=True):
-            row[: len(own)] = own
-        return replace(self, plausibility=plausibility)
+        return cls(codes, slots, lengths, candidates, correct, outcomes.scores, agreement, grounds)
 
     def take(self, rows: NDArray[np.intp]) -> "RecordedVotes":
         """The votes on some of the queries."""
@@ -95,7 +80,6 @@ class RecordedVotes:
             scores=self.scores[rows],
             agreement=None if self.agreement is None else [self.agreement[i] for i in rows],
             grounds=None if self.grounds is None else self.grounds[rows],
-            plausibility=None if self.plausibility is None else self.plausibility[rows],
         )
 
     def ballots(self, probabilities: NDArray[np.float64], latencies: NDArray[np.float64]) -> Ballots:
@@ -109,7 +93,6 @@ class RecordedVotes:
             self.candidates,
             agreement=self.agreement,
             grounds=self.grounds,
-            plausibility=self.plausibility,
         )
 
     def candidate_worth(self, ballots: Ballots) -> NDArray[np.float64]:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from langchain_selectllm.bench import Bench, one_round
 from langchain_selectllm.guard import Called, Trial, best_within, budgets_of, guarded, kept
 from langchain_selectllm.operating import OperatingPoint, Ranking, Unit, rank_members
-from langchain_selectllm.plausibility import Plausibility
 from langchain_selectllm.policies import top
 from langchain_selectllm.pool import Pool, Spent
 from langchain_selectllm.recorded import RecordedVotes
@@ -25,7 +24,6 @@ def tune(
     spent: Spent,
     pool: Pool,
     *,
-    plausibility: Plausibility | None,
     seed: int,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Pool:
@@ -36,7 +34,6 @@ def tune(
         probabilities: P(correct) of heads that had not seen the query, (n, K).
         spent: What each call took.
         pool: Base rates, fixed sets and mean costs.
-        plausibility: What told how plausible the recorded candidates are.
         seed: Seed of folds and subsets.
         progress: Called with the share done.
     """
@@ -55,7 +52,7 @@ def tune(
     budgets = budgets_of([*by_query, *baselines])
     return replace(
         pool,
-        vote=replace(vote, plausibility=plausibility),
+        vote=vote,
         adaptive_points=kept(best_within(by_query, budget) for budget in budgets),
         guarded_points=kept(guarded(by_query, fixed, baselines, budget) for budget in budgets),
     )

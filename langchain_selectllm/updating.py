@@ -12,7 +12,6 @@ def updated(
     training: OutcomeTable | None,
     validation: float,
     seed: int,
-    looks: bool,
     progress: Progress = silent,
 ) -> tuple[Learned, OutcomeTable]:
     """Heads, calibration, pool and vote fitted on old and new outcomes, and those outcomes as one table; the encoder stays.
@@ -23,7 +22,6 @@ def updated(
         training: The outcomes that it was learned from, if they are known; an artefact keeps no texts.
         validation: Share of the queries held out of each fit.
         seed: Seed of folds and solvers.
-        looks: Whether the learned vote may go by how options look.
         progress: Called as training goes on.
 
     Raises:
@@ -49,5 +47,5 @@ def updated(
             "Give all outcomes that it was fitted and updated on."
         )
     together = combine(known, outcomes)
-    refitted = learn_heads(together, learned.encoder, validation=validation, seed=seed, looks=looks, progress=progress)
+    refitted = learn_heads(together, learned.encoder, validation=validation, seed=seed, progress=progress)
     return refitted, together

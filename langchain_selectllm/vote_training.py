@@ -7,12 +7,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.answers.looks import option_looks
-from langchain_selectllm.answers.options import parse_options
 from langchain_selectllm.ballots import Ballots
 from langchain_selectllm.learned_vote import LearnedVote
-from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.plausibility import Plausibility, fit_plausibility
 from langchain_selectllm.recorded import RecordedVotes
 
 # Of the summed squares of the scaled weights; a query counts once, in however many subsets it comes.
@@ -34,41 +30,6 @@ def why_no_vote(recorded: RecordedVotes) -> str | None:
     if np.mean(shared) < _MIN_AGREEMENT:
         return f"answers are not comparable: on {100 * np.mean(shared):.0f} % of the queries any two members agree"
     return None
-
-
-def learn_plausibility(
-    outcomes: OutcomeTable, recorded: RecordedVotes, *, seed: int
-) -> tuple[Plausibility | None, RecordedVotes]:
-    """What the looks of options tell, and the recorded votes with what it told of queries that it had not seen.
-
-    Args:
-        outcomes: Fully observed training outcomes.
-        recorded: Their votes.
-        seed: Seed of folds and networks.
-    """
-    offered = [list(parse_options(text)) for text in outcomes.texts]
-    looks = [option_looks(text).astype(np.float32) for text in outcomes.texts]
-    found = fit_plausibility(looks, _right_options(outcomes, recorded, offered), seed=seed)
-    if found is None:
-        return None, recorded
-    plausibility, unseen = found
-    told = []
-    for options, log_odds, names in zip(offered, unseen, recorded.candidates, strict=True):
-        known = dict(zip(options, log_odds.tolist(), strict=True))
-        told.append(np.array([known.get(name, 0.0) for name in names]))
-    return plausibility, recorded.with_plausibility(told)
-
-
-def _right_options(outcomes: OutcomeTable, recorded: RecordedVotes, offered: Sequence[Sequence[str]]) -> list[int]:
-    """Which option of each query is right, by its reference or else by its members' scores; -1 where neither tells."""
-    n, n_members = recorded.scores.shape
-    worth = recorded.candidate_worth(recorded.ballots(np.full((n, n_members), 0.5), np.zeros(n_members)))
-    right = []
-    for options, gold, names, row in zip(offered, outcomes.references, recorded.candidates, worth, strict=True):
-        scored = {name for name, own in zip(names, row, strict=False) if own > 0.5}
-        known = [option in scored for option in options] if gold is None else outcomes.matches(options, gold)
-        right.append(known.index(True) if True in known else -1)
-    return right
 
 
 def fit_vote(

@@ -74,7 +74,6 @@ def train(
     ] = "lexical",
     validation: Annotated[float, typer.Option(help="Share of the queries held out of each fit.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Seed of folds and solvers.")] = 0,
-    looks: Annotated[bool, typer.Option(help="Let the learned vote go by how options look beside one another.")] = True,
     answer: Answer = None,
     grading: Grade = None,
     label_from_agreement: Annotated[
@@ -88,7 +87,7 @@ def train(
         table = _table(outcomes, _names(members), answer, grading, on_progress)
         if label_from_agreement:
             table = agreement.label_from_agreement(table)
-        classifier = SelectLLMClassifier(encoder=encoder, validation=validation, seed=seed, looks=looks)
+        classifier = SelectLLMClassifier(encoder=encoder, validation=validation, seed=seed)
         classifier.fit(table, progress=on_progress)
         classifier.save_pretrained(router)
     if as_json:

@@ -55,8 +55,7 @@ class Recording:
         cls, outcomes: OutcomeTable, classifier: SelectLLMClassifier, *, decision_s: float = 0.0, pooled: bool = False
     ) -> "Recording":
         """The recording of fully observed outcomes, as a classifier sees them."""
-        plausibility = None if classifier.pool.vote is None else classifier.pool.vote.plausibility
-        votes = RecordedVotes.from_outcomes(outcomes, pooled=pooled, plausibility=plausibility)
+        votes = RecordedVotes.from_outcomes(outcomes, pooled=pooled)
         return cls(outcomes, votes, classifier.pool, classifier.predict_proba(outcomes.texts), decision_s)
 
     @property

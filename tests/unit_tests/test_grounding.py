@@ -55,7 +55,7 @@ def test_supporters_count_in_the_mean_and_others_in_the_sum() -> None:
         grounds=lambda slots, candidates: grounding(QUERY, [read_reasoning(replies[k]) for k in slots], candidates),
     )
     features, _, columns, _ = candidate_features(ballots, np.zeros((1, 4)), np.zeros((1, 2, 0)))
-    own, others = features[:, -7:-4], features[:, -4:-1]
+    own, others = features[:, -6:-3], features[:, -3:]
     assert ballots.codes[0].tolist() == [0, 0, ABSTAIN, 1]
     assert columns.tolist() == [0, 1]
     assert own[:, LAST].tolist() == [0.5, 0]
@@ -76,5 +76,5 @@ def test_a_member_outside_the_subset_grounds_nothing() -> None:
     only_first = np.tile([True, False, False], (2, 1))
     features, rows, _, _ = candidate_features(everyone.masked(only_first), np.zeros((2, 3)), np.zeros((2, 2, 0)))
     assert rows.tolist() == [0, 1]
-    assert features[:, -7 + LAST].tolist() == [1, 0]
-    assert not features[:, -4:-1].any()
+    assert features[:, -6 + LAST].tolist() == [1, 0]
+    assert not features[:, -3:].any()
