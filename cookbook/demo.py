@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from langchain_selectllm.demo import write_demo_outcomes
+from langchain_selectllm.outcomes.simulated import write_demo_outcomes
 
 MEMBERS = (
     "Phi-3-mini-4k-instruct,mathstral-7B,Meta-Llama-3_1-8B-Instruct,Mixtral-8x7B-Instruct-v0.1,"

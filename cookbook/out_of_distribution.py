@@ -15,8 +15,8 @@ from markers import write_section
 from trials import SETTINGS, Setting, Trials, in_words
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier
-from langchain_selectllm.catalogue import parse_policy
 from langchain_selectllm.evaluation.replay import Recording, Replay
+from langchain_selectllm.selection.policy_names import parse_policy
 
 TEST_CATEGORIES = 4
 POOLS = [setting for setting in SETTINGS if setting.folder == "mmlu_pro"]

@@ -24,12 +24,12 @@ from peer_routers import PEERS, Array
 from sentence_transformers import SentenceTransformer
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier
-from langchain_selectllm.adaptive import Adaptive
-from langchain_selectllm.catalogue import parse_policy
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording
-from langchain_selectllm.operating import OperatingPoint, best_point
-from langchain_selectllm.policies import Policy
+from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.operating_points import OperatingPoint, best_point
+from langchain_selectllm.selection.policies import Policy
+from langchain_selectllm.selection.policy_names import parse_policy
 
 FOLDS = 5
 RESAMPLES = 1000

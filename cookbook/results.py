@@ -16,12 +16,12 @@ from markers import write_section
 from trials import SETTINGS, Setting, Trials, in_words
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier
-from langchain_selectllm.adaptive import Adaptive
-from langchain_selectllm.catalogue import parse_policy
+from langchain_selectllm.classifier.metrics import calibration_error, classifier_metrics, selective_metrics
 from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.exceptions import PolicyError
-from langchain_selectllm.metrics import calibration_error, classifier_metrics, selective_metrics
-from langchain_selectllm.pool import Pool
+from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.policy_names import parse_policy
+from langchain_selectllm.selection.pool_statistics import Pool
 
 TEST_SHARE = 0.3
 SIZES = (2, 3, 4, 5, 6)

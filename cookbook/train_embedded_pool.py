@@ -23,8 +23,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from langchain_selectllm import OutcomeTable, embedded_models
 from langchain_selectllm.embedded import Task, generate_tasks, sample_outcomes
-from langchain_selectllm.embedded.kinds import CATEGORIES
-from langchain_selectllm.embedded.tasks import training_stream
+from langchain_selectllm.embedded.task_generator import training_stream
+from langchain_selectllm.embedded.task_kinds import CATEGORIES
 
 FOLDER = Path(__file__).parents[1] / "langchain_selectllm" / "embedded" / "models"
 CHARACTERS = [chr(code) for code in range(32, 127)] + ["\n"]

@@ -4,85 +4,66 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_selectllm.agreement import label_from_agreement
-    from langchain_selectllm.chat_model import ChatSelectLLM
-    from langchain_selectllm.classifier import SelectLLMClassifier
-    from langchain_selectllm.collection.collect import acollect_outcomes, collect_outcomes
-    from langchain_selectllm.collection.export import export_outcomes
-    from langchain_selectllm.collection.grading import grade_outcomes
-    from langchain_selectllm.embedded import embedded_models, load_embedded
-    from langchain_selectllm.evaluation import Report, evaluate
-    from langchain_selectllm.exceptions import SelectLLMError
-    from langchain_selectllm.feedback import FeedbackLog
-    from langchain_selectllm.judge import JudgeVote
-    from langchain_selectllm.outcomes import OutcomeTable
-    from langchain_selectllm.output_parser import VotingOutputParser
-    from langchain_selectllm.policies import LabelledMaxConf, MaxConf, WeightedMaxConf
-    from langchain_selectllm.registry import Member, ModelRegistry
-    from langchain_selectllm.router import SelectLLMRouter
-    from langchain_selectllm.semantic import SemanticAnswers
-    from langchain_selectllm.tally import Tally
-    from langchain_selectllm.voting import LogOddsVote, MajorityVote, WeightedVote
+    from langchain_selectllm.answers.semantic import SemanticAnswers as SemanticAnswers
+    from langchain_selectllm.classifier.classifier import SelectLLMClassifier as SelectLLMClassifier
+    from langchain_selectllm.classifier.pseudo_labels import label_from_agreement as label_from_agreement
+    from langchain_selectllm.collection.collect import acollect_outcomes as acollect_outcomes
+    from langchain_selectllm.collection.collect import collect_outcomes as collect_outcomes
+    from langchain_selectllm.collection.export import export_outcomes as export_outcomes
+    from langchain_selectllm.collection.grading import grade_outcomes as grade_outcomes
+    from langchain_selectllm.embedded import embedded_models as embedded_models
+    from langchain_selectllm.embedded import load_embedded as load_embedded
+    from langchain_selectllm.evaluation import Report as Report
+    from langchain_selectllm.evaluation import evaluate as evaluate
+    from langchain_selectllm.exceptions import SelectLLMError as SelectLLMError
+    from langchain_selectllm.members.registry import Member as Member
+    from langchain_selectllm.members.registry import ModelRegistry as ModelRegistry
+    from langchain_selectllm.outcomes import OutcomeTable as OutcomeTable
+    from langchain_selectllm.outcomes.simulated import write_demo_outcomes as write_demo_outcomes
+    from langchain_selectllm.prompts import whole_transcript as whole_transcript
+    from langchain_selectllm.routing.chat_model import ChatSelectLLM as ChatSelectLLM
+    from langchain_selectllm.routing.feedback import FeedbackLog as FeedbackLog
+    from langchain_selectllm.routing.judge import JudgeVote as JudgeVote
+    from langchain_selectllm.routing.output_parser import VotingOutputParser as VotingOutputParser
+    from langchain_selectllm.routing.router import SelectLLMRouter as SelectLLMRouter
+    from langchain_selectllm.routing.sticky import StickyThreads as StickyThreads
+    from langchain_selectllm.selection.policies import LabelledMaxConf as LabelledMaxConf
+    from langchain_selectllm.selection.policies import MaxConf as MaxConf
+    from langchain_selectllm.selection.policies import WeightedMaxConf as WeightedMaxConf
+    from langchain_selectllm.selection.policy_names import parse_policy as parse_policy
+    from langchain_selectllm.voting.tally import Tally as Tally
+    from langchain_selectllm.voting.votes import LogOddsVote as LogOddsVote
+    from langchain_selectllm.voting.votes import MajorityVote as MajorityVote
+    from langchain_selectllm.voting.votes import WeightedVote as WeightedVote
 
-__all__ = [
-    "ChatSelectLLM",
-    "FeedbackLog",
-    "JudgeVote",
-    "LabelledMaxConf",
-    "LogOddsVote",
-    "MajorityVote",
-    "MaxConf",
-    "Member",
-    "ModelRegistry",
-    "OutcomeTable",
-    "Report",
-    "SelectLLMClassifier",
-    "SelectLLMError",
-    "SelectLLMRouter",
-    "SemanticAnswers",
-    "Tally",
-    "VotingOutputParser",
-    "WeightedMaxConf",
-    "WeightedVote",
-    "acollect_outcomes",
-    "collect_outcomes",
-    "embedded_models",
-    "evaluate",
-    "export_outcomes",
-    "grade_outcomes",
-    "label_from_agreement",
-    "load_embedded",
-]
-
-_HOMES = {
-    "ChatSelectLLM": "chat_model",
-    "FeedbackLog": "feedback",
-    "JudgeVote": "judge",
-    "LabelledMaxConf": "policies",
-    "LogOddsVote": "voting",
-    "MajorityVote": "voting",
-    "MaxConf": "policies",
-    "Member": "registry",
-    "ModelRegistry": "registry",
-    "OutcomeTable": "outcomes",
-    "Report": "evaluation",
-    "SelectLLMClassifier": "classifier",
-    "SelectLLMError": "exceptions",
-    "SelectLLMRouter": "router",
-    "SemanticAnswers": "semantic",
-    "Tally": "tally",
-    "VotingOutputParser": "output_parser",
-    "WeightedMaxConf": "policies",
-    "WeightedVote": "voting",
-    "acollect_outcomes": "collection.collect",
-    "collect_outcomes": "collection.collect",
-    "embedded_models": "embedded",
-    "evaluate": "evaluation",
-    "export_outcomes": "collection.export",
-    "grade_outcomes": "collection.grading",
-    "label_from_agreement": "agreement",
-    "load_embedded": "embedded",
+# Modules are imported when a name of theirs is first used: `import langchain_selectllm` takes milliseconds.
+_MODULES = {
+    "answers.semantic": ["SemanticAnswers"],
+    "classifier.classifier": ["SelectLLMClassifier"],
+    "classifier.pseudo_labels": ["label_from_agreement"],
+    "collection.collect": ["acollect_outcomes", "collect_outcomes"],
+    "collection.export": ["export_outcomes"],
+    "collection.grading": ["grade_outcomes"],
+    "embedded": ["embedded_models", "load_embedded"],
+    "evaluation": ["Report", "evaluate"],
+    "exceptions": ["SelectLLMError"],
+    "members.registry": ["Member", "ModelRegistry"],
+    "outcomes": ["OutcomeTable"],
+    "outcomes.simulated": ["write_demo_outcomes"],
+    "prompts": ["whole_transcript"],
+    "routing.chat_model": ["ChatSelectLLM"],
+    "routing.feedback": ["FeedbackLog"],
+    "routing.judge": ["JudgeVote"],
+    "routing.output_parser": ["VotingOutputParser"],
+    "routing.router": ["SelectLLMRouter"],
+    "routing.sticky": ["StickyThreads"],
+    "selection.policies": ["LabelledMaxConf", "MaxConf", "WeightedMaxConf"],
+    "selection.policy_names": ["parse_policy"],
+    "voting.tally": ["Tally"],
+    "voting.votes": ["LogOddsVote", "MajorityVote", "WeightedVote"],
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_HOMES)  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> Any:

@@ -13,8 +13,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 from typing_extensions import override
 
-from langchain_selectllm.decision import last_human_text
 from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.prompts import last_human_text
 
 
 class ReplayChatModel(BaseChatModel):

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
-from langchain_selectllm.decision import last_human_text
+from langchain_selectllm.prompts import last_human_text
 
 
 class CountingModel(BaseChatModel):

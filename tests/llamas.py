@@ -20,7 +20,7 @@ from llama_index.core.llms.llm import ToolSelection
 from pydantic import PrivateAttr
 
 from langchain_selectllm import VotingOutputParser
-from langchain_selectllm.llama_index import SelectLLM
+from langchain_selectllm.integrations.llama_index import SelectLLM
 
 LETTERS = {"calculator": "A", "clockmaker": "A", "generalist": "B", "guesser": "C", "reader": "A"}
 CHOICE = VotingOutputParser(answer="choice")

@@ -11,8 +11,8 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
-from langchain_selectllm.decision import last_human_text
-from langchain_selectllm.streaming import message_chunks
+from langchain_selectllm.fanout.streaming import message_chunks
+from langchain_selectllm.prompts import last_human_text
 
 
 class ToolModel(BaseChatModel):

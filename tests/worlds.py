@@ -3,7 +3,7 @@
 import numpy as np
 
 from langchain_selectllm import OutcomeTable
-from langchain_selectllm.demo import write_demo_outcomes
+from langchain_selectllm.outcomes.simulated import write_demo_outcomes
 from langchain_selectllm.testing import ReplayChatModel
 
 

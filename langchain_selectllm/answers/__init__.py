@@ -1,11 +1,11 @@
 """Replies in, canonical answers out: a reply without a readable answer abstains."""
 
+from langchain_selectllm.answers.auto import get_extractor
 from langchain_selectllm.answers.base import AnswerExtractor, ComparesAnswers, is_correct, is_open_ended
+from langchain_selectllm.answers.callables import CallableExtractor
 from langchain_selectllm.answers.choice import ChoiceExtractor
 from langchain_selectllm.answers.code import CodeExtractor
-from langchain_selectllm.answers.function import CallableExtractor
 from langchain_selectllm.answers.json_value import JsonExtractor
-from langchain_selectllm.answers.lookup import get_extractor
 from langchain_selectllm.answers.number import NumberExtractor
 from langchain_selectllm.answers.text import TextExtractor
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from langchain_selectllm import agreement
 from langchain_selectllm.answers import get_extractor
-from langchain_selectllm.answers.lookup import EXTRACTOR_NAMES
-from langchain_selectllm.catalogue import parse_policy, policy_name
-from langchain_selectllm.classifier import SelectLLMClassifier
+from langchain_selectllm.answers.auto import EXTRACTOR_NAMES
+from langchain_selectllm.classifier import pseudo_labels
+from langchain_selectllm.classifier.classifier import SelectLLMClassifier
+from langchain_selectllm.classifier.folder import check_target, read_card, read_config
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.ask import ask
 from langchain_selectllm.cli.collect import collect
@@ -18,11 +18,11 @@ from langchain_selectllm.cli.console import err, out, print_json, progress_bars
 from langchain_selectllm.cli.demo import demo
 from langchain_selectllm.cli.grade import export, grade
 from langchain_selectllm.collection.export import read_outcomes
-from langchain_selectllm.collection.opening import is_store_url
-from langchain_selectllm.decision import decide_all
+from langchain_selectllm.collection.open_store import is_store_url
 from langchain_selectllm.exceptions import OutcomeError, SelectLLMError
 from langchain_selectllm.outcomes import OutcomeTable, split_folder
-from langchain_selectllm.persistence import check_target, read_card, read_config
+from langchain_selectllm.routing.decision import decide_all
+from langchain_selectllm.selection.policy_names import parse_policy, policy_name
 
 app = typer.Typer(
     name="selectllm",
@@ -86,7 +86,7 @@ def train(
     with progress_bars(quiet=as_json) as on_progress:
         table = _table(outcomes, _names(members), answer, grading, on_progress)
         if label_from_agreement:
-            table = agreement.label_from_agreement(table)
+            table = pseudo_labels.label_from_agreement(table)
         classifier = SelectLLMClassifier(encoder=encoder, validation=validation, seed=seed)
         classifier.fit(table, progress=on_progress)
         classifier.save_pretrained(router)

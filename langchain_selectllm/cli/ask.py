@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from langchain_selectllm.classifier.folder import read_config
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.console import print_json
 from langchain_selectllm.exceptions import MemberMismatchError
-from langchain_selectllm.persistence import read_config
 
 if TYPE_CHECKING:
-    from langchain_selectllm.router import SelectLLMRouter
+    from langchain_selectllm.routing.router import SelectLLMRouter
 
 
 def ask(
@@ -38,16 +38,16 @@ def _embedded_router(router: Path, members: list[str], policy: str) -> "SelectLL
     check_embedded(members)
 
     from langchain_selectllm.embedded import embedded_models, read_answer
-    from langchain_selectllm.output_parser import VotingOutputParser
-    from langchain_selectllm.router import SelectLLMRouter
+    from langchain_selectllm.routing.output_parser import VotingOutputParser
+    from langchain_selectllm.routing.router import SelectLLMRouter
 
     parser = VotingOutputParser(answer=read_answer)
     return SelectLLMRouter.from_pretrained(router, embedded_models(members), policy=policy, parser=parser)
 
 
 def _pool_router(router: Path, members: list[str], policy: str, pool: Path) -> "SelectLLMRouter":
-    from langchain_selectllm.registry import ModelRegistry
-    from langchain_selectllm.router import SelectLLMRouter
+    from langchain_selectllm.members.registry import ModelRegistry
+    from langchain_selectllm.routing.router import SelectLLMRouter
 
     models = ModelRegistry.from_file(pool)
     # A pool file may hold more, such as a judge.

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from langchain_selectllm.learned import Progress as OnProgress
+from langchain_selectllm._progress import Progress as OnProgress
 
 out = Console()
 if not out.is_terminal:

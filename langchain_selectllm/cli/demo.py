@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from langchain_selectllm._optional import require
-from langchain_selectllm.classifier import SelectLLMClassifier
+from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.console import out, print_json, progress_bars
 from langchain_selectllm.outcomes import OutcomeTable, write_records
@@ -47,7 +47,7 @@ def demo(
     out.quiet = as_json
 
     from langchain_selectllm.embedded import generate_tasks
-    from langchain_selectllm.embedded.kinds import CATEGORIES
+    from langchain_selectllm.embedded.task_kinds import CATEGORIES
 
     # Categories come in turn: the tasks behind the recorded ones hold one of each.
     tasks = generate_tasks(n_queries + len(CATEGORIES), seed=seed)
@@ -100,8 +100,8 @@ def _evaluate(classifier: SelectLLMClassifier, test: OutcomeTable, seed: int) ->
 
 def _answer_live(classifier: SelectLLMClassifier, tasks: "Sequence[Task]", seed: int) -> None:
     from langchain_selectllm.embedded import embedded_models, read_answer
-    from langchain_selectllm.output_parser import VotingOutputParser
-    from langchain_selectllm.router import SelectLLMRouter
+    from langchain_selectllm.routing.output_parser import VotingOutputParser
+    from langchain_selectllm.routing.router import SelectLLMRouter
 
     router = SelectLLMRouter(
         classifier=classifier,

@@ -13,7 +13,7 @@ from langchain_selectllm.collection.export import export_outcomes
 from langchain_selectllm.collection.graders import import_function
 from langchain_selectllm.collection.grading import Graded, ajudge_outcomes, grade_outcomes
 from langchain_selectllm.exceptions import AnswerError, PoolFileError
-from langchain_selectllm.pool_file import MemberSpec, read_pool_file
+from langchain_selectllm.members.pool_file import MemberSpec, read_pool_file
 
 Store = Annotated[str, typer.Argument(help="Store that `selectllm collect` wrote, such as sqlite:///outcomes.db.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]

@@ -10,11 +10,11 @@ from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
-from langchain_selectllm.classifier import SelectLLMClassifier
+from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.cli.console import out
-from langchain_selectllm.decision import Decision
 from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
 from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.routing.decision import Decision
 
 
 def print_trained(classifier: SelectLLMClassifier, folder: Path | None) -> None:

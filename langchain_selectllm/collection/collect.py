@@ -3,13 +3,13 @@
 import asyncio
 
 from langchain_selectllm.collection.budget import Budget
-from langchain_selectllm.collection.collector import Settings, collect_into
+from langchain_selectllm.collection.circuit_breaker import BreakerPolicy
 from langchain_selectllm.collection.costs import check_affordable
-from langchain_selectllm.collection.failures import RetryPolicy
-from langchain_selectllm.collection.gate import BreakerPolicy
 from langchain_selectllm.collection.inputs import Pool, Queries, check_samples, read_pool, read_queries
-from langchain_selectllm.collection.opening import locked, open_store
+from langchain_selectllm.collection.local_engine import Settings, collect_into
+from langchain_selectllm.collection.open_store import locked, open_store
 from langchain_selectllm.collection.progress import Collected, OnProgress
+from langchain_selectllm.collection.retries import RetryPolicy
 
 ENGINES = ("local", "ray")
 

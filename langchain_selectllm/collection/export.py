@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from langchain_selectllm.collection.opening import open_store
+from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.exceptions import StoreError
 from langchain_selectllm.outcomes import OutcomeTable, write_records
 from langchain_selectllm.outcomes.folders import check_new_folder

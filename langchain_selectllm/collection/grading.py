@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from langchain_selectllm._progress import Progress, silent
 from langchain_selectllm.collection.costs import check_affordable
 from langchain_selectllm.collection.graders import GradeFunction, get_grader, grade_row
 from langchain_selectllm.collection.inputs import PoolMember, Queries, read_pool, read_queries
-from langchain_selectllm.collection.judge import JUDGE_PROMPT, Judge
-from langchain_selectllm.collection.opening import locked, open_store
+from langchain_selectllm.collection.llm_judge import JUDGE_PROMPT, Judge
+from langchain_selectllm.collection.open_store import locked, open_store
 from langchain_selectllm.collection.rows import GradeRow
-from langchain_selectllm.learned import Progress, silent
-from langchain_selectllm.pool_file import MemberSpec, PoolFile
-from langchain_selectllm.registry import ChatModel, Member
+from langchain_selectllm.members.pool_file import MemberSpec, PoolFile
+from langchain_selectllm.members.registry import ChatModel, Member
 
 if TYPE_CHECKING:
     from langchain_selectllm.collection.store import OutcomeStore

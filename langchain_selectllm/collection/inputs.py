@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from langchain_selectllm.exceptions import OutcomeError
+from langchain_selectllm.members.pool_file import MemberSpec, PoolFile, read_pool_file
+from langchain_selectllm.members.registry import ChatModel, Member, ModelRegistry, connect_member
 from langchain_selectllm.outcomes.folders import read_query_file
 from langchain_selectllm.outcomes.records import QueryRecord, merge_queries, parse_query
-from langchain_selectllm.pool_file import MemberSpec, PoolFile, read_pool_file
-from langchain_selectllm.registry import ChatModel, Member, ModelRegistry, connect_member
 
 Pool = str | Path | PoolFile | Mapping[str, ChatModel | Member]
 """A pool file, or chat models by name."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_selectllm.collection.costs import expected_cost_usd, most_cost_usd
 from langchain_selectllm.collection.inputs import Pool, PoolMember, Queries, check_samples, pages, read_pool, read_queries
-from langchain_selectllm.collection.opening import open_store
+from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.collection.rows import parameters_digest
 from langchain_selectllm.outcomes.records import QueryRecord
 

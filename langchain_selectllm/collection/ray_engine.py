@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_selectllm._optional import require
 from langchain_selectllm.collection.budget import Budget
-from langchain_selectllm.collection.collector import Settings, collect_into, count_answered
 from langchain_selectllm.collection.inputs import PoolMember
-from langchain_selectllm.collection.opening import open_store
+from langchain_selectllm.collection.local_engine import Settings, collect_into, count_answered
+from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.collection.progress import Collected, MemberProgress, OnProgress
 from langchain_selectllm.exceptions import PoolFileError, StoreError
+from langchain_selectllm.members.pool_file import MemberSpec
+from langchain_selectllm.members.registry import connect_member
 from langchain_selectllm.outcomes.records import QueryRecord
-from langchain_selectllm.pool_file import MemberSpec
-from langchain_selectllm.registry import connect_member
 
 if TYPE_CHECKING:
     from langchain_selectllm.collection.store import OutcomeStore

@@ -10,14 +10,14 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from typing_extensions import override
 
-from langchain_selectllm.decision import last_human_text
 from langchain_selectllm.embedded.sampler import Sampled, shared_sampler
+from langchain_selectllm.prompts import last_human_text
 
 
 class EmbeddedChatModel(BaseChatModel):
     """A small causal language model that comes with the package: real weights, sampled on the CPU, no network.
 
-    It reads the last human message alone, and knows short tasks only (see `langchain_selectllm.embedded.tasks`). The
+    It reads the last human message alone, and knows short tasks only (see `langchain_selectllm.embedded.task_generator`). The
     weights are loaded by the first call and shared by all chat models over the same folder.
     """
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from langchain_selectllm.answers import get_extractor
 from langchain_selectllm.embedded.chat_model import EmbeddedChatModel
+from langchain_selectllm.embedded.names import EMBEDDED_PREFIX
 from langchain_selectllm.exceptions import EmbeddedModelError
-from langchain_selectllm.pool_file import EMBEDDED_PREFIX
 
 _MODELS = Path(__file__).parent / "models"
 _STATED = "answer is"

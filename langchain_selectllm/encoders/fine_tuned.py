@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -11,21 +11,8 @@ from numpy.typing import NDArray
 
 from langchain_selectllm._optional import require
 from langchain_selectllm.encoders.base import Features
+from langchain_selectllm.encoders.fine_tuning import FineTuning
 from langchain_selectllm.exceptions import EncoderError, NotFittedError
-
-
-@dataclass(frozen=True)
-class FineTuning:
-    """How the model is trained; the defaults are those of SelectLLM (Maurya et al., 2025), section 3."""
-
-    max_length: int = 128
-    """Tokens of a text; longer texts are cut."""
-    batch_size: int = 128
-    epochs: float = 5
-    learning_rates: tuple[float, ...] = (2e-5,)
-    """Tried one after the other; the one with the lowest validation loss is kept."""
-    class_weights: bool = False
-    """Whether right and wrong outcomes of a member weigh the same in its loss, however rare one of them is."""
 
 
 class FineTunedEncoder:
@@ -60,7 +47,7 @@ class FineTunedEncoder:
         """
         for module in ("torch", "transformers", "accelerate"):
             require(module, extra="full", needed_by=f"Encoder {self.name!r}")
-        from langchain_selectllm.encoders.training import train_model
+        from langchain_selectllm.encoders.trainer import train_model
 
         best_loss = float("inf")
         for rate in self.tuning.learning_rates:
@@ -81,7 +68,7 @@ class FineTunedEncoder:
         """
         if self._model is None:
             raise NotFittedError(f"Encoder {self.name!r} is not fine-tuned yet. Call fit first.")
-        from langchain_selectllm.encoders.training import predict_logits
+        from langchain_selectllm.encoders.trainer import predict_logits
 
         return predict_logits(self._model, self._tokenizer, texts, self.tuning)
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm._optional import require
-from langchain_selectllm.encoders.familiarity import Familiarity, KnowsTexts
+from langchain_selectllm.encoders.novelty import Familiarity, KnowsTexts
 from langchain_selectllm.exceptions import EncoderError, NotFittedError
 
 _POOLINGS = ("last", "mean")

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.adaptive import Adaptive
-from langchain_selectllm.catalogue import SIZED_POLICIES, parse_policy, size_of
-from langchain_selectllm.classifier import SelectLLMClassifier
+from langchain_selectllm._progress import Progress, silent
+from langchain_selectllm.classifier.classifier import SelectLLMClassifier
+from langchain_selectllm.classifier.metrics import classifier_metrics, selective_metrics
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
 from langchain_selectllm.exceptions import LeakageError, MemberMismatchError, OutcomeError, PolicyError
-from langchain_selectllm.learned import Progress, silent
-from langchain_selectllm.metrics import classifier_metrics, selective_metrics
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.pool import Pool
+from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.policy_names import SIZED_POLICIES, parse_policy, size_of
+from langchain_selectllm.selection.pool_statistics import Pool
 
 _PRICE_SHARES = (0.25, 0.5, 0.75, 1.0)
 _DECISIONS_TIMED = 50

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.classifier import SelectLLMClassifier
+from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.policies import Policy, RandomK, Selection
-from langchain_selectllm.pool import Pool
-from langchain_selectllm.recorded import RecordedVotes
-from langchain_selectllm.rounds import STOP
-from langchain_selectllm.tally import winning_confidence
-from langchain_selectllm.voting import MajorityVote, Verdict
+from langchain_selectllm.selection.further_rounds import STOP
+from langchain_selectllm.selection.policies import Policy, RandomK, Selection
+from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.tally import winning_confidence
+from langchain_selectllm.voting.votes import MajorityVote, Verdict
 
 _RANDOM_SEEDS = 10
 

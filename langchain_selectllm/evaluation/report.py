@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from langchain_selectllm.catalogue import size_of
 from langchain_selectllm.outcomes.table import AGREEMENT
+from langchain_selectllm.selection.policy_names import size_of
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,18 @@
 """Two folders out of one, with no query in both."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.outcomes.folders import check_new_folder, read_queries, read_replies, write_folder
-from langchain_selectllm.outcomes.records import merge_queries, merge_replies
-from langchain_selectllm.outcomes.table import test_rows
+from langchain_selectllm.outcomes.records import (
+    merge_queries,
+    merge_replies,
+)
 
 
 def split_folder(
@@ -52,3 +57,23 @@ def split_folder(
         progress("write", (done + 1) / 2)
     n_test = int(np.count_nonzero(chosen))
     return len(queries) - n_test, n_test
+
+
+def test_rows(query_ids: Sequence[str], test: float, *, seed: int) -> NDArray[np.bool_]:
+    """Which queries belong to the test side of a split, (n,).
+
+    The side of a query follows from a hash of seed and id, so that it does not depend on the order of the queries.
+
+    Raises:
+        OutcomeError: If either side would be empty.
+    """
+    n_test = round(test * len(query_ids)) if 0.0 < test < 1.0 else 0
+    if not 0 < n_test < len(query_ids):
+        raise OutcomeError(
+            f"A test share of {test!r} leaves one side of {len(query_ids)} queries empty. Use a share between 0 and 1 "
+            "that leaves at least one query on either side."
+        )
+    order = sorted(range(len(query_ids)), key=lambda i: hashlib.sha256(f"{seed}\0{query_ids[i]}".encode()).digest())
+    chosen = np.zeros(len(query_ids), dtype=np.bool_)
+    chosen[order[:n_test]] = True
+    return chosen

@@ -21,6 +21,7 @@ from langchain_selectllm.outcomes.records import (
     parse_query,
     parse_reply,
 )
+from langchain_selectllm.outcomes.split import test_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,26 +238,6 @@ class OutcomeTable:
 
 _QUERY_FIELDS = ("query_ids", "texts", "references", "answer_types", "categories")
 _CELL_FIELDS = ("scores", "labels", "replies", "answers", "costs", "latencies")
-
-
-def test_rows(query_ids: Sequence[str], test: float, *, seed: int) -> NDArray[np.bool_]:
-    """Which queries belong to the test side of a split, (n,).
-
-    The side of a query follows from a hash of seed and id, so that it does not depend on the order of the queries.
-
-    Raises:
-        OutcomeError: If either side would be empty.
-    """
-    n_test = round(test * len(query_ids)) if 0.0 < test < 1.0 else 0
-    if not 0 < n_test < len(query_ids):
-        raise OutcomeError(
-            f"A test share of {test!r} leaves one side of {len(query_ids)} queries empty. Use a share between 0 and 1 "
-            "that leaves at least one query on either side."
-        )
-    order = sorted(range(len(query_ids)), key=lambda i: hashlib.sha256(f"{seed}\0{query_ids[i]}".encode()).digest())
-    chosen = np.zeros(len(query_ids), dtype=np.bool_)
-    chosen[order[:n_test]] = True
-    return chosen
 
 
 def _member_names(members: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:

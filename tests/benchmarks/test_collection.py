@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from langchain_selectllm import acollect_outcomes, collect_outcomes
-from langchain_selectllm.pool_file import PoolFile
-from langchain_selectllm.registry import ModelRegistry
+from langchain_selectllm.members.pool_file import PoolFile
+from langchain_selectllm.members.registry import ModelRegistry
 from tests.live_models import CountingModel
 
 pytestmark = pytest.mark.measurement

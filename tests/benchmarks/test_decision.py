@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from langchain_selectllm.catalogue import parse_policy
-from langchain_selectllm.decision import decide_all
+from langchain_selectllm.routing.decision import decide_all
+from langchain_selectllm.selection.policy_names import parse_policy
 from tests.benchmarks.conftest import WORDS
 
 pytestmark = pytest.mark.measurement

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier, VotingOutputParser
-from langchain_selectllm.catalogue import parse_policy
-from langchain_selectllm.decision import decide_all
-from langchain_selectllm.tally import tally
+from langchain_selectllm.routing.decision import decide_all
+from langchain_selectllm.selection.policy_names import parse_policy
+from langchain_selectllm.voting.tally import tally
 from tests.benchmarks.test_decision import median_ms, pytestmark
 from tests.pools import EIGHT, recorded_folder
 

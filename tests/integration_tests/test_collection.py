@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import pytest
 
+from langchain_selectllm.collection.circuit_breaker import BreakerPolicy
 from langchain_selectllm.collection.collect import acollect_outcomes
-from langchain_selectllm.collection.failures import RetryPolicy
-from langchain_selectllm.collection.gate import BreakerPolicy
+from langchain_selectllm.collection.retries import RetryPolicy
 from tests.chat_server import ChatServer
 
 PRICES = {"price_input_usd_per_million": 150.0, "price_output_usd_per_million": 600.0}

@@ -5,7 +5,8 @@ import pytest
 
 from langchain_selectllm import SelectLLMClassifier
 from langchain_selectllm.encoders import get_encoder
-from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder, FineTuning
+from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
+from langchain_selectllm.encoders.fine_tuning import FineTuning
 from langchain_selectllm.encoders.sentence import SentenceEncoder
 from langchain_selectllm.exceptions import EncoderError
 from tests.small_models import byte_tokenizer, save_llama
@@ -146,7 +147,7 @@ def test_hidden_states_of_a_causal_model_are_features(small_llama, topics, tmp_p
 
 
 def test_validation_queries_are_never_trained_on(small_roberta, topics, monkeypatch):
-    from langchain_selectllm.encoders import training
+    from langchain_selectllm.encoders import trainer
 
     seen = {}
 
@@ -154,7 +155,7 @@ def test_validation_queries_are_never_trained_on(small_roberta, topics, monkeypa
         seen["validation"] = validation.copy()
         return 0.0
 
-    monkeypatch.setattr(training, "train_model", spy)
+    monkeypatch.setattr(trainer, "train_model", spy)
     SelectLLMClassifier(encoder=FineTunedEncoder(small_roberta), validation=0.25).fit(topics)
     assert seen["validation"].mean() == pytest.approx(0.25)
 
@@ -162,7 +163,7 @@ def test_validation_queries_are_never_trained_on(small_roberta, topics, monkeypa
 def test_the_loss_is_masked_cross_entropy_by_hand(small_roberta):
     import torch
 
-    from langchain_selectllm.encoders.training import _MaskedTrainer
+    from langchain_selectllm.encoders.trainer import _MaskedTrainer
 
     logits = torch.tensor([[0.0, 2.0], [1.0, -1.0]])
     scores = torch.tensor([[1.0, float("nan")], [0.3, 0.0]])

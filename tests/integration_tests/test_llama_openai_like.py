@@ -16,7 +16,7 @@ from llama_index.core.base.llms.types import ChatMessage
 from llama_index.llms.openai_like import OpenAILike
 
 from langchain_selectllm import VotingOutputParser
-from langchain_selectllm.llama_index import SelectLLM
+from langchain_selectllm.integrations.llama_index import SelectLLM
 
 LETTERS = {"calculator": "A", "clockmaker": "A", "generalist": "B", "guesser": "C", "reader": "A"}
 ADD = {"name": "add", "arguments": '{"a": 3, "b": 4}'}

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from langchain_selectllm import acollect_outcomes, collect_outcomes
-from langchain_selectllm.collection.opening import open_store
+from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.exceptions import PoolFileError, StoreError
 from tests import postgres
 from tests.chat_server import ChatServer

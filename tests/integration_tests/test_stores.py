@@ -19,9 +19,9 @@ from langchain_selectllm import (
     grade_outcomes,
 )
 from langchain_selectllm.collection.export import read_outcomes
-from langchain_selectllm.collection.failures import RetryPolicy
 from langchain_selectllm.collection.grading import ajudge_outcomes
-from langchain_selectllm.collection.opening import locked, open_store
+from langchain_selectllm.collection.open_store import locked, open_store
+from langchain_selectllm.collection.retries import RetryPolicy
 from langchain_selectllm.collection.rows import ReplyRow
 from langchain_selectllm.exceptions import AnswerError, OutcomeError, StoreError
 from tests.live_models import CountingModel
@@ -133,18 +133,18 @@ def test_pages_neither_lose_nor_repeat_a_row(store):
 
 
 def test_two_collections_into_one_store_are_refused_and_a_killed_one_is_not_waited_for(store, monkeypatch):
-    monkeypatch.setattr("langchain_selectllm.collection.opening._LOCK_PATIENCE_S", 0.2)
+    monkeypatch.setattr("langchain_selectllm.collection.open_store._LOCK_PATIENCE_S", 0.2)
     with open_store(store) as opened, locked(opened), pytest.raises(StoreError, match="Another process is collecting"):
         collect_outcomes({"m": CountingModel()}, queries(1), store, samples=1)
     monkeypatch.undo()
     hold = (
-        "from langchain_selectllm.collection.opening import locked, open_store; import time\n"
+        "from langchain_selectllm.collection.open_store import locked, open_store; import time\n"
         f"with open_store({store!r}) as opened, locked(opened): print('locked', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "locked\n"
     holder.kill()
-    monkeypatch.setattr("langchain_selectllm.collection.opening._LOCK_PATIENCE_S", 60)
+    monkeypatch.setattr("langchain_selectllm.collection.open_store._LOCK_PATIENCE_S", 60)
     start = time.monotonic()
     assert collect_outcomes({"m": CountingModel()}, queries(1), store, samples=1).left == 0
     assert time.monotonic() - start < 30

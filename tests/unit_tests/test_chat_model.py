@@ -16,9 +16,9 @@ from langchain_core.runnables import RunnableLambda
 from langsmith import tracing_context
 
 from langchain_selectllm import ChatSelectLLM, Member, SelectLLMRouter, VotingOutputParser
-from langchain_selectllm.decision import whole_transcript
 from langchain_selectllm.exceptions import FanOutError, MemberMismatchError
-from langchain_selectllm.sticky import StickyThreads
+from langchain_selectllm.prompts import whole_transcript
+from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.testing import ReplayChatModel
 from tests.tool_models import ToolModel, tool_models
 from tests.unit_tests.test_router import LETTERS, Recorder, flatten

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier
+from langchain_selectllm.classifier.heads import LinearHeads, StackedCalibration
+from langchain_selectllm.classifier.logistic import fit_logistic
+from langchain_selectllm.classifier.metrics import calibration_error, classifier_metrics
 from langchain_selectllm.exceptions import MemberMismatchError, NotFittedError, OutcomeError
-from langchain_selectllm.heads import LinearHeads, StackedCalibration
-from langchain_selectllm.logistic import fit_logistic
-from langchain_selectllm.metrics import calibration_error, classifier_metrics
 from tests.worlds import demo_table, score_table
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from langchain_selectllm.cli import main
-from langchain_selectllm.demo import write_demo_outcomes
+from langchain_selectllm.outcomes.simulated import write_demo_outcomes
 
 
 def run(monkeypatch, capsys, *arguments):

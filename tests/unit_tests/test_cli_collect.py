@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from langchain_selectllm.demo import write_demo_outcomes
+from langchain_selectllm.outcomes.simulated import write_demo_outcomes
 from tests.live_models import CountingModel
 from tests.unit_tests.test_cli import run
 

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from langchain_selectllm import Member, acollect_outcomes, collect_outcomes
 from langchain_selectllm.collection.budget import Budget
-from langchain_selectllm.collection.failures import RetryPolicy
-from langchain_selectllm.collection.gate import BreakerPolicy
-from langchain_selectllm.collection.opening import open_store
+from langchain_selectllm.collection.circuit_breaker import BreakerPolicy
+from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.collection.plan import plan_collection
-from langchain_selectllm.collection.workers import work_through
-from langchain_selectllm.collection.writer import StoreThread
+from langchain_selectllm.collection.retries import RetryPolicy
+from langchain_selectllm.collection.store_thread import StoreThread
+from langchain_selectllm.collection.worker_pool import work_through
 from langchain_selectllm.exceptions import MissingDependencyError, OutcomeError, PoolFileError, StoreError
-from langchain_selectllm.pool_file import MemberSpec, PoolFile
+from langchain_selectllm.members.pool_file import MemberSpec, PoolFile
 from tests.live_models import CountingModel
 
 QUERIES = [{"query_id": f"q{i}", "query": f"question {i}"} for i in range(10)]
@@ -193,7 +193,7 @@ def test_without_its_packages_collecting_says_what_to_install():
     code = (
         "import sys; sys.modules['sqlalchemy'] = None\n"
         "from langchain_selectllm import *\n"
-        "from langchain_selectllm.collection.opening import open_store\n"
+        "from langchain_selectllm.collection.open_store import open_store\n"
         "try: open_store('sqlite:///x.db')\n"
         "except ImportError as error: print(error)"
     )

@@ -9,14 +9,14 @@ from langchain_core.messages import AIMessage
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from langchain_selectllm import SelectLLMClassifier, SelectLLMRouter, VotingOutputParser, evaluate
-from langchain_selectllm.adaptive import Adaptive
+from langchain_selectllm.classifier.metrics import selective_metrics
 from langchain_selectllm.exceptions import LowConfidenceError, MemberMismatchError, PolicyError
-from langchain_selectllm.metrics import selective_metrics
-from langchain_selectllm.policies import Selection
-from langchain_selectllm.rounds import LAST, FurtherRounds, anybody
+from langchain_selectllm.routing.confidence_rule import ConfidenceRule
+from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.further_rounds import LAST, FurtherRounds, anybody
+from langchain_selectllm.selection.policies import Selection
 from langchain_selectllm.testing import ReplayChatModel, replay_models
-from langchain_selectllm.trust import ConfidenceRule
-from langchain_selectllm.voting import MajorityVote
+from langchain_selectllm.voting.votes import MajorityVote
 from tests.worlds import score_table
 
 NUMBER = VotingOutputParser(answer="number")

@@ -22,7 +22,7 @@ from tests.unit_tests.test_router import Recorder, flatten
 # LangChain marks its decision models as beta, with a warning.
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
-HOME = "langchain_selectllm.decision_model"
+HOME = "langchain_selectllm.integrations.decision_model"
 DECISIONS = "langchain_core.decisions"
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from langchain_selectllm.encoders import SparseRows, get_encoder, row_dot
-from langchain_selectllm.encoders.familiarity import Familiarity
 from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
 from langchain_selectllm.encoders.lexical import LexicalEncoder
 from langchain_selectllm.encoders.ngrams import MAX_CHARACTERS, ngram_hashes
+from langchain_selectllm.encoders.novelty import Familiarity
 from langchain_selectllm.encoders.sentence import SentenceEncoder
 from langchain_selectllm.exceptions import EncoderError, MissingDependencyError, NotFittedError
 

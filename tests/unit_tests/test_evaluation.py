@@ -11,9 +11,9 @@ from langchain_selectllm import SelectLLMClassifier, evaluate
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.report import Versus
 from langchain_selectllm.exceptions import LeakageError, MemberMismatchError, OutcomeError, PolicyError
-from langchain_selectllm.fixed_sets import best_fixed_sets
-from langchain_selectllm.recorded import RecordedVotes
-from langchain_selectllm.voting import MajorityVote, WeightedVote
+from langchain_selectllm.selection.fixed_sets import best_fixed_sets
+from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.votes import MajorityVote, WeightedVote
 from tests.worlds import demo_table, reply_table, score_table
 
 NAN = np.full(3, np.nan)

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 
-from langchain_selectllm.calls import has_async
+from langchain_selectllm.fanout.member_calls import has_async
 from langchain_selectllm.testing import ReplayChatModel
 from tests.tool_models import ToolModel
 from tests.unit_tests.test_router import LETTERS, call, every_mode, make

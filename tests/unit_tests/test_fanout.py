@@ -6,8 +6,8 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from langchain_selectllm.exceptions import DeadlineError
-from langchain_selectllm.fanout import CallPlan, Limits, arun, run
-from langchain_selectllm.places import Places
+from langchain_selectllm.fanout.concurrency import Places
+from langchain_selectllm.fanout.parallel import CallPlan, Limits, arun, run
 
 
 def plan_for(selected, reserve=(), min_replies=1, is_decided=lambda *_: False):

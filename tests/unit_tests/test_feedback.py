@@ -8,8 +8,8 @@ from langchain_core.messages import AIMessage
 from langchain_selectllm import FeedbackLog, OutcomeTable, SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.evaluation import evaluate
 from langchain_selectllm.exceptions import EncoderError, LeakageError, OutcomeError
-from langchain_selectllm.feedback import member_scores
 from langchain_selectllm.outcomes import combine
+from langchain_selectllm.routing.feedback import member_scores
 from tests.worlds import score_table, scripted
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from langchain_selectllm import FeedbackLog, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import LowConfidenceError, OutcomeError
-from langchain_selectllm.middleware import SelectLLMMiddleware
+from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
 from tests.tool_models import ToolModel, tool_models
 from tests.unit_tests.test_agents import add
 from tests.worlds import scripted

@@ -1,7 +1,7 @@
 import pytest
 
 from langchain_selectllm.collection.graders import AnswerGrader, FunctionGrader, get_grader, import_function
-from langchain_selectllm.collection.judge import JUDGE_PROMPT, read_verdict
+from langchain_selectllm.collection.llm_judge import JUDGE_PROMPT, read_verdict
 from langchain_selectllm.collection.rows import Recorded
 from langchain_selectllm.exceptions import AnswerError
 

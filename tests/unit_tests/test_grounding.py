@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import OutcomeTable
-from langchain_selectllm.answers.grounding import grounding, read_reasoning
-from langchain_selectllm.ballots import ABSTAIN, cast
-from langchain_selectllm.learned_vote import candidate_features
-from langchain_selectllm.recorded import RecordedVotes
+from langchain_selectllm.voting.ballots import ABSTAIN, cast
+from langchain_selectllm.voting.grounding import grounding, read_reasoning
+from langchain_selectllm.voting.learned_vote import candidate_features
+from langchain_selectllm.voting.recorded_votes import RecordedVotes
 
 QUERY = "How far does the train go in 3 hours at 1,200 m a minute?\n(A) 216 km, northward\n(B) 21.6 km\n(C) 72 km, northward"
 WORDS, NUMBER, LAST = range(3)

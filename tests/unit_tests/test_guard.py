@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier, evaluate
-from langchain_selectllm.catalogue import parse_policy
-from langchain_selectllm.guard import Budget, Called, Trial, best_within, guarded
-from langchain_selectllm.heads import StackedCalibration
-from langchain_selectllm.learned import cross_calibrated
-from langchain_selectllm.operating import OperatingPoint
+from langchain_selectllm.classifier.fitting import cross_calibrated
+from langchain_selectllm.classifier.heads import StackedCalibration
+from langchain_selectllm.selection.guard import Budget, Called, Trial, best_within, guarded
+from langchain_selectllm.selection.operating_points import OperatingPoint
+from langchain_selectllm.selection.policy_names import parse_policy
 from tests.worlds import reply_table
 
 LETTERS = "ABCD"

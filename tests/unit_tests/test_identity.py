@@ -11,8 +11,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import ConfigurableField, RunnableLambda
 
 from langchain_selectllm import VotingOutputParser
-from langchain_selectllm.profiles import callable_name
-from langchain_selectllm.sticky import StickyThreads
+from langchain_selectllm.members.profiles import callable_name
+from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.testing import ReplayChatModel
 from tests.unit_tests.test_chat_model import chat
 from tests.unit_tests.test_router import LETTERS

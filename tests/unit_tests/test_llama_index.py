@@ -16,7 +16,7 @@ from llama_index.core.llms.llm import LLM
 
 from langchain_selectllm import Member, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import FanOutError, MemberMismatchError, PolicyError
-from langchain_selectllm.llama_index import LlamaIndexChatModel, SelectLLM
+from langchain_selectllm.integrations.llama_index import LlamaIndexChatModel, SelectLLM
 from langchain_selectllm.testing import ReplayChatModel, replay_models
 from tests.llamas import FIELDS, LETTERS, PlainLlama, ScriptedLlama, collect, llamas, make, user
 from tests.worlds import scripted

@@ -25,8 +25,8 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms import MockLLM
 
 from langchain_selectllm import SelectLLMRouter
-from langchain_selectllm.llama_index import LlamaIndexChatModel
-from langchain_selectllm.llama_index.messages import to_langchain, to_llama_index
+from langchain_selectllm.integrations.llama_index import LlamaIndexChatModel
+from langchain_selectllm.integrations.llama_index.messages import to_langchain, to_llama_index
 from tests.llamas import FIELDS, LETTERS, PlainLlama, ScriptedLlama, add, llamas, make, user
 
 

@@ -16,7 +16,7 @@ from llama_index.core.query_engine import RouterQueryEngine
 from llama_index.core.tools import QueryEngineTool
 
 from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
-from langchain_selectllm.llama_index import SelectLLMSelector
+from langchain_selectllm.integrations.llama_index import SelectLLMSelector
 
 
 class Engine(BaseQueryEngine):
@@ -103,7 +103,7 @@ import sys
 sys.modules["llama_index"] = None
 from langchain_selectllm.exceptions import MissingDependencyError
 try:
-    import langchain_selectllm.llama_index
+    import langchain_selectllm.integrations.llama_index
 except MissingDependencyError as error:
     print(error)
 """

@@ -11,7 +11,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 
 from langchain_selectllm.exceptions import FanOutError
-from langchain_selectllm.middleware import SelectLLMMiddleware
+from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
 from langchain_selectllm.testing import ReplayChatModel
 from tests.tool_models import ToolModel, tool_models
 from tests.unit_tests.test_agents import QUESTION, Sum, add, make, modes, run, streamed, words_of
@@ -126,7 +126,7 @@ def test_middleware_before_it_repeats_the_vote(fitted):
 def test_without_langchain_the_extra_is_named():
     code = (
         "import sys\nsys.modules['langchain'] = None\n"
-        "try:\n    import langchain_selectllm.middleware\nexcept ImportError as error:\n    print(error)"
+        "try:\n    import langchain_selectllm.integrations.agent_middleware\nexcept ImportError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 'SelectLLMMiddleware needs langchain. Install it: pip install "langchain-selectllm[langchain]".' in done.stdout

@@ -18,9 +18,9 @@ from langchain_selectllm import (
     VotingOutputParser,
     label_from_agreement,
 )
-from langchain_selectllm.feedback import member_scores
 from langchain_selectllm.outcomes import combine
 from langchain_selectllm.outcomes.table import AGREEMENT
+from langchain_selectllm.routing.feedback import member_scores
 from langchain_selectllm.testing import ReplayChatModel
 from tests.worlds import score_table
 
@@ -165,7 +165,7 @@ async def test_a_second_round_is_counted_off_the_event_loop(demo):
 
 def test_an_agent_asks_the_judge_beside_its_members():
     agents = pytest.importorskip("langchain.agents")
-    from langchain_selectllm.middleware import SelectLLMMiddleware
+    from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
 
     parser = VotingOutputParser(answer="text", vote=choosing("green"))
     router = routed([AIMessage("red"), AIMessage("green"), AIMessage("red")], parser)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from langchain_selectllm import SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import LowConfidenceError, PolicyError
-from langchain_selectllm.middleware import SelectLLMMiddleware
+from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
 from langchain_selectllm.testing import ReplayChatModel
 from tests.tool_models import ToolModel, tool_models
 from tests.unit_tests.test_agents import add, run

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier
-from langchain_selectllm.card import write_card
+from langchain_selectllm.classifier.card import write_card
 from langchain_selectllm.exceptions import (
     ArtefactCorruptError,
     ArtefactError,
@@ -15,8 +15,8 @@ from langchain_selectllm.exceptions import (
     ArtefactMissingError,
     NotFittedError,
 )
-from langchain_selectllm.operating import OperatingPoint
-from langchain_selectllm.rounds import Extension
+from langchain_selectllm.selection.further_rounds import Extension
+from langchain_selectllm.selection.operating_points import OperatingPoint
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_truncated_configuration_is_refused(saved):
 
 def test_a_newer_format_is_refused(saved):
     edit_config(saved, format_version=99)
-    with pytest.raises(ArtefactFormatError, match="has format 99; this release reads format 4"):
+    with pytest.raises(ArtefactFormatError, match="has format 99; this release reads format 5"):
         SelectLLMClassifier.from_pretrained(saved)
 
 
@@ -168,7 +168,7 @@ def test_an_artefact_is_replaced_but_nothing_else_is(saved, fitted, tmp_path):
 
 
 def test_a_save_that_fails_leaves_the_old_artefact_and_no_rubbish(saved, fitted, demo, monkeypatch):
-    from langchain_selectllm import artefact
+    from langchain_selectllm.classifier import artefact
 
     def fail(learned):
         raise RuntimeError("disk on fire")

@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from langchain_selectllm.adaptive import Adaptive
-from langchain_selectllm.catalogue import parse_policy, policy_name
 from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
-from langchain_selectllm.policies import LabelledMaxConf, MaxConf, WeightedMaxConf
-from langchain_selectllm.pool import Pool
+from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.policies import LabelledMaxConf, MaxConf, WeightedMaxConf
+from langchain_selectllm.selection.policy_names import parse_policy, policy_name
+from langchain_selectllm.selection.pool_statistics import Pool
 
 NAN3 = np.full(3, np.nan)
 POOL = Pool(("a", "b", "c"), np.array([0.5, 0.7, 0.6]), NAN3, NAN3, {1: ("b",), 2: ("a", "c"), 3: ("a", "b", "c")})

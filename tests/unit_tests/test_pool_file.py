@@ -7,7 +7,7 @@ from langchain_core.runnables import RunnableLambda
 
 from langchain_selectllm import ModelRegistry
 from langchain_selectllm.exceptions import MissingDependencyError, PoolFileError
-from langchain_selectllm.pool_file import read_pool_file
+from langchain_selectllm.members.pool_file import read_pool_file
 
 WHOLE = """
 members:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.exceptions import ModelAuthenticationError, ModelInvalidRequestError, ModelRateLimitError
 
-from langchain_selectllm.collection import gate as gate_module
-from langchain_selectllm.collection.failures import RetryPolicy, describe, is_hopeless, is_retryable, retry_after_s
-from langchain_selectllm.collection.gate import BreakerPolicy, Gate
+from langchain_selectllm.collection import circuit_breaker as gate_module
+from langchain_selectllm.collection.circuit_breaker import BreakerPolicy, Gate
+from langchain_selectllm.collection.retries import RetryPolicy, describe, is_hopeless, is_retryable, retry_after_s
 from langchain_selectllm.exceptions import DeadlineError
 
 

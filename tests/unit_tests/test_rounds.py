@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier
-from langchain_selectllm.adaptive import Adaptive, called_after, further_rounds
 from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.exceptions import PolicyError
-from langchain_selectllm.operating import OperatingPoint
-from langchain_selectllm.pool import Pool, Spent
-from langchain_selectllm.rounds import LAST, STOP, Extension
-from langchain_selectllm.tally import winning_confidence
+from langchain_selectllm.selection.adaptive import Adaptive, called_after, further_rounds
+from langchain_selectllm.selection.further_rounds import LAST, STOP, Extension
+from langchain_selectllm.selection.operating_points import OperatingPoint
+from langchain_selectllm.selection.pool_statistics import Pool, Spent
+from langchain_selectllm.voting.tally import winning_confidence
 
 DEAR = "dear"
 

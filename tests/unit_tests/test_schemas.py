@@ -5,8 +5,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
 from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import SecretStr as SecretStrV1
 
-from langchain_selectllm.schemas import normal_object, tool_of
-from langchain_selectllm.tool_votes import canonical_json
+from langchain_selectllm.answers.tool_calls import canonical_json
+from langchain_selectllm.routing.schemas import normal_object, tool_of
 from tests.unit_tests.test_structured import City, CityDict
 
 

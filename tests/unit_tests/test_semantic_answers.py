@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier, SelectLLMRouter, SemanticAnswers, VotingOutputParser
-from langchain_selectllm.ballots import NOT_CALLED
 from langchain_selectllm.evaluation import evaluate
 from langchain_selectllm.exceptions import AnswerError
-from langchain_selectllm.medoids import medoids
-from langchain_selectllm.recorded import RecordedVotes
 from langchain_selectllm.testing import ReplayChatModel, replay_models
-from langchain_selectllm.voting import MajorityVote, WeightedVote, decide
+from langchain_selectllm.voting.ballots import NOT_CALLED
+from langchain_selectllm.voting.medoids import medoids
+from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.votes import MajorityVote, WeightedVote, decide
 from tests.worlds import score_table
 
 

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from langchain_selectllm.embedded.shutdown import ShutdownGate
-from langchain_selectllm.threads import DaemonThreads, in_daemon
+from langchain_selectllm.fanout.daemon_threads import DaemonThreads, in_daemon
 
 
 def test_closing_waits_for_the_running_step_and_lets_no_other_begin():
@@ -88,7 +88,7 @@ async def test_a_call_without_a_next_value_has_failed():
 def test_a_forked_process_starts_threads_of_its_own():
     code = """
 import os, threading, time
-from langchain_selectllm import threads
+from langchain_selectllm.fanout import daemon_threads as threads
 done = threading.Event()
 threads.run_in_daemon(done.set)
 done.wait(20)

@@ -7,7 +7,7 @@ pytest.importorskip("llama_index.core")
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from langchain_selectllm.llama_index import LlamaIndexChatModel
+from langchain_selectllm.integrations.llama_index import LlamaIndexChatModel
 from tests.llamas import ScriptedLlama
 from tests.tool_models import fill
 

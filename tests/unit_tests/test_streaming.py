@@ -17,7 +17,7 @@ from langchain_core.runnables import ConfigurableField
 
 from langchain_selectllm import MaxConf, SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import DeadlineError, FanOutError, PolicyError
-from langchain_selectllm.streaming import message_chunks
+from langchain_selectllm.fanout.streaming import message_chunks
 from tests.tool_models import ToolModel, tool_models
 from tests.unit_tests.test_router import Recorder, flatten
 from tests.unit_tests.test_tools import add

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from langchain_selectllm import MajorityVote, SelectLLMRouter, VotingOutputParser, WeightedVote
 from langchain_selectllm.exceptions import LowConfidenceError, PolicyError
-from langchain_selectllm.object_votes import FieldVote
+from langchain_selectllm.voting.field_votes import FieldVote
 from tests.tool_models import tool_models
 
 

@@ -9,8 +9,8 @@ import langchain_selectllm.embedded
 from langchain_selectllm.answers import get_extractor
 from langchain_selectllm.answers.base import is_correct
 from langchain_selectllm.embedded import embedded_names, generate_tasks, load_embedded, read_answer
-from langchain_selectllm.embedded.kinds import CATEGORIES
-from langchain_selectllm.embedded.tasks import training_stream
+from langchain_selectllm.embedded.task_generator import training_stream
+from langchain_selectllm.embedded.task_kinds import CATEGORIES
 from langchain_selectllm.exceptions import EmbeddedModelError, OutcomeError
 
 MODELS = Path(langchain_selectllm.embedded.__file__).parent / "models"

@@ -12,10 +12,10 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 
 from langchain_selectllm import SelectLLMRouter, VotingOutputParser
-from langchain_selectllm.decision import whole_transcript
 from langchain_selectllm.exceptions import PolicyError
-from langchain_selectllm.middleware import SelectLLMMiddleware
-from langchain_selectllm.sticky import StickyThreads
+from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
+from langchain_selectllm.prompts import whole_transcript
+from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.testing import ReplayChatModel
 from tests.tool_models import ToolModel, tool_models
 from tests.unit_tests.test_agents import add, run

@@ -10,10 +10,10 @@ from langchain_core.runnables import ConfigurableField, RunnableLambda
 from langchain_core.tools import tool
 
 from langchain_selectllm import SelectLLMRouter, VotingOutputParser
+from langchain_selectllm.answers.tool_calls import canonical_calls, canonical_json
 from langchain_selectllm.exceptions import ToolSupportError
+from langchain_selectllm.members.tool_binding import bind_model
 from langchain_selectllm.testing import ReplayChatModel
-from langchain_selectllm.tool_votes import canonical_calls, canonical_json
-from langchain_selectllm.wrappers import bind_model
 from tests.tool_models import ToolModel, tool_models
 
 

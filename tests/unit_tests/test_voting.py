@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_selectllm.ballots import ABSTAIN, cast
 from langchain_selectllm.exceptions import PolicyError
-from langchain_selectllm.tally import tally
-from langchain_selectllm.voting import LogOddsVote, MajorityVote, WeightedVote, decide, get_vote, is_decided
+from langchain_selectllm.voting.ballots import ABSTAIN, cast
+from langchain_selectllm.voting.tally import tally
+from langchain_selectllm.voting.votes import LogOddsVote, MajorityVote, WeightedVote, decide, get_vote, is_decided
 
 NAMES = ["a", "b", "c", "d"]
 

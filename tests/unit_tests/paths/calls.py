@@ -13,8 +13,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from llama_index.core.base.llms.types import ChatMessage
 from pydantic import BaseModel
 
-from langchain_selectllm.llama_index import SelectLLM
-from langchain_selectllm.middleware import SelectLLMMiddleware
+from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
+from langchain_selectllm.integrations.llama_index import SelectLLM
 from tests.tool_models import ToolModel
 
 PROMPT = "Add 3 and 4."

@@ -1,0 +1,191 @@
+"""The card of an artefact: what it is, in words and figures, for whoever finds the folder."""
+
+import math
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from langchain_selectllm.classifier.fitted import Learned
+from langchain_selectllm.outcomes.table import AGREEMENT
+from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.operating_points import UNIT_NAMES, OperatingPoint, best_point
+from langchain_selectllm.selection.pool_statistics import Pool
+
+
+def write_card(learned: Learned) -> str:
+    """Markdown with the members, how they vote, what the guard found, and how good the probabilities are."""
+    return f"""---
+library_name: langchain-selectllm
+tags: [llm-routing, selectllm]
+---
+
+# SelectLLM router for {len(learned.pool.members)} members
+
+{_warning(learned.summary.labels_from)}Predicts for each prompt which of these models answer it correctly. Load it with
+`SelectLLMClassifier.from_pretrained("this folder")`, or ask it with `selectllm route this-folder "prompt"`.
+
+{_members(learned)}
+
+## Vote
+
+{_vote(learned)}
+
+## Guard
+
+{_guard(learned.pool)}
+
+## Operating points, as tuned on training queries that heads and vote had not seen
+
+{_operating_points(learned.pool)}
+
+## Probabilities on {learned.summary.metrics["n_queries"]:,} training queries that heads and calibration had not seen
+
+{_probabilities(learned)}
+
+## Best fixed sets (search: {learned.summary.fixed_set_search})
+
+{_table(("size", "members"), [(str(size), ", ".join(names)) for size, names in sorted(learned.pool.fixed_sets.items())])}
+
+## Limits
+
+Trained on the outcomes of one pool on one kind of query. Other queries, other versions of the models or other prompts
+around the query make the probabilities unreliable. Written by langchain-selectllm {package_version()}.
+"""
+
+
+def _warning(labels_from: str) -> str:
+    if labels_from != AGREEMENT:
+        return ""
+    return (
+        "> **Trained without references.** A member counts as right here when it agrees with the vote of the whole pool. "
+        "Where the pool\n> is wrong together, so are these labels; every accuracy below is agreement, not correctness.\n\n"
+    )
+
+
+def _members(learned: Learned) -> str:
+    pool, summary = learned.pool, learned.summary
+    rows = [
+        (name, f"{summary.outcomes[name]:,}", f"{rate:.3f}", _optional(cost, ".6f"), _optional(latency, ".2f"))
+        for name, rate, cost, latency in zip(pool.members, pool.base_rates, pool.costs, pool.latencies, strict=True)
+    ]
+    return f"""{_table(("member", "outcomes", "training accuracy", "mean cost_usd", "mean latency_s"), rows)}
+
+- Training queries: {summary.n_queries:,}
+- Labels: {summary.labels_from}
+- Oracle on the fully observed training queries (some member is right): {_optional(summary.oracle, ".3f")}
+- Single best by training accuracy: {pool.members[pool.single_best]} ({pool.base_rates[pool.single_best]:.3f})
+- Encoder: `{learned.encoder.name}`"""
+
+
+def _vote(learned: Learned) -> str:
+    vote, said = learned.pool.vote, learned.summary.vote
+    if vote is None:
+        why = "a member was added after training" if said == "learned" else said
+        return f"No learned vote: {why}. Where it is asked for, ballots weigh by log-odds, and no answer gets a confidence."
+    known = f" Answers with a weight of their own: {', '.join(vote.known_answers)}." if vote.known_answers else ""
+    return f"A learned vote, which gives each answer a calibrated confidence.{known}"
+
+
+def _guard(pool: Pool) -> str:
+    """In words, for which S `selectllm:S` looks at the query, and on what evidence."""
+    found = _by_calls(pool.guarded_points, len(pool.members))
+    if not found:
+        return "No operating points were learned, so that `selectllm:S` and `adaptive:S` cannot be used."
+    looks = [size for point, sizes in found.items() if point.ranking == "query" for size in sizes]
+    fixed = [size for point, sizes in found.items() if point.ranking == "fixed" for size in sizes]
+    words = []
+    if looks:
+        words.append(f"By paired evidence on validation, looking at the query pays at S = {_join(looks)}.")
+    if fixed:
+        words.append(
+            f"Validation gave **no** paired evidence that looking at the query beats a fixed set of members at S = "
+            f"{_join(fixed)}: there `selectllm:S` asks a fixed set, whatever the query."
+        )
+    lines = [f"- S = {_join(sizes)}: {_whom(point)} ({point.evidence})" for point, sizes in found.items()]
+    return "\n".join([" ".join(words), "", *lines])
+
+
+def _whom(point: OperatingPoint) -> str:
+    return "looks at the query" if point.ranking == "query" else f"asks the fixed set of {point.most}"
+
+
+def _operating_points(pool: Pool) -> str:
+    users: dict[tuple[str, ...], list[str]] = {}
+    listed = 0
+    for system, points in (("selectllm", pool.guarded_points), ("adaptive", pool.adaptive_points)):
+        by_calls = _by_calls(points, len(pool.members))
+        listed += len(by_calls)
+        for point, sizes in by_calls.items():
+            users.setdefault(_point_cells(point), []).append(f"{system}, S = {_join(sizes)}")
+    if not users:
+        return "None."
+    head = ("used by", "members", "first", "then", "for at least", "price weight", "vote")
+    rows = [("; ".join(names), *cells) for cells, names in users.items()]
+    others = len(pool.guarded_points) + len(pool.adaptive_points) - listed
+    more = f"\n\n{others} more, for other budgets of cost, latency and rounds, are in `config.json`." if others else ""
+    return f"{_table((*head, 'accuracy', 'calls', 'cost_usd', 'latency_s'), rows)}{more}"
+
+
+def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
+    return (
+        "by the query" if point.ranking == "query" else "fixed set",
+        str(point.first),
+        ", ".join(_then(point)) or "-",
+        f"{point.exchange:.2g} per {UNIT_NAMES[point.unit]}" if point.exchange > 0 else "-",
+        f"{point.price_weight:.2g}",
+        point.vote,
+        f"{point.accuracy:.3f}",
+        f"{point.calls:.2f}",
+        _optional(point.cost_usd, ".6f"),
+        _optional(point.latency_s, ".2f"),
+    )
+
+
+def _then(point: OperatingPoint) -> list[str]:
+    """What further rounds may call: how many in all, or with a plus how many of the most probable."""
+    return [f"{'' if way.price_weight == point.price_weight else '+'}{way.size}" for way in point.extensions]
+
+
+def _by_calls(points: Sequence[OperatingPoint], n_members: int) -> dict[OperatingPoint, list[int]]:
+    """The operating points that budgets of S calls choose, each with its S from 1 to K."""
+    found: dict[OperatingPoint, list[int]] = {}
+    for size in range(1, n_members + 1):
+        point = best_point(points, calls=size, rounds=Adaptive.max_rounds)
+        if point is not None:
+            found.setdefault(point, []).append(size)
+    return found
+
+
+def _probabilities(learned: Learned) -> str:
+    metrics = learned.summary.metrics
+    rows = [
+        ("weighted F1", f"{metrics['f1_weighted']:.3f}", f"{metrics['f1_weighted_prior']:.3f}"),
+        ("macro AUROC", _optional(metrics["auroc_macro"], ".3f"), "0.500"),
+        ("Brier score", f"{metrics['brier']:.4f}", f"{metrics['brier_prior']:.4f}"),
+        ("expected calibration error", f"{metrics['ece']:.4f}", ""),
+    ]
+    return f"""{_table(("metric", "classifier", "prior only"), rows)}
+
+Everything else was fitted on these same queries; measure on others with `selectllm evaluate`."""
+
+
+def package_version() -> str:
+    """Installed version of this distribution."""
+    try:
+        return version("langchain-selectllm")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def _join(sizes: Sequence[int]) -> str:
+    if len(sizes) > 2 and sizes[-1] - sizes[0] == len(sizes) - 1:
+        return f"{sizes[0]} to {sizes[-1]}"
+    return ", ".join(map(str, sizes))
+
+
+def _optional(value: Any, spec: str) -> str:
+    return "-" if value is None or math.isnan(value) else format(value, spec)

@@ -1,0 +1,85 @@
+"""What training leaves behind, and how it is trained."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.classifier.heads import LinearHeads, StackedCalibration
+from langchain_selectllm.classifier.topics import Topics
+from langchain_selectllm.encoders import Encoder
+from langchain_selectllm.selection.pool_statistics import Pool
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What a classifier was fitted on, and how well it did on queries its heads had not seen."""
+
+    n_queries: int
+    outcomes: Mapping[str, int]
+    """Observed outcomes of each member."""
+    oracle: float
+    """Share of the fully observed training queries that some member answers; NaN without such queries."""
+    metrics: Mapping[str, Any]
+    """Metrics of out-of-fold probabilities on the training queries; see `classifier_metrics`."""
+    fixed_set_search: str
+    """ "exhaustive", "beam", or "none" where there are no replies to vote on."""
+    vote: str
+    """Either "learned", or "log_odds" and why nothing could be learned."""
+    answer: str | None
+    """What all replies were read as, or None for each query's own `answer_type`."""
+    answer_type: str
+    """What most replies were read as: the default of a router over this classifier."""
+    labels_from: str = "references"
+    """Where the labels came from: "references" (or recorded scores), or agreement with the pool's own vote."""
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """Everything that is learned from outcomes; arrays follow `pool.members`."""
+
+    encoder: Encoder
+    heads: LinearHeads
+    topics: Topics
+    calibration: StackedCalibration
+    pool: Pool
+    summary: TrainingSummary
+    trained_on: frozenset[int]
+    """Digests of the training query ids."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal digest of what was learned; two classifiers that differ anywhere have different ones."""
+        pool, topics, calibration = self.pool, self.topics.heads, self.calibration
+        words: list[Any] = [self.encoder.kind, self.encoder.name, pool.members, pool.fixed_sets]
+        words += [pool.adaptive_points, pool.guarded_points, () if pool.vote is None else pool.vote.known_answers]
+        digest = hashlib.sha256(repr(words).encode())
+        parts = [
+            self.heads.weights,
+            self.heads.bias,
+            topics.weights,
+            topics.bias,
+            calibration.weights,
+            calibration.topic_weights,
+        ]
+        parts += [calibration.bias, pool.base_rates, pool.costs, pool.latencies]
+        parts += [] if pool.vote is None else list(pool.vote.arrays().values())
+        for array in parts:
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Calibrated P(correct), (n, K), shrunk towards the base rates as a text is unfamiliar; those for a blank text."""
+        if not texts:
+            return np.empty((0, len(self.pool.members)))
+        features = self.encoder.encode(texts)
+        topics = self.topics.probabilities(features)
+        probabilities = self.calibration.probabilities(self.heads.logits(features), topics)
+        novelty = self.encoder.novelty(texts, features)[:, None]
+        probabilities = (1.0 - novelty) * probabilities + novelty * self.pool.base_rates
+        probabilities[[not text.strip() for text in texts]] = self.pool.base_rates
+        return probabilities

@@ -1,0 +1,193 @@
+"""Fitting of encoder heads, calibration, vote and operating points on outcomes."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm._progress import Progress, silent
+from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
+from langchain_selectllm.classifier.heads import LinearHeads, StackedCalibration
+from langchain_selectllm.classifier.metrics import classifier_metrics
+from langchain_selectllm.classifier.topics import Topics, topic_indicators, topic_softmax
+from langchain_selectllm.encoders import Encoder, Features
+from langchain_selectllm.exceptions import OutcomeError
+from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.selection.fixed_sets import EXHAUSTIVE_MEMBERS, best_fixed_sets
+from langchain_selectllm.selection.pool_statistics import Pool, learn_pool
+from langchain_selectllm.selection.tuning import single_points, tune
+from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.vote_fitting import why_no_vote
+
+_MIN_VOTE_QUERIES = 50
+_CALIBRATION_FOLDS = 5
+
+
+def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent) -> Learned:
+    """Fit encoder, heads, calibration and pool.
+
+    Args:
+        outcomes: Training outcomes; unobserved cells are left out.
+        encoder: An encoder to fit.
+        validation: Share of the queries held out of each fit.
+        seed: Seed of folds and solvers.
+        progress: Called as training goes on.
+
+    Raises:
+        OutcomeError: If there are fewer than two queries, or a member has no observed outcome.
+    """
+    check_outcomes(outcomes)
+    progress("encode", 0.0)
+    encoder.fit(outcomes.texts, outcomes.scores, folds_of(len(outcomes), validation, seed) == 0)
+    return learn_heads(outcomes, encoder, validation=validation, seed=seed, progress=progress)
+
+
+def learn_heads(
+    outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent
+) -> Learned:
+    """Fit heads, calibration and pool over an encoder that is fitted; arguments and errors as `learn`."""
+    check_outcomes(outcomes)
+    folds = folds_of(len(outcomes), validation, seed)
+    features = encoder.encode(outcomes.texts)
+    progress("encode", 1.0)
+    names, indicators = ((), np.zeros((len(outcomes), 0))) if encoder.supervised else topic_indicators(outcomes.categories)
+    if encoder.supervised:
+        # Its features are logits already, and of the held-out fold alone they are out of sample.
+        heads = LinearHeads.identity(len(outcomes.members))
+        logits = np.where((folds == 0)[:, None], heads.logits(features), np.nan)
+    else:
+        targets = np.hstack([outcomes.scores, indicators])
+        heads, logits = cross_fit(features, targets, folds, c=encoder.head_c, seed=seed, progress=progress)
+    n_members = len(outcomes.members)
+    heads, topics = heads.take(slice(n_members)), Topics(names, heads.take(slice(n_members, None)))
+    logits, told = logits[:, :n_members], topic_softmax(logits[:, n_members:])
+    unseen = np.asarray(~np.isnan(logits).any(axis=1))
+    calibration = StackedCalibration.fit(logits[unseen], told[unseen], outcomes.scores[unseen], seed=seed)
+    held_out = cross_calibrated(logits, told, outcomes.scores, unseen, seed=seed)
+    pool, search = search_pool(outcomes, progress)
+    pool, vote = _learn_vote(outcomes, held_out, unseen, pool, seed=seed, progress=progress)
+    complete = outcomes.scores[outcomes.observed.all(axis=1)]
+    summary = TrainingSummary(
+        n_queries=len(outcomes),
+        outcomes={name: int(outcomes.observed[:, k].sum()) for k, name in enumerate(outcomes.members)},
+        oracle=float(complete.max(axis=1).mean()) if len(complete) else float("nan"),
+        metrics=classifier_metrics(held_out[unseen], outcomes.labels[unseen], pool.base_rates),
+        fixed_set_search=search,
+        vote=vote,
+        answer=outcomes.answer,
+        answer_type=outcomes.answer or Counter(kind or "text" for kind in outcomes.answer_types).most_common(1)[0][0],
+        labels_from=outcomes.labels_from,
+    )
+    return Learned(encoder, heads, topics, calibration, pool, summary, frozenset(outcomes.query_digests))
+
+
+def cross_fit(
+    features: Features,
+    scores: NDArray[np.float64],
+    folds: NDArray[np.int64],
+    *,
+    c: float,
+    seed: int,
+    progress: Progress = silent,
+) -> tuple[LinearHeads, NDArray[np.float64]]:
+    """Heads fitted on everything, and logits (n, K) of heads that had not seen the query's fold."""
+    logits = np.empty(scores.shape)
+    n_folds = int(folds.max()) + 1
+    for fold in range(n_folds):
+        held_out = folds == fold
+        heads = LinearHeads.fit(features, np.where(held_out[:, None], np.nan, scores), c=c, seed=seed)
+        logits[held_out] = heads.logits(features)[held_out]
+        progress("fit", (fold + 1) / (n_folds + 1))
+    heads = LinearHeads.fit(features, scores, c=c, seed=seed)
+    progress("fit", 1.0)
+    return heads, logits
+
+
+def cross_calibrated(
+    logits: NDArray[np.float64],
+    topics: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    unseen: NDArray[np.bool_],
+    *,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Probabilities (n, K) by calibrations that had not seen the query, as heads had not; NaN where heads had.
+
+    Calibrated in sample, whom to ask for a query would look better on training queries than it is on others.
+    """
+    probabilities = np.full(logits.shape, np.nan)
+    rows = np.flatnonzero(unseen)
+    folds = np.random.default_rng(seed).permutation(len(rows)) % min(_CALIBRATION_FOLDS, len(rows))
+    for fold in range(int(folds.max()) + 1):
+        held_out, others = rows[folds == fold], rows[folds != fold]
+        calibration = StackedCalibration.fit(logits[others], topics[others], scores[others], seed=seed)
+        probabilities[held_out] = calibration.probabilities(logits[held_out], topics[held_out])
+    return probabilities
+
+
+def check_outcomes(outcomes: OutcomeTable) -> None:
+    """Whether there is enough to learn from.
+
+    Raises:
+        OutcomeError: If there are fewer than two queries, or a member has no observed outcome.
+    """
+    if len(outcomes) < 2:
+        raise OutcomeError(f"{len(outcomes)} training queries are too few. Give at least 2, better some hundreds.")
+    counts = outcomes.observed.sum(axis=0)
+    for name, count in zip(outcomes.members, counts, strict=True):
+        if not count:
+            raise OutcomeError(f"No outcome of {name!r} is observed. Give references or scores, or leave the member out.")
+
+
+def folds_of(n: int, validation: float, seed: int) -> NDArray[np.int64]:
+    """Fold of each query, (n,), sizes as equal as they can be; one fold holds about `validation` of the queries."""
+    n_folds = min(max(round(1 / validation), 2), n)
+    return np.random.default_rng(seed).permutation(n) % n_folds
+
+
+def search_pool(outcomes: OutcomeTable, progress: Progress = silent) -> tuple[Pool, str]:
+    """The pool with its best fixed sets, and how these were searched."""
+    pool = learn_pool(outcomes, {})
+    complete = outcomes.take(np.flatnonzero(outcomes.observed.all(axis=1)))
+    if not (complete.has_replies and len(complete)):
+        return replace(pool, fixed_sets={1: (pool.members[pool.single_best],)}), "none"
+    found = best_fixed_sets(
+        RecordedVotes.from_outcomes(complete, grounded=False),
+        pool.base_rates,
+        pool.latencies,
+        progress=lambda share: progress("search fixed sets", share),
+    )
+    search = "exhaustive" if len(pool.members) <= EXHAUSTIVE_MEMBERS else "beam"
+    named = {size: tuple(pool.members[k] for k in members) for size, members in found.items()}
+    return replace(pool, fixed_sets=named), search
+
+
+def _learn_vote(
+    outcomes: OutcomeTable,
+    probabilities: NDArray[np.float64],
+    unseen: NDArray[np.bool_],
+    pool: Pool,
+    *,
+    seed: int,
+    progress: Progress,
+) -> tuple[Pool, str]:
+    """The pool with its vote and operating points, and how to name the vote."""
+    rows = np.flatnonzero(outcomes.observed.all(axis=1) & unseen)
+    if len(rows) < _MIN_VOTE_QUERIES:
+        return pool, f"log_odds ({len(rows)} fully observed queries are too few to learn a vote)"
+    table = outcomes.take(rows)
+    recorded, spent = RecordedVotes.from_outcomes(table), pool.spent(table)
+    reason = why_no_vote(recorded)
+    if reason is not None:
+        points = single_points(table.scores, probabilities[rows], spent, pool)
+        return replace(pool, adaptive_points=points[0], guarded_points=points[1]), f"log_odds ({reason})"
+    pool = tune(
+        recorded,
+        probabilities[rows],
+        spent,
+        pool,
+        seed=seed,
+        progress=lambda share: progress("learn the vote", share),
+    )
+    return pool, "learned"

@@ -1,0 +1,17 @@
+"""Settings of fine-tuning."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How the model is trained; the defaults are those of SelectLLM (Maurya et al., 2025), section 3."""
+
+    max_length: int = 128
+    """Tokens of a text; longer texts are cut."""
+    batch_size: int = 128
+    epochs: float = 5
+    learning_rates: tuple[float, ...] = (2e-5,)
+    """Tried one after the other; the one with the lowest validation loss is kept."""
+    class_weights: bool = False
+    """Whether right and wrong outcomes of a member weigh the same in its loss, however rare one of them is."""

@@ -1,0 +1,1 @@
+"""Routers inside other frameworks: LlamaIndex, agent middleware, LangChain's decision models."""

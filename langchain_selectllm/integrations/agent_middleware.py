@@ -1,0 +1,161 @@
+"""Middleware for LangChain agents: every model call is answered by a few members, who vote."""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any, Generic, TypeVar
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
+from langchain_core.runnables.config import ensure_config, merge_configs, set_config_context
+from langchain_core.runnables.utils import coro_with_context
+from typing_extensions import override
+
+from langchain_selectllm._optional import require
+from langchain_selectllm.exceptions import ToolSupportError
+from langchain_selectllm.fanout.daemon_threads import in_daemon
+from langchain_selectllm.fanout.live import AsyncChunks, Chunks
+from langchain_selectllm.fanout.member_calls import MEMBER_TAG, NO_STREAM, MemberCalls, has_async, judge_calls
+from langchain_selectllm.members.registry import Member
+from langchain_selectllm.members.tool_binding import Tools, bind_model, without_tools
+from langchain_selectllm.routing.configurable import ConfigurableRouter
+from langchain_selectllm.routing.engine import Engine
+from langchain_selectllm.routing.request import Asked
+from langchain_selectllm.routing.router import SelectLLMRouter
+
+try:
+    from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
+except ModuleNotFoundError:
+    require("langchain", extra="langchain", needed_by="SelectLLMMiddleware")
+    raise
+
+_Handler = TypeVar("_Handler", bound=Callable[[ModelRequest[Any]], Any])
+
+
+class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
+    """Fans every model call of an agent out to the members a router chooses, and goes on with the response that wins.
+
+    Member runs stand under the agent's model node, tagged with the member's name. Tools and response formats are asked for
+    of every member in the same way; members that cannot call tools leave the selection, by name. Put it last in the list of
+    middleware, so that what the others change reaches every member and what they repeat is the vote.
+    """
+
+    def __init__(self, router: SelectLLMRouter | ConfigurableRouter) -> None:
+        """Keep the router, whose members replace the agent's model; fields made configurable are those of the agent's run."""
+        super().__init__()
+        self.router = router
+
+    @cached_property
+    def _left_out(self) -> dict[str, str]:
+        return without_tools(self.router.models)
+
+    @override
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """The winning member's response.
+
+        Raises:
+            FanOutError: If every called member failed.
+        """
+        asked, calls = self._ask(request, handler)
+        return calls.response(asked.answer())
+
+    @override
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any]:
+        """The winning member's response.
+
+        Raises:
+            FanOutError: If every called member failed.
+        """
+        asked, calls = await in_daemon(partial(copy_context().run, self._ask, request, handler))
+        return calls.response(await asked.aanswer())
+
+    def _ask(self, request: ModelRequest[Any], handler: _Handler) -> tuple[Asked, "_HandlerCalls[_Handler]"]:
+        config = ensure_config()
+        router = self.router.prepared(config) if isinstance(self.router, ConfigurableRouter) else self.router
+        engine = router.engine
+        if request.tools or request.response_format is not None:
+            engine = replace(engine, left_out=self._left_out)
+        (decision,) = engine.decide([list[BaseMessage](request.messages)], [config])
+        calls = _HandlerCalls(engine, request, handler, alone=len(decision.selected) == 1)
+        return Asked(engine, decision, calls, config.get("max_concurrency")), calls
+
+
+@dataclass(eq=False)
+class _HandlerCalls(Generic[_Handler]):
+    """The agent's own way of calling a model, with a member in the model's place."""
+
+    engine: Engine
+    request: ModelRequest[Any]
+    handler: _Handler
+    alone: bool
+    responses: dict[str, ModelResponse[Any]] = field(default_factory=dict)
+
+    def invoke(self, name: str) -> AIMessage:
+        with self._scope(name) as (context, request):
+            return self._note(name, context.run(self.handler, request))
+
+    async def ainvoke(self, name: str) -> AIMessage:
+        with self._scope(name) as (context, request):
+            return self._note(name, await coro_with_context(self.handler(request), context, create_task=True))
+
+    def stream(self, name: str) -> Chunks:
+        raise NotImplementedError
+
+    def astream(self, name: str) -> AsyncChunks:
+        raise NotImplementedError
+
+    def to_judge(self, judge: Member, prompt: Sequence[BaseMessage]) -> MemberCalls:
+        return judge_calls(judge, prompt, _beside_members)
+
+    def response(self, message: AIMessage) -> ModelResponse[Any]:
+        """The winner's response with the merged message in place of its own."""
+        won = self.responses[message.response_metadata["selectllm"]["winner"]]
+        return replace(won, result=[message if isinstance(one, AIMessage) else one for one in won.result])
+
+    @contextmanager
+    def _scope(self, name: str) -> Iterator[tuple[Context, ModelRequest[Any]]]:
+        tags = [f"{MEMBER_TAG}{name}"] if self.alone else [f"{MEMBER_TAG}{name}", NO_STREAM]
+        with set_config_context(merge_configs(ensure_config(), {"tags": tags})) as context:
+            model = _MemberModel(bound=self.engine.models[name].model)
+            # Agents need bind_tools and bind of a model, and no more of it.
+            yield context, self.request.override(model=model)  # type: ignore[arg-type]
+
+    def _note(self, name: str, response: ModelResponse[Any]) -> AIMessage:
+        self.responses[name] = response
+        return next(message for message in response.result if isinstance(message, AIMessage))
+
+
+@contextmanager
+def _beside_members(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
+    """A run under the agent's model node that is none of the agent's own."""
+    config = merge_configs(ensure_config(), {"tags": [tag, NO_STREAM]})
+    with set_config_context(config) as context:
+        yield context, config
+
+
+class _MemberModel(RunnableBinding[LanguageModelInput, AIMessage]):
+    """A member as agents use models; whatever wraps its chat model stays around it when tools are bound.
+
+    One without an async form is run in a thread.
+    """
+
+    def bind_tools(self, tools: Tools, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        given = {name: value for name, value in kwargs.items() if value is not None}
+        bound = bind_model(self.bound, tools, **given)
+        if bound is None:
+            raise ToolSupportError("The member cannot call tools.")
+        return _MemberModel(bound=bound)
+
+    @override
+    async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
+        if has_async(self.bound):
+            with suppress(NotImplementedError):
+                return await super().ainvoke(input, config, **kwargs)
+        return await in_daemon(partial(copy_context().run, self.invoke, input, config, **kwargs))

@@ -1,0 +1,164 @@
+"""The pool file: which models there are, how each is sampled, and how hard it may be asked."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from langchain_selectllm._optional import require
+from langchain_selectllm.exceptions import PoolFileError
+
+_KEY_NAME = re.compile(r"(?:^|[_-])(?:api_?key|key|token|secret|password|authorization|credentials?)$", re.IGNORECASE)
+_KEY_VALUE = re.compile(r"\b(?:sk|gsk|pk|rk|xai|hf|ghp|AIza|Bearer)[-_ ]?[A-Za-z0-9_-]{20,}")
+_NO_KEYS = (
+    "API keys are read from the environment only (OPENAI_API_KEY and the like, as LangChain's init_chat_model does). "
+    "Remove it from the file, and revoke it if others have seen it."
+)
+
+
+class MemberSpec(BaseModel):
+    """One member as its pool file describes it; everything but `model` may be left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    model: str = Field(min_length=1)
+    """Provider string as LangChain's `init_chat_model` takes it ("openai:gpt-4o-mini"), or "embedded:NAME"."""
+    base_url: str | None = None
+    """Where the provider is reached; its own address when None."""
+    temperature: float | None = Field(default=None, ge=0)
+    """The provider's default when None."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Tokens of a reply at most; the provider's default when None."""
+    system_prompt: str | None = Field(default=None, min_length=1)
+    """Stands before every prompt."""
+    timeout_s: float = Field(default=60.0, gt=0)
+    """Seconds that one attempt may take."""
+    max_concurrency: int = Field(default=16, ge=1)
+    """Calls in flight at most."""
+    requests_per_second: float | None = Field(default=None, gt=0)
+    """Attempts a second at most; no limit when None."""
+    price_input_usd_per_million: float | None = Field(default=None, ge=0)
+    """US dollars for a million input tokens; None when unknown."""
+    price_output_usd_per_million: float | None = Field(default=None, ge=0)
+    """US dollars for a million output tokens; None when unknown."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "http://unset")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("it should start with http:// or https:// and name a host")
+        if parts.username or parts.password or parts.query:
+            raise ValueError(f"it carries a user, password or query. {_NO_KEYS}")
+        return url
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What decides the replies: samples under different parameters are different outcomes.
+
+        Address, limits and prices are not among them, so that a server may move without everything being asked again.
+        """
+        sampling = {name: getattr(self, name) for name in ("temperature", "max_tokens", "system_prompt")}
+        return {"model": self.model, **{name: value for name, value in sampling.items() if value is not None}}
+
+
+class PoolFile(BaseModel):
+    """The members of a pool by name, in the order of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    members: dict[str, MemberSpec] = Field(min_length=1)
+
+    @field_validator("members")
+    @classmethod
+    def _check_names(cls, members: dict[str, MemberSpec]) -> dict[str, MemberSpec]:
+        if not all(name.strip() == name and name.isprintable() and name for name in members):
+            raise ValueError("every member needs a printable name without white space around it")
+        return members
+
+
+def read_pool_file(path: str | Path) -> PoolFile:
+    """The validated pool file.
+
+    Raises:
+        PoolFileError: If it cannot be read, is no YAML, holds an API key, or a field is unknown or has a wrong value; names
+            the line.
+    """
+    yaml = require("yaml", extra="collect", needed_by="A pool file")
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PoolFileError(f"{path} cannot be read: {error}.") from error
+    try:
+        content, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        raise PoolFileError(f"{where}: not valid YAML ({problem}).") from error
+    if root is None or not isinstance(content, dict):
+        raise PoolFileError(f"{path}:1: the file holds no mapping. Start it with `members:`, one entry a member below it.")
+    _refuse_keys_and_doubles(root, path)
+    try:
+        return PoolFile.model_validate(content)
+    except ValidationError as error:
+        # Without its cause, which repeats what the file holds.
+        raise PoolFileError(_first_problem(error, root, path)) from None
+
+
+def _refuse_keys_and_doubles(root: Any, path: str | Path) -> None:
+    known = {*MemberSpec.model_fields, *PoolFile.model_fields}
+    for mapping in _mappings(root, set()):
+        seen: set[str] = set()
+        for key, value in mapping.value:
+            line = key.start_mark.line + 1
+            # The names of members are free; what looks like a secret is one wherever else it stands.
+            is_secret = key.value not in known and value.id == "scalar" and _KEY_NAME.search(str(key.value))
+            if is_secret or (value.id == "scalar" and _KEY_VALUE.search(str(value.value))):
+                raise PoolFileError(f"{path}:{line}: {key.value} looks like an API key. {_NO_KEYS}")
+            if str(key.value) in seen:
+                raise PoolFileError(f"{path}:{line}: {key.value!r} stands twice. Keep one of them.")
+            seen.add(str(key.value))
+
+
+def _mappings(node: Any, visited: set[int]) -> Iterator[Any]:
+    # An alias leads to a node that was visited before, perhaps to one that it is part of.
+    if id(node) in visited:
+        return
+    visited.add(id(node))
+    if node.id == "mapping":
+        yield node
+    children = [value for _, value in node.value] if node.id == "mapping" else node.value if node.id == "sequence" else ()
+    for child in children:
+        yield from _mappings(child, visited)
+
+
+def _first_problem(error: ValidationError, root: Any, path: str | Path) -> str:
+    """The problem that stands first in the file, with its line and what to do about it."""
+    problems = sorted((_line(root, problem["loc"]), i, problem) for i, problem in enumerate(error.errors()))
+    line, _, problem = problems[0]
+    name = ".".join(map(str, problem["loc"])) or "the file"
+    if problem["type"] == "extra_forbidden":
+        fields = MemberSpec.model_fields if len(problem["loc"]) > 1 else PoolFile.model_fields
+        return f"{path}:{line}: {name} is unknown. Use {', '.join(fields)}."
+    if problem["type"] == "missing":
+        return f"{path}:{line}: {name} is missing. It is required."
+    reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    hidden = isinstance(problem["input"], Mapping) or reason.endswith(_NO_KEYS)
+    given = "" if hidden else f" is {problem['input']!r}"
+    return f"{path}:{line}: {name}{given}; {reason.removesuffix('.')}."
+
+
+def _line(root: Any, place: Sequence[Any]) -> int:
+    """Line of the innermost part of the file on the way to `place`."""
+    node, line = root, root.start_mark.line + 1
+    for step in place:
+        pairs = node.value if node.id == "mapping" else []
+        found = next(((key, value) for key, value in pairs if str(key.value) == str(step)), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line + 1, found[1]
+    return int(line)

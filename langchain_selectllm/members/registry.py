@@ -1,0 +1,114 @@
+"""The members of a pool: names to chat models, in order."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from langchain_selectllm.exceptions import MemberMismatchError
+from langchain_selectllm.members.pool_file import MemberSpec, read_pool_file
+from langchain_selectllm.members.providers import ChatModel, connect
+
+__all__ = ["ChatModel", "Member", "ModelRegistry", "connect_member"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One registered chat model and what it is known to cost."""
+
+    model: ChatModel
+    price_input_usd_per_million: float | None = None
+    """US dollars for a million input tokens; None when unknown."""
+    price_output_usd_per_million: float | None = None
+    """US dollars for a million output tokens; None when unknown."""
+    latency_s: float | None = None
+    """Recorded seconds of one call, for the tie rule; the artefact's own figure when None."""
+
+    def cost_usd(self, usage: Mapping[str, Any] | None) -> float | None:
+        """Cost of one call from its `usage_metadata`; None without prices or usage."""
+        if usage is None or self.price_input_usd_per_million is None or self.price_output_usd_per_million is None:
+            return None
+        input_cost = usage["input_tokens"] * self.price_input_usd_per_million
+        return float(input_cost + usage["output_tokens"] * self.price_output_usd_per_million) / 1e6
+
+
+def connect_member(name: str, spec: MemberSpec) -> Member:
+    """The member that an entry of a pool file describes; calls nobody.
+
+    Raises:
+        PoolFileError: If the provider refuses its settings.
+        MissingDependencyError: If the provider's package is not installed.
+    """
+    return Member(connect(name, spec), spec.price_input_usd_per_million, spec.price_output_usd_per_million)
+
+
+class ModelRegistry(Mapping[str, Member]):
+    """Ordered names of members with their chat models."""
+
+    def __init__(self, models: Mapping[str, ChatModel | Member]) -> None:
+        """Register chat models.
+
+        Args:
+            models: Chat models by name, or `Member`s where prices or latencies are known.
+
+        Raises:
+            MemberMismatchError: If there is no model, or a name is empty.
+        """
+        if not models or not all(models):
+            raise MemberMismatchError(f"The registry got the names {list(models)}. Give at least one, none of them empty.")
+        self._members = {name: model if isinstance(model, Member) else Member(model) for name, model in models.items()}
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Self:
+        """The members of a pool file, the one that `selectllm collect` takes; calls nobody.
+
+        Raises:
+            PoolFileError: If the file is malformed, or a provider refuses its settings.
+            MissingDependencyError: If a provider's package is not installed.
+        """
+        return cls({name: connect_member(name, spec) for name, spec in read_pool_file(path).members.items()})
+
+    def __getitem__(self, name: str) -> Member:
+        try:
+            return self._members[name]
+        except KeyError:
+            raise KeyError(f"{name!r} is not registered. Registered: {', '.join(self._members)}.") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def subset(self, names: Sequence[str]) -> "ModelRegistry":
+        """The registry of some of the members, in the given order.
+
+        Raises:
+            KeyError: If a name is not registered.
+        """
+        return ModelRegistry({name: self[name] for name in names})
+
+    def check_covers(self, members: Sequence[str]) -> None:
+        """Whether the registered names are exactly the members of a classifier, in any order.
+
+        Raises:
+            MemberMismatchError: If either has a name that the other lacks.
+        """
+        only_fitted = [name for name in members if name not in self]
+        only_registered = [name for name in self if name not in members]
+        if not (only_fitted or only_registered):
+            return
+        advice = []
+        if only_registered:
+            advice.append(
+                f"Missing from the classifier: {', '.join(map(repr, only_registered))}. Fit with their outcomes, or pass "
+                "registry.subset(classifier.members)."
+            )
+        if only_fitted:
+            advice.append(
+                f"Missing from the registry: {', '.join(map(repr, only_fitted))}. Register them, or fit on outcomes "
+                "without them."
+            )
+        raise MemberMismatchError(
+            f"The classifier was fitted for members {tuple(members)}; the registry has {tuple(self)}. {' '.join(advice)}"
+        )

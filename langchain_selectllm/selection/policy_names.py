@@ -1,0 +1,87 @@
+"""Policies by the names that commands and reports use."""
+
+import re
+from collections.abc import Callable
+
+from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.policies import (
+    AllMembers,
+    FixedBest,
+    LabelledMaxConf,
+    LearnedMaxConf,
+    MaxConf,
+    Policy,
+    PriorOnly,
+    RandomK,
+    SingleBest,
+    WeightedMaxConf,
+)
+
+_SIZED: dict[str, Callable[[int], Policy]] = {
+    "random": RandomK,
+    "fixed_best": FixedBest,
+    "prior_only": PriorOnly,
+    "max_conf": MaxConf,
+    "labelled_max_conf": LabelledMaxConf,
+    "weighted_max_conf": WeightedMaxConf,
+    "learned": LearnedMaxConf,
+    "adaptive": lambda size: Adaptive(calls=size),
+    "selectllm": lambda size: Adaptive(calls=size, guarded=True),
+}
+_BUDGETED = {"adaptive": False, "selectllm": True}
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)(usd|s|)(?::([1-9]\d*)rounds?)?")
+_PLAIN: dict[str, Callable[[], Policy]] = {"single_best": SingleBest, "all_members": AllMembers}
+_DEFAULT_SIZE = 3
+SIZED_POLICIES: tuple[str, ...] = tuple(_SIZED)
+
+
+def parse_policy(spec: str) -> Policy:
+    """The policy of a name such as "weighted_max_conf:3", "max_conf" (size 3) or "all_members".
+
+    The adaptive ones take other budgets too, such as "selectllm:0.002usd", and a bound on rounds: "selectllm:3:1round".
+
+    Raises:
+        PolicyError: If the name is unknown or the size is not a whole number from 1.
+    """
+    name, colon, size = spec.partition(":")
+    if name in _PLAIN and not colon:
+        return _PLAIN[name]()
+    if name in _SIZED and not colon:
+        return _SIZED[name](_DEFAULT_SIZE)
+    if name in _SIZED and size.isdecimal() and int(size) > 0:
+        return _SIZED[name](int(size))
+    budget = _BUDGET.fullmatch(size)
+    if name in _BUDGETED and budget and float(budget[1]) > 0:
+        most = float(budget[1])
+        calls, cost, latency = (most if budget[2] == unit else None for unit in ("", "usd", "s"))
+        rounds = int(budget[3] or Adaptive.max_rounds)
+        return Adaptive(calls=calls, cost_usd=cost, latency_s=latency, max_rounds=rounds, guarded=_BUDGETED[name])
+    names = ", ".join([*_PLAIN, *(f"{known}:S" for known in _SIZED)])
+    raise PolicyError(
+        f"Policy {spec!r} is unknown. Use one of {names}, with S a whole number from 1, "
+        "or for adaptive and selectllm a budget such as 0.002usd or 1.5s, and a bound on rounds such as 3:1round."
+    )
+
+
+def size_of(spec: str) -> int | None:
+    """The S of a policy's name; None where it has none."""
+    size = spec.partition(":")[2].partition(":")[0]
+    return int(size) if size.isdecimal() else None
+
+
+def policy_name(policy: Policy) -> str:
+    """The name that `parse_policy` reads, or the class name of a policy that has none."""
+    if isinstance(policy, Adaptive):
+        bounds = ((policy.calls, ""), (policy.cost_usd, "usd"), (policy.latency_s, "s"))
+        given = [f"{bound:g}{unit}" for bound, unit in bounds if bound is not None]
+        if len(given) == 1:
+            usual = policy.max_rounds == Adaptive.max_rounds
+            rounds = "" if usual else f":{policy.max_rounds}round{'s' if policy.max_rounds > 1 else ''}"
+            return f"{'selectllm' if policy.guarded else 'adaptive'}:{given[0]}{rounds}"
+    size = getattr(policy, "size", None)
+    kinds: dict[str, object] = {**_SIZED, **_PLAIN}
+    for name, kind in kinds.items():
+        if type(policy) is kind:
+            return name if size is None else f"{name}:{size}"
+    return type(policy).__name__

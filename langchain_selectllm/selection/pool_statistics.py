@@ -1,0 +1,105 @@
+"""What is known of the members before any query is seen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.exceptions import MemberMismatchError
+from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.selection.operating_points import OperatingPoint
+from langchain_selectllm.voting.learned_vote import LearnedVote
+
+
+@dataclass(frozen=True, eq=False)
+class Spent:
+    """What each call on n recorded queries took."""
+
+    costs: NDArray[np.float64]
+    """`cost_usd`, (n, K); NaN where unknown."""
+    latencies: NDArray[np.float64]
+    """`latency_s`, (n, K); NaN where unknown."""
+
+    def cost(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Summed cost of the called members (n, K) of each query, (n,)."""
+        total: NDArray[np.float64] = np.where(mask, self.costs, 0.0).sum(axis=1)
+        return total
+
+    def slowest(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Latency of the slowest called member of each query, (n,); 0 where nobody is called."""
+        longest: NDArray[np.float64] = np.where(mask, self.latencies, 0.0).max(axis=1)
+        return longest
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """What is known of the K members before any query is seen; all of it from training outcomes."""
+
+    members: tuple[str, ...]
+    base_rates: NDArray[np.float64]
+    """Training accuracy of each member, (K,)."""
+    costs: NDArray[np.float64]
+    """Mean `cost_usd` of one call, (K,); NaN when unknown."""
+    latencies: NDArray[np.float64]
+    """Mean `latency_s` of one call, (K,); NaN when unknown."""
+    fixed_sets: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    """Best fixed set of each size by training vote accuracy."""
+    vote: LearnedVote | None = None
+    """The vote learned from the members' replies; None where there was nothing to learn it from."""
+    adaptive_points: tuple[OperatingPoint, ...] = ()
+    """Operating points that look at the query."""
+    guarded_points: tuple[OperatingPoint, ...] = ()
+    """Operating points that look at the query only where validation showed that it pays."""
+
+    @property
+    def single_best(self) -> int:
+        """Index of the member with the best training accuracy; the first in pool order on a tie."""
+        return int(np.argmax(self.base_rates))
+
+    def spent(self, outcomes: OutcomeTable) -> Spent:
+        """What each recorded call took; the member's training mean where that was not recorded."""
+        return Spent(
+            np.where(np.isnan(outcomes.costs), self.costs, outcomes.costs),
+            np.where(np.isnan(outcomes.latencies), self.latencies, outcomes.latencies),
+        )
+
+    def fixed_mask(self, size: int) -> NDArray[np.bool_]:
+        """The best fixed set of that size, (K,).
+
+        Raises:
+            KeyError: If no set of that size was learned.
+        """
+        return self.mask(self.fixed_sets[size])
+
+    def mask(self, members: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Which members are named, (K,).
+
+        Raises:
+            MemberMismatchError: If a name is not in the pool.
+        """
+        missing = [name for name in members if name not in self.members]
+        if missing:
+            raise MemberMismatchError(
+                f"{', '.join(map(repr, missing))} is not in the pool. Members of the pool: {', '.join(self.members)}."
+            )
+        return np.array([name in members for name in self.members])
+
+
+def learn_pool(outcomes: OutcomeTable, fixed_sets: Mapping[int, tuple[str, ...]]) -> Pool:
+    """The pool of the training outcomes, with fixed sets found elsewhere."""
+    return Pool(
+        members=outcomes.members,
+        base_rates=_column_means(outcomes.scores),
+        fixed_sets=fixed_sets,
+        costs=_column_means(outcomes.costs),
+        latencies=_column_means(outcomes.latencies),
+    )
+
+
+def _column_means(cells: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of the observed cells of each column; NaN where there is none."""
+    observed = ~np.isnan(cells)
+    with np.errstate(invalid="ignore"):
+        means: NDArray[np.float64] = np.where(observed, cells, 0.0).sum(axis=0) / observed.sum(axis=0)
+    return means

@@ -1,0 +1,164 @@
+"""Fitting the learned vote on recorded ballots and probabilities of heads that had not seen the query."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.voting.ballots import Ballots
+from langchain_selectllm.voting.learned_vote import LearnedVote
+from langchain_selectllm.voting.recorded_votes import RecordedVotes
+
+# Of the summed squares of the scaled weights; a query counts once, in however many subsets it comes.
+_PENALTY = 50.0
+_REPEATS = 4
+_MAX_KNOWN = 16
+_KNOWN_SHARE = 0.01
+_MIN_AGREEMENT = 0.05
+_MAX_CELLS = 2e7
+
+
+def why_no_vote(recorded: RecordedVotes) -> str | None:
+    """None when a vote can be learned; otherwise the reason why not."""
+    if (recorded.codes < 0).all():
+        return "no replies to vote on"
+    if recorded.scores.shape[1] < 2:
+        return "a single member"
+    shared = [len(names) < (row >= 0).sum() for names, row in zip(recorded.candidates, recorded.codes, strict=True)]
+    if np.mean(shared) < _MIN_AGREEMENT:
+        return f"answers are not comparable: on {100 * np.mean(shared):.0f} % of the queries any two members agree"
+    return None
+
+
+def fit_vote(
+    recorded: RecordedVotes,
+    probabilities: NDArray[np.float64],
+    base_rates: NDArray[np.float64],
+    latencies: NDArray[np.float64],
+    *,
+    seed: int,
+) -> LearnedVote:
+    """The vote that makes the recorded right answers most probable, over subsets such as policies call.
+
+    Every query comes four times, each time with another called subset of random size: the most probable members, the same
+    with noise (so that every subset is met), and those with the best base rates.
+
+    Args:
+        recorded: Votes on n fully observed queries.
+        probabilities: P(correct) of heads that had not seen the query, (n, K).
+        base_rates: Training accuracy of each member, (K,).
+        latencies: Recorded latencies, (K,).
+        seed: Seed of the subsets.
+    """
+    ballots = recorded.ballots(probabilities, latencies)
+    n_per_subset = _affordable(ballots, probabilities.shape[1])
+    rng = np.random.default_rng(seed)
+    length_mean, length_scale = _length_statistics(np.log1p(recorded.lengths), recorded.slots, probabilities.shape[1])
+    start = LearnedVote(
+        answer_weights=np.empty(0),
+        none_weights=np.empty(0),
+        length_mean=length_mean,
+        length_scale=length_scale,
+        known_answers=_recurring(recorded.candidates),
+    )
+    parts = []
+    for mask in _subsets(probabilities, base_rates, rng):
+        kept = np.sort(rng.permutation(len(probabilities))[:n_per_subset])
+        parts.append(_observe(start, ballots.masked(mask).take(kept), recorded.take(kept)))
+    features = np.vstack([part[0] for part in parts])
+    queries = np.concatenate([part[1] + i * n_per_subset for i, part in enumerate(parts)])
+    right = np.concatenate([part[2] for part in parts])
+    none = np.vstack([part[3] for part in parts])
+    weights, none_weights = _maximise(features, queries, right, none)
+    return replace(start, answer_weights=weights, none_weights=none_weights)
+
+
+def _observe(
+    vote: LearnedVote, ballots: Ballots, recorded: RecordedVotes
+) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    features, rows, columns, none = vote.features(ballots)
+    return features, rows, recorded.candidate_worth(ballots)[rows, columns], none
+
+
+def _affordable(ballots: Ballots, n_members: int) -> int:
+    """Queries for each subset that keep the feature matrix within memory; all of them for a usual pool."""
+    n_features = 6 * n_members + n_members * (n_members - 1) // 2 + _MAX_KNOWN
+    n_candidates = float(ballots.exists.sum(axis=1).mean())
+    return min(len(ballots.codes), max(int(_MAX_CELLS / (_REPEATS * n_features * n_candidates)), 200))
+
+
+def _subsets(
+    probabilities: NDArray[np.float64], base_rates: NDArray[np.float64], rng: np.random.Generator
+) -> list[NDArray[np.bool_]]:
+    n, n_members = probabilities.shape
+    log_odds = np.log(probabilities) - np.log1p(-probabilities)
+    masks = []
+    for repeat in range(_REPEATS):
+        sizes = rng.integers(1, n_members + 1, n)
+        noise = rng.gumbel(size=(n, n_members)) * (0.3 if repeat else 0.0)
+        ranking = np.tile(base_rates, (n, 1)) + 0.02 * noise if repeat == _REPEATS - 1 else log_odds + noise
+        ranks = np.argsort(np.argsort(-ranking, axis=1, kind="stable"), axis=1)
+        masks.append(ranks < sizes[:, None])
+    return masks
+
+
+def _maximise(
+    features: NDArray[np.float64],
+    queries: NDArray[np.intp],
+    right: NDArray[np.float64],
+    none: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights of the largest penalised likelihood of a conditional logit with the alternative "none"."""
+    from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
+
+    n, split = len(none), features.shape[1]
+    penalty = _PENALTY * _REPEATS / n
+    scale, none_scale = features.std(axis=0) + 1e-6, np.abs(none).mean(axis=0) + 1e-6
+    x, x_none = features / scale, none / none_scale
+    # Several candidates can be right when worth is a recorded score; they share the query's weight.
+    total_right = np.bincount(queries, weights=right, minlength=n)
+    right = right / np.maximum(total_right, 1.0)[queries]
+    none_right = 1.0 - np.minimum(total_right, 1.0)
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        logits, none_logits = x @ weights[:split], x_none @ weights[split:]
+        highest = none_logits.copy()
+        np.maximum.at(highest, queries, logits)
+        exp, none_exp = np.exp(logits - highest[queries]), np.exp(none_logits - highest)
+        total = np.bincount(queries, weights=exp, minlength=n) + none_exp
+        p, p_none = exp / total[queries], none_exp / total
+        likelihood = right @ np.log(p + 1e-12) + none_right @ np.log(p_none + 1e-12)
+        gradient = np.concatenate([(p - right) @ x, (p_none - none_right) @ x_none])
+        return -likelihood / n + penalty * float(weights @ weights) / 2, gradient / n + penalty * weights
+
+    start = np.zeros(split + none.shape[1])
+    # The solver's many small products are slower in several threads than in one, much slower on a busy machine.
+    with threadpool_limits(1, user_api="blas"):
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    return found[:split] / scale, found[split:] / none_scale
+
+
+def _recurring(candidates: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    counts = Counter(name for names in candidates for name in names)
+    least = _KNOWN_SHARE * len(candidates)
+    recurring = [name for name, count in counts.items() if count >= max(least, 2)]
+    # A few answers that recur on most queries are options; hundreds that recur now and then are chance.
+    if len(recurring) > _MAX_KNOWN or sum(counts[name] for name in recurring) < 0.5 * sum(counts.values()):
+        return ()
+    return tuple(sorted(recurring))
+
+
+def _length_statistics(
+    log_lengths: NDArray[np.float64], slots: NDArray[np.intp], n_members: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each member's log reply length, (K,) each; 0 and 1 where they cannot be told."""
+    mean, scale = np.zeros(n_members), np.ones(n_members)
+    for k in range(n_members):
+        seen = log_lengths[:, slots == k]
+        seen = seen[~np.isnan(seen)]
+        if len(seen) and seen.std() > 0:
+            mean[k], scale[k] = seen.mean(), seen.std()
+    return mean, scale

@@ -1,0 +1,165 @@
+"""Ballots in, tally out: the one place where answers are voted on, in serving and in evaluation alike."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.voting.ballots import ABSTAIN, Ballots
+
+# Sums of the same weights in another order differ in their last bits; a tie must not be decided by them.
+_DECIMALS = 12
+
+
+@runtime_checkable
+class VoteStrategy(Protocol):
+    """What a vote is: a score for every candidate answer; the most wins."""
+
+    name: ClassVar[str]
+
+    def score(self, ballots: Ballots) -> NDArray[np.float64]:
+        """Score of every candidate, (n, n_candidates); entries without a ballot do not matter."""
+        ...
+
+
+class AdditiveVote(VoteStrategy, Protocol):
+    """A vote whose scores are sums of non-negative member weights, so that it can be decided early."""
+
+    def weights(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Weight of each member's ballot, (n, K), from P(correct), (n, K)."""
+        ...
+
+
+@dataclass(frozen=True)
+class MajorityVote:
+    """One ballot, one vote: score(a) = number of ballots for a (MaxConf and LabelledMaxConf in SelectLLM)."""
+
+    name: ClassVar[str] = "majority"
+
+    def weights(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Ones, (n, K)."""
+        return np.ones_like(probabilities)
+
+    def score(self, ballots: Ballots) -> NDArray[np.float64]:
+        """Number of ballots of every candidate, (n, n_candidates)."""
+        return ballots.summed(self.weights(ballots.probabilities))
+
+
+@dataclass(frozen=True)
+class WeightedVote:
+    """A ballot weighs its member's probability: score(a) = sum of c_m over the ballots for a (WeightedMaxConf)."""
+
+    name: ClassVar[str] = "weighted"
+
+    def weights(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The probabilities themselves, (n, K)."""
+        return probabilities
+
+    def score(self, ballots: Ballots) -> NDArray[np.float64]:
+        """Summed probability of every candidate, (n, n_candidates)."""
+        return ballots.summed(ballots.probabilities)
+
+
+@dataclass(frozen=True)
+class LogOddsVote:
+    """A ballot weighs log(c (A - 1) / (1 - c)), never less than 0.
+
+    The optimal weights of Nitzan and Paroush (1982) when members err independently and a wrong answer is one of A - 1
+    equally likely ones. A member no better than a guess counts nothing.
+    """
+
+    name: ClassVar[str] = "log_odds"
+    n_options: int = 10
+    """A, the number of answers a member could have given; more for open questions than for few-option ones."""
+
+    def weights(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Log-odds of each member against a guess, (n, K)."""
+        p = np.clip(probabilities, 1e-4, 1 - 1e-4)
+        return np.maximum(np.log(p * (self.n_options - 1) / (1 - p)), 0.0)
+
+    def score(self, ballots: Ballots) -> NDArray[np.float64]:
+        """Summed log-odds of every candidate, (n, n_candidates)."""
+        return ballots.summed(self.weights(ballots.probabilities))
+
+
+_VOTES: dict[str, Callable[[], VoteStrategy]] = {"majority": MajorityVote, "weighted": WeightedVote, "log_odds": LogOddsVote}
+
+
+def get_vote(vote: str | VoteStrategy) -> VoteStrategy:
+    """The vote of that name, or the vote itself.
+
+    Raises:
+        PolicyError: If the name is unknown.
+    """
+    if not isinstance(vote, str):
+        return vote
+    if vote not in _VOTES:
+        raise PolicyError(f"Vote {vote!r} is unknown. Use one of {', '.join(_VOTES)}, or a VoteStrategy.")
+    return _VOTES[vote]()
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Outcome of a vote over n queries."""
+
+    winners: NDArray[np.int64]
+    """Code of the winning candidate, (n,); `ABSTAIN` where every ballot abstains."""
+    scores: NDArray[np.float64]
+    """Score of every candidate, (n, n_candidates); -inf where it got no ballot."""
+    tied: NDArray[np.bool_]
+    """Whether the best score was shared, so that the tie rule decided, (n,)."""
+
+
+def decide(vote: VoteStrategy, ballots: Ballots) -> Verdict:
+    """The winner of each query.
+
+    Ties go to the larger summed probability, then the lower recorded latency of the fastest member, then pool order: never to
+    the order of arrival, never to chance.
+    """
+    exists = ballots.exists
+    scores = np.where(exists, np.round(vote.score(ballots), _DECIMALS), -np.inf)
+    best = exists & (scores == scores.max(axis=1, keepdims=True))
+    tied = best.sum(axis=1) > 1
+    if tied.any():
+        best[tied] = _break_ties(best[tied], ballots, tied)
+    winners = np.where(exists.any(axis=1), np.argmax(best, axis=1), ABSTAIN)
+    return Verdict(winners, scores, tied)
+
+
+def _break_ties(best: NDArray[np.bool_], ballots: Ballots, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """One of the best candidates of each tied row, (n_tied, n_candidates)."""
+    one_hot = ballots.one_hot(rows)
+    best = _keep_max(best, np.round(ballots.summed(ballots.probabilities), _DECIMALS)[rows])
+    latency = np.nan_to_num(ballots.latencies[ballots.members], nan=np.inf)
+    best = _keep_max(best, -np.where(one_hot, latency[None, :, None], np.inf).min(axis=1))
+    return _keep_max(best, -np.argmax(one_hot, axis=1).astype(np.float64))
+
+
+def _keep_max(best: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    kept = np.where(best, values, -np.inf)
+    is_max: NDArray[np.bool_] = kept == kept.max(axis=1, keepdims=True)
+    return best & is_max
+
+
+def is_decided(vote: VoteStrategy, ballots: Ballots, outstanding: Sequence[int]) -> bool:
+    """Whether no reply of the outstanding members can change the winner of this one query.
+
+    Args:
+        vote: The vote; only votes with `weights` can be decided early.
+        ballots: Ballots of one query received so far.
+        outstanding: Pool indices of the members yet to reply, one entry for each ballot.
+    """
+    weights = getattr(vote, "weights", None)
+    # Where answers agree by degrees, one more of them can group the others anew.
+    if weights is None or ballots.agreement is not None or not outstanding:
+        return not outstanding
+    swing = float(weights(ballots.probabilities)[0, list(outstanding)].sum())
+    scores = np.sort(decide(vote, ballots).scores[0])[::-1]
+    if not np.isfinite(scores[0]):
+        return False
+    # An answer nobody gave yet starts from 0; strict, because a tie would go to the tie rule.
+    runner_up = max(float(scores[1]) if scores.size > 1 else 0.0, 0.0)
+    return bool(scores[0] - runner_up > swing + 10.0**-_DECIMALS)
