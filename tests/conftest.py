@@ -3,7 +3,7 @@ from importlib.metadata import version
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier
-from tests.worlds import demo_table
+from tests.support.worlds import demo_table
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier
-from tests.worlds import score_table
+from tests.support.worlds import score_table
 
 WORDS = [f"word{i}" for i in range(4000)]
 

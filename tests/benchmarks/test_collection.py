@@ -13,13 +13,13 @@ import pytest
 from langchain_selectllm import acollect_outcomes, collect_outcomes
 from langchain_selectllm.members.pool_file import PoolFile
 from langchain_selectllm.members.registry import ModelRegistry
-from tests.live_models import CountingModel
+from tests.support.live_models import CountingModel
 
 pytestmark = pytest.mark.measurement
 IN_FLIGHT = 64
 SERVER = """
 import sys, time
-from tests.chat_server import ChatServer
+from tests.support.chat_server import ChatServer
 with ChatServer(delay_s=0.05) as server:
     print(server.url, flush=True)
     sys.stdin.read()

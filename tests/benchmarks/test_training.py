@@ -10,7 +10,7 @@ from langchain_selectllm.routing.decision import decide_all
 from langchain_selectllm.selection.policy_names import parse_policy
 from langchain_selectllm.voting.tally import tally
 from tests.benchmarks.test_decision import median_ms, pytestmark
-from tests.pools import EIGHT, recorded_folder
+from tests.support.pools import EIGHT, recorded_folder
 
 __all__ = ["pytestmark"]
 N_TRAINED = 6000

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import postgres
-from tests.pools import recorded_folder
+from tests.support import postgres
+from tests.support.pools import recorded_folder
 
 
 @pytest.fixture(scope="session")

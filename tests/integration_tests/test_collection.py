@@ -15,7 +15,7 @@ import pytest
 from langchain_selectllm.collection.circuit_breaker import BreakerPolicy
 from langchain_selectllm.collection.collect import acollect_outcomes
 from langchain_selectllm.collection.retries import RetryPolicy
-from tests.chat_server import ChatServer
+from tests.support.chat_server import ChatServer
 
 PRICES = {"price_input_usd_per_million": 150.0, "price_output_usd_per_million": 600.0}
 QUICK = RetryPolicy(base_s=0.01, max_s=0.05)

@@ -9,8 +9,8 @@ from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
 from langchain_selectllm.encoders.fine_tuning import FineTuning
 from langchain_selectllm.encoders.sentence import SentenceEncoder
 from langchain_selectllm.exceptions import EncoderError
-from tests.small_models import byte_tokenizer, save_llama
-from tests.worlds import demo_table, score_table
+from tests.support.small_models import byte_tokenizer, save_llama
+from tests.support.worlds import demo_table, score_table
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -8,9 +8,9 @@ import pytest
 
 from langchain_selectllm import MajorityVote, SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import FanOutError
-from tests.small_models import byte_tokenizer, save_llama
-from tests.wire_server import FAULTS, WireServer
-from tests.worlds import score_table
+from tests.support.small_models import byte_tokenizer, save_llama
+from tests.support.wire_server import FAULTS, WireServer
+from tests.support.worlds import score_table
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),

@@ -8,9 +8,9 @@ import pytest
 from langchain_selectllm import acollect_outcomes, collect_outcomes
 from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.exceptions import PoolFileError, StoreError
-from tests import postgres
-from tests.chat_server import ChatServer
-from tests.live_models import CountingModel
+from tests.support import postgres
+from tests.support.chat_server import ChatServer
+from tests.support.live_models import CountingModel
 
 # Ray warns of its own deprecations and leaves sockets to the end of the process.
 pytestmark = pytest.mark.filterwarnings("ignore")

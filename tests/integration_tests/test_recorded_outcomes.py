@@ -14,7 +14,7 @@ import pytest
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier, evaluate
 from langchain_selectllm.answers import get_extractor
 from langchain_selectllm.outcomes.folders import read_queries, read_replies
-from tests.pools import EIGHT
+from tests.support.pools import EIGHT
 
 
 def selectllm(*arguments):

@@ -24,7 +24,7 @@ from langchain_selectllm.collection.open_store import locked, open_store
 from langchain_selectllm.collection.retries import RetryPolicy
 from langchain_selectllm.collection.rows import ReplyRow
 from langchain_selectllm.exceptions import AnswerError, OutcomeError, StoreError
-from tests.live_models import CountingModel
+from tests.support.live_models import CountingModel
 
 ONCE = RetryPolicy(max_attempts=1)
 

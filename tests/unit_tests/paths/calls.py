@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
 from langchain_selectllm.integrations.llama_index import SelectLLM
-from tests.tool_models import ToolModel
+from tests.support.tool_models import ToolModel
 
 PROMPT = "Add 3 and 4."
 MESSAGES = {"messages": [HumanMessage(PROMPT)]}

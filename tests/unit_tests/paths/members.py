@@ -8,7 +8,7 @@ from typing import Any
 from langchain_core.runnables.config import ensure_config
 
 from langchain_selectllm import SelectLLMRouter, VotingOutputParser
-from tests.tool_models import ToolModel
+from tests.support.tool_models import ToolModel
 
 SAYS = "one two three"
 

@@ -8,7 +8,7 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler, get_usage_met
 
 from tests.unit_tests.paths.members import SAYS, Watch, probes
 from tests.unit_tests.paths.table import ONE_RUN, PAGE, REACHES, UNDER_NODE, cells, page
-from tests.unit_tests.test_router import Recorder, flatten
+from tests.unit_tests.routing.test_router import Recorder, flatten
 
 # LangChain marks its events of version v3 as beta, with a warning.
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")

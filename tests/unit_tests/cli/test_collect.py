@@ -1,0 +1,139 @@
+"""collect, grade, export and train on a store, through the command; the members are stubs of embedded models."""
+
+import json
+import sys
+import types
+
+import pytest
+
+from langchain_selectllm.outcomes.simulated import write_demo_outcomes
+from tests.support.live_models import CountingModel
+from tests.unit_tests.cli.test_app import run
+
+POOL = """
+members:
+  good: {model: "embedded:good", max_tokens: 20, price_input_usd_per_million: 1, price_output_usd_per_million: 2}
+  poor: {model: "embedded:poor"}
+  judge: {model: "embedded:judge"}
+"""
+
+
+@pytest.fixture
+def selectllm(monkeypatch, capsys):
+    return lambda *arguments: run(monkeypatch, capsys, *arguments)
+
+
+@pytest.fixture
+def models(monkeypatch):
+    """Replies by member: "good" is right on every query, "poor" on every third, the judge likes what ends in 2."""
+    answers = {
+        "good": lambda prompt, n: f"The answer is {prompt.split()[-1]}.",
+        "poor": lambda prompt, n: f"The answer is {int(prompt.split()[-1]) % 3 and 1}.",
+        "judge": lambda prompt, n: "VERDICT: CORRECT" if "2.\n" in prompt else "VERDICT: INCORRECT",
+    }
+    made = {name: CountingModel(model=name, answer=answer) for name, answer in answers.items()}
+    module = types.ModuleType("langchain_selectllm.embedded")
+    module.load_embedded = lambda name, **settings: made[name]
+    monkeypatch.setitem(sys.modules, "langchain_selectllm.embedded", module)
+    return made
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch, models):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pool.yaml").write_text(POOL)
+    rows = [{"query_id": f"q{i:02d}", "query": f"Say {i}", "reference": str(i), "answer_type": "number"} for i in range(60)]
+    (tmp_path / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path
+
+
+COLLECT = ("collect", "--pool", "pool.yaml", "--queries", "queries.jsonl", "--samples", "2")
+
+
+def test_from_queries_to_a_router(world, models, selectllm):
+    code, out, _ = selectllm(*COLLECT, "--dry-run")
+    assert code == 0
+    assert "360 calls, nobody was called" in out
+    assert not any(model.calls for model in models.values())
+    code, out, err = selectllm(*COLLECT)
+    assert code == 0, err
+    assert "Complete. Next: selectllm grade sqlite:///outcomes.db" in out
+    assert json.loads(selectllm(*COLLECT, "--json")[1])["left"] == 0
+    assert sum(model.calls.total() for model in models.values()) == 360
+    graded = json.loads(selectllm("grade", "sqlite:///outcomes.db", "--json")[1])
+    assert graded["members"]["good"] == {"replies": 120, "graded": 120, "mean": 1.0}
+    # 0 of the multiples of three, and 1.
+    assert graded["members"]["poor"]["mean"] == pytest.approx(2 / 60)
+    code, out, _ = selectllm("train", "sqlite:///outcomes.db", "--members", "good,poor", "--out", "router")
+    assert code == 0
+    assert "60 training queries" in out
+    code, out, _ = selectllm("export", "sqlite:///outcomes.db", "folder")
+    assert code == 0
+    assert "good 120, judge 120, poor 120" in out
+    assert selectllm("split", "folder", "train", "test")[0] == 0
+    # The pool file serves as well; its judge is no member of this router.
+    asked = json.loads(selectllm("ask", "router", "Say 12", "--pool", "pool.yaml", "--policy", "max_conf:1", "--json")[1])
+    assert asked["reply"] == "The answer is 12."
+    code, out, _ = selectllm("evaluate", "router", "sqlite:///outcomes.db", "--allow-training-queries", "--json")
+    assert json.loads(out)["member_accuracy"]["good"] == 1.0
+
+
+def test_every_way_to_grade(world, models, selectllm):
+    selectllm(*COLLECT)
+    (world / "graders.py").write_text("def half(reply, reference, query):\n    return 0.5\n")
+    out = selectllm("grade", "sqlite:///outcomes.db", "--function", "graders.py:half")[1]
+    assert "grading 'half'" in out
+    assert "0.500" in out
+    calls = models["judge"].calls.total()
+    judged = json.loads(
+        selectllm("grade", "sqlite:///outcomes.db", "--judge", "judge", "--pool", "pool.yaml", "--name", "ai", "--json")[1]
+    )
+    # Of 0..59 six end in 2.
+    assert judged["members"]["good"]["mean"] == pytest.approx(0.1)
+    assert models["judge"].calls.total() - calls == 360
+    assert selectllm("train", "sqlite:///outcomes.db", "--out", "router")[0] == 2
+    assert selectllm("train", "sqlite:///outcomes.db", "--grade", "half", "--out", "router")[0] == 0
+
+
+def test_without_references_labels_come_from_agreement(world, selectllm):
+    (world / "queries.jsonl").write_text(
+        "".join(json.dumps({"query_id": f"q{i:02d}", "query": f"Say {i}", "answer_type": "number"}) + "\n" for i in range(60))
+    )
+    selectllm(*COLLECT)
+    assert selectllm("train", "sqlite:///outcomes.db", "--out", "router")[0] == 2
+    code, out, err = selectllm("train", "sqlite:///outcomes.db", "--label-from-agreement", "--out", "router", "--json")
+    assert code == 0, err
+    assert json.loads(out)["training"]["labels_from"] == "agreement with the pool's own vote"
+
+
+def test_calls_that_are_left_end_in_code_1(world, models, selectllm):
+    models["poor"].answer = lambda prompt, n: TypeError("out of order") if prompt == "Say 7" else "1"
+    code, out, _ = selectllm(*COLLECT)
+    assert code == 1
+    assert "2 calls are left (failures). Run the same command again" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("collect", "--pool", "nowhere.yaml", "--queries", "queries.jsonl"), "nowhere.yaml cannot be read"),
+        (("collect", "--pool", "pool.yaml", "--queries", "nowhere.jsonl"), "nowhere.jsonl cannot be read"),
+        ((*COLLECT, "--max-cost-usd", "1"), "Member 'poor' has no bound on the cost of a call"),
+        ((*COLLECT, "--store", "outcomes.db"), "'outcomes.db' is no database URL"),
+        (("grade", "sqlite:///new.db", "--answer", "poem"), "Unknown answer extractor 'poem'"),
+        (("grade", "sqlite:///new.db", "--answer", "text", "--judge", "x"), "three ways to grade"),
+        (("grade", "sqlite:///new.db", "--judge", "x", "--pool", "pool.yaml"), "pool.yaml has no member 'x'"),
+        (("export", "sqlite:///new.db", "folder"), "holds no reply"),
+        (("train", "sqlite:///new.db", "folder", "--out", "x"), "a store stands alone"),
+    ],
+)
+def test_bad_input_ends_in_code_2_and_one_clear_line(world, selectllm, arguments, message):
+    code, out, err = selectllm(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.strip().count("\n") == 0
+
+
+def test_folders_are_still_trained_on(world, selectllm):
+    write_demo_outcomes(world / "outcomes", n_queries=60)
+    assert selectllm("train", "outcomes", "--out", "router")[0] == 0

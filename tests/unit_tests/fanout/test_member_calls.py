@@ -1,0 +1,154 @@
+"""Members that hang, return nonsense or have no async form: the reply comes on time, and so does the end of the process."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.fake_chat_models import FakeChatModel, GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+
+from langchain_selectllm.fanout.member_calls import has_async
+from langchain_selectllm.testing import ReplayChatModel
+from tests.support.tool_models import ToolModel
+from tests.support.worlds import scripted
+from tests.unit_tests.routing.test_router import LETTERS, call, every_mode, make
+
+DEADLINE_S = 1.0
+"""Long enough for members that reply at once, on any machine."""
+
+
+class Hanging(ReplayChatModel):
+    """Waits for an event before it replies; its async form waits on the event loop."""
+
+    release: Any
+    ended: Any
+
+    def _generate(self, *args, **kwargs):
+        self.release.wait(30)
+        self.ended.append(self.model)
+        return super()._generate(*args, **kwargs)
+
+
+class Refusing(Hanging):
+    async def _agenerate(self, *args, **kwargs):
+        raise NotImplementedError
+
+
+class InThreads(Hanging):
+    _agenerate = BaseChatModel._agenerate
+
+
+@pytest.fixture
+def hang():
+    """Makes members that hang until the test is over, and notes which of them went on, because somebody waited for them."""
+    release, ended = threading.Event(), []
+
+    def made(kind=Hanging):
+        if kind is RunnableLambda:
+            return RunnableLambda(lambda _: (release.wait(30), ended.append("lambda"), AIMessage("late"))[-1])
+        return kind(model="late", default="late", release=release, ended=ended)
+
+    made.ended = ended
+    yield made
+    release.set()
+
+
+def errors(message):
+    return {name: failure["error"] for name, failure in message.response_metadata["selectllm"]["failures"].items()}
+
+
+def test_a_deadline_returns_on_time_with_the_others(fitted, hang):
+    message = make(fitted, {**scripted(LETTERS), "reader": hang()}, deadline_s=DEADLINE_S).invoke("x")
+    assert (errors(message), hang.ended) == ({"reader": "DeadlineError"}, [])
+    assert message.response_metadata["selectllm"]["answer"] == "A"
+
+
+def test_an_early_decision_waits_for_nobody_says_so_and_claims_no_costs(fitted, hang):
+    models = {**scripted({**LETTERS, "guesser": "A"}), "reader": hang()}
+    told = make(fitted, models, early_stop=True).invoke("x").response_metadata["selectllm"]
+    assert hang.ended == []
+    assert told["decided_early"]
+    assert "reader" in told["cancelled"]
+    assert told["answer"] == "A"
+    assert told["cost_usd"] is None
+
+
+def test_a_hanging_member_does_not_hold_up_the_end_of_the_process(fitted, tmp_path):
+    fitted.save_pretrained(tmp_path / "router")
+    code = f"""
+from langchain_selectllm import SelectLLMRouter, VotingOutputParser
+from langchain_selectllm.testing import ReplayChatModel
+models = {{name: ReplayChatModel(model=name, default="(A)", delay_s=900 if name == "reader" else 0) for name in {list(LETTERS)!r}}}
+router = SelectLLMRouter.from_pretrained({str(tmp_path / "router")!r}, models, policy="all_members", deadline_s={DEADLINE_S},
+    early_stop=False, parser=VotingOutputParser(answer="choice"))
+print(router.invoke("x").response_metadata["selectllm"]["failures"]["reader"]["error"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, env=os.environ)
+    assert done.stdout.strip() == "DeadlineError"
+
+
+@pytest.mark.parametrize("facade", ["router", "chat"])
+@pytest.mark.parametrize("kind", [Refusing, InThreads, RunnableLambda])
+def test_a_hanging_member_without_an_async_form_holds_up_neither_other_work_nor_the_end_of_the_loop(fitted, hang, kind, facade):
+    best = fitted.members[fitted.pool.single_best]
+    streamed = facade == "chat"
+    router = make(
+        fitted,
+        {**scripted(LETTERS), best: hang(kind)},
+        deadline_s=DEADLINE_S,
+        policy="single_best" if streamed else "all_members",
+    )
+
+    async def asked():
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+        if streamed:
+            message = [chunk async for chunk in router.as_chat_model().astream("x")][-1]
+        else:
+            message = await router.ainvoke("x")
+        # The one thread that asyncio shares has nothing to do.
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), 10) == "done"
+        return message
+
+    assert (errors(asyncio.run(asked())), hang.ended) == ({best: "DeadlineError"}, [])
+
+
+PROMPT = ChatPromptTemplate.from_messages([("human", "{q}")])
+
+
+async def areply(_):
+    return AIMessage("x")
+
+
+@pytest.mark.parametrize(
+    ("model", "invokes", "streams"),
+    [
+        (ReplayChatModel(), True, True),
+        (ReplayChatModel().with_retry(), True, True),
+        (PROMPT | ReplayChatModel(), True, True),
+        (ToolModel(), False, False),
+        (ReplayChatModel().with_fallbacks([ToolModel()]), False, False),
+        (GenericFakeChatModel(messages=iter([])), False, False),
+        (FakeChatModel(), True, True),
+        (RunnableLambda(areply), True, True),
+        (RunnableLambda(lambda _: AIMessage("x")).with_config(tags=["x"]), False, False),
+    ],
+)
+def test_what_waits_on_the_event_loop_alone_is_known(model, invokes, streams):
+    assert (has_async(model), has_async(model, streams=True)) == (invokes, streams)
+
+
+@every_mode
+@pytest.mark.parametrize("returned", ["The answer is (A).", None])
+def test_a_member_that_returns_no_message_has_failed_and_no_more(fitted, mode, returned):
+    models = {**scripted(LETTERS), "reader": RunnableLambda(lambda _: returned)}
+    told = call(make(fitted, models), "x", mode).response_metadata["selectllm"]
+    assert told["answer"] == "A"
+    assert told["failures"]["reader"]["message"].startswith(f"The member returned a {type(returned).__name__}.")

@@ -1,0 +1,142 @@
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
+from pydantic.v1 import BaseModel as BaseModelV1
+from pydantic.v1 import SecretStr as SecretStrV1
+
+from langchain_selectllm.answers.tool_calls import canonical_json
+from langchain_selectllm.routing.schemas import normal_object, tool_of
+from tests.unit_tests.routing.test_structured_output import City, CityDict
+
+
+class Old(BaseModelV1):
+    """An old class."""
+
+    n: int
+
+
+TREE = {
+    "title": "Tree",
+    "type": "object",
+    "properties": {
+        "kind": {"enum": ["leaf", "node"]},
+        "size": {"type": "integer"},
+        "child": {"anyOf": [{"$ref": "#/$defs/child"}, {"type": "null"}]},
+        "tags": {"type": "array", "items": {"type": ["string", "number"]}},
+    },
+    "required": ["kind"],
+    "$defs": {"child": {"type": "object", "properties": {"kind": {"const": "leaf"}}, "required": ["kind"]}},
+}
+
+
+LOOSE = {
+    "title": "Loose",
+    "type": "object",
+    "properties": {
+        "any": True,
+        "never": False,
+        "self": {"$ref": "#"},
+        "pair": {"type": "array", "items": [{"type": "string"}, {"type": "integer"}]},
+        "list": {"type": "array", "items": True},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "read"),
+    [
+        (City, {"name": "Rome", "millions": "3"}, {"name": "Rome", "millions": 3.0, "country": "unknown"}),
+        (City, {"name": "Rome"}, None),
+        (Old, {"n": "3"}, {"n": 3}),
+        (Old, {"n": "x"}, None),
+        (CityDict, {"name": "Rome", "millions": 3, "country": "Italy"}, {"name": "Rome", "millions": 3, "country": "Italy"}),
+        (CityDict, {"name": "Rome", "millions": True, "country": "Italy"}, None),
+        (CityDict, {"name": "Rome", "millions": 3}, None),
+        (CityDict, "Rome", None),
+        (TREE, {"kind": "leaf"}, {"kind": "leaf"}),
+        (TREE, {"kind": "bush"}, None),
+        (TREE, {"kind": "leaf", "size": 2.0}, {"kind": "leaf", "size": 2.0}),
+        (TREE, {"kind": "leaf", "size": 2.5}, None),
+        (TREE, {"kind": "node", "child": {"kind": "leaf"}}, {"kind": "node", "child": {"kind": "leaf"}}),
+        (TREE, {"kind": "node", "child": None}, {"kind": "node", "child": None}),
+        (TREE, {"kind": "node", "child": {"kind": "node"}}, None),
+        (TREE, {"kind": "leaf", "tags": ["a", 1]}, {"kind": "leaf", "tags": ["a", 1]}),
+        (TREE, {"kind": "leaf", "tags": ["a", None]}, None),
+        (LOOSE, {"any": 1, "self": {"any": "x"}}, {"any": 1, "self": {"any": "x"}}),
+        (LOOSE, {"self": {"never": 1}}, None),
+        (LOOSE, {"pair": ["a", 1, None]}, {"pair": ["a", 1, None]}),
+        (LOOSE, {"pair": ["a", "b"]}, None),
+        (LOOSE, {"list": [1, "a"]}, {"list": [1, "a"]}),
+    ],
+)
+def test_an_object_is_valid_or_abstains(schema, given, read):
+    assert normal_object(schema, tool_of(schema)["parameters"], given) == read
+
+
+class Aliased(BaseModel):
+    """Fields that are written otherwise than they are read."""
+
+    name: str = Field(validation_alias="cityName")
+    millions: float = 0.0
+
+
+class Computed(BaseModel):
+    """A field that is written and must not be given."""
+
+    model_config = ConfigDict(extra="forbid")
+    side: int
+
+    @computed_field
+    @property
+    def area(self) -> int:
+        return self.side**2
+
+
+class Hidden(BaseModel):
+    """A field that is given and never written."""
+
+    name: str
+    note: str = Field(exclude=True)
+
+
+class Secret(BaseModel):
+    """A field that is written as stars."""
+
+    word: SecretStr
+
+
+class OldSecret(BaseModelV1):
+    """A field that is written as stars."""
+
+    word: SecretStrV1
+
+
+class Opaque(BaseModel):
+    """A field that cannot be written."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    name: str
+    handle: Any = Field(default_factory=object)
+
+
+@pytest.mark.parametrize(
+    ("schema", "given"),
+    [
+        (Aliased, {"cityName": "Rome", "millions": 3}),
+        (Computed, {"side": 3}),
+        (Hidden, {"name": "Rome", "note": "old"}),
+        (Secret, {"word": "sesame"}),
+        (OldSecret, {"word": "sesame"}),
+        (Opaque, {"name": "Rome"}),
+    ],
+)
+def test_what_the_schema_would_not_read_again_stays_as_it_was_given(schema, given):
+    read = normal_object(schema, {}, given)
+    assert (read, normal_object(schema, {}, read)) == (given, given)
+
+
+@pytest.mark.parametrize("schema", [Secret, OldSecret])
+def test_secrets_agree_only_where_they_are_the_same(schema):
+    one, other = (normal_object(schema, {}, {"word": word}) for word in ("sesame", "simsim"))
+    assert canonical_json(one) != canonical_json(other)

@@ -1,0 +1,101 @@
+"""Pools on which looking at the query, or asking more members, cannot help."""
+
+import numpy as np
+import pytest
+
+from langchain_selectllm import SelectLLMClassifier, evaluate
+from langchain_selectllm.classifier.fitting import cross_calibrated
+from langchain_selectllm.classifier.heads import StackedCalibration
+from langchain_selectllm.selection.guard import Budget, Called, Trial, best_within, guarded
+from langchain_selectllm.selection.operating_points import OperatingPoint
+from langchain_selectllm.selection.policy_names import parse_policy
+from tests.support.worlds import reply_table
+
+LETTERS = "ABCD"
+
+
+def guessed(rng, gold, rate):
+    """The right letter with probability `rate`, else one of the others."""
+    return gold if rng.random() < rate else rng.choice([letter for letter in LETTERS if letter != gold])
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def lopsided(request):
+    """1200 queries in train and test halves; member m2 is right nine times in ten on any of them, the others three times."""
+    rng = np.random.default_rng(request.param)
+    gold = rng.choice(list(LETTERS), 1200)
+    rates = (0.3, 0.3, 0.9, 0.3, 0.3)
+    rows = ["".join(guessed(rng, letter, rate) for rate in rates) for letter in gold]
+    train, test = reply_table(rows, gold.tolist()).split(0.5, seed=request.param)
+    return SelectLLMClassifier().fit(train), test
+
+
+def test_a_pool_with_one_member_that_is_best_everywhere_collapses_to_it(lopsided):
+    classifier, test = lopsided
+    probabilities = classifier.predict_proba(test.texts)
+    for size in range(1, 6):
+        selection = parse_policy(f"selectllm:{size}").select(probabilities, classifier.pool)
+        assert selection.further is None
+        assert (selection.mask == [False, False, True, False, False]).all()
+
+
+def test_the_collapsed_router_is_the_single_best(lopsided):
+    classifier, test = lopsided
+    report = evaluate(classifier, test, policies=["selectllm", "adaptive:3"])
+    for size in range(1, 6):
+        assert report[f"selectllm:{size}"].accuracy == report["single_best"].accuracy
+    # Without the guard it is not worse beyond noise either.
+    assert report["adaptive:3"].versus["single_best"].verdict != "worse"
+
+
+def test_validation_does_not_flatter_choices_that_look_at_the_query():
+    rng = np.random.default_rng(0)
+    logits, scores = rng.normal(size=(300, 8)), (rng.random((300, 8)) < 0.5).astype(float)
+    nothing, everybody = np.zeros((300, 0)), np.ones(300, dtype=bool)
+    in_sample = StackedCalibration.fit(logits, nothing, scores, seed=0).probabilities(logits, nothing)
+    rows, rates = np.arange(300), scores.mean(axis=0)
+    held_out = cross_calibrated(logits, nothing, scores, everybody, seed=0)
+    assert scores[rows, in_sample.argmax(axis=1)].mean() > rates.max() + 0.03
+    assert scores[rows, held_out.argmax(axis=1)].mean() < rates.max() + 0.01
+
+
+def test_calibration_leaves_out_what_heads_had_seen():
+    rng = np.random.default_rng(0)
+    seen = np.arange(20) < 5
+    logits = np.where(seen[:, None], np.nan, rng.normal(size=(20, 2)))
+    found = cross_calibrated(logits, np.zeros((20, 0)), (rng.random((20, 2)) < 0.5).astype(float), ~seen, seed=0)
+    assert np.isnan(found[seen]).all()
+    assert not np.isnan(found[~seen]).any()
+
+
+def called(right, sure):
+    """1,000 queries of which so many are right and the others wrong, with one confidence in all of them."""
+    worth = (np.arange(1000) < right).astype(float)
+    return Called(np.ones((1000, 1), dtype=bool), worth, np.full(1000, sure))
+
+
+def trial(name, gave):
+    point = OperatingPoint("query" if name == "query" else "fixed", 0.0, 1, "learned", accuracy=gave.expected.mean(), calls=1.0)
+    return Trial(point, lambda: gave)
+
+
+@pytest.mark.parametrize(
+    ("right", "sure", "ranking"),
+    [
+        (560, 0.56, "query"),  # more to be expected, and more that were right
+        (500, 0.60, "fixed"),  # surer, and right no more often
+        (560, 0.44, "fixed"),  # more often right, and no more to be expected
+        (501, 0.51, "fixed"),  # one answer more is chance
+    ],
+)
+def test_evidence_is_more_to_be_expected_and_more_that_was_right(right, sure, ranking):
+    stands, rival = trial("single best", called(500, 0.5)), trial("query", called(right, sure))
+    point = guarded([rival], [], [stands], Budget("calls", 1.0, 2))
+    assert (point.ranking, point.rounds) == (ranking, 2)
+    if ranking == "query":
+        assert point.evidence == "beats the fixed set of 1 by 6.0 +- 0.6 points on validation"
+
+
+def test_nothing_within_a_budget_is_no_point():
+    assert guarded([trial("query", called(9, 0.9))], [], [], Budget("calls", 0.5, 2)) is None
+    assert best_within([trial("query", called(9, 0.9))], Budget("calls", 0.5, 2)) is None
