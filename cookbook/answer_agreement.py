@@ -136,9 +136,14 @@ def choice_tables(data: Path) -> str:
     for member, count in sorted(counts.items()):
         name = f"{member} (source guesses)" if member in guessing else member
         share = f"{100 * count['agree'] / count['replies']:.2f} %"
-        lines.append(f"| {name} | {count['replies']:,} | {share} | {count['ours']} | {count['both']} | {count['source']} |")
+        lines.append(
+            f"| {name} | {count['replies']:,} | {share} | {count['ours']} | {count['both']} | {count['source']} |"
+        )
     classes = Counter((reading.kind, class_of(reading, guessing), reading.right) for reading in different)
-    lines += ["", "| who reads what | class | replies | this package is right | the source is right | neither |"]
+    lines += [
+        "",
+        "| who reads what | class | replies | this package is right | the source is right | neither |",
+    ]
     lines += ["|---|---|---:|---:|---:|---:|"]
     for kind, names in CLASSES.items():
         for name in names:
@@ -150,7 +155,10 @@ def choice_tables(data: Path) -> str:
 def number_table(data: Path) -> str:
     """Agreement of the graded numbers with the recorded correctness of gsm8k_solutions."""
     extractor = NumberExtractor()
-    golds = {query.query_id: extractor.canonical(query.reference or "") for query in read_queries(data / "gsm8k_solutions")}
+    golds = {
+        query.query_id: extractor.canonical(query.reference or "")
+        for query in read_queries(data / "gsm8k_solutions")
+    }
     counts: dict[str, Counter[bool]] = defaultdict(Counter)
     for reply in read_replies(data / "gsm8k_solutions"):
         right = extractor.extract(reply.text or "") == golds[reply.query_id]

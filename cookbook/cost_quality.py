@@ -4,7 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def upper_hull(costs: NDArray[np.float64], qualities: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def upper_hull(
+    costs: NDArray[np.float64], qualities: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Corners of the non-decreasing convex hull of (cost, quality), by ascending cost.
 
     Between two corners a router exists: it plays one or the other by chance.
@@ -14,7 +16,9 @@ def upper_hull(costs: NDArray[np.float64], qualities: NDArray[np.float64]) -> tu
         qualities: Mean quality of each, (m,).
     """
     corners: list[tuple[float, float]] = []
-    for cost, quality in sorted(zip(costs.tolist(), qualities.tolist(), strict=True), key=lambda point: (point[0], -point[1])):
+    for cost, quality in sorted(
+        zip(costs.tolist(), qualities.tolist(), strict=True), key=lambda point: (point[0], -point[1])
+    ):
         if corners and quality <= corners[-1][1]:
             continue
         while len(corners) > 1 and _slope(corners[-2], corners[-1]) <= _slope(corners[-2], (cost, quality)):
@@ -35,7 +39,9 @@ def average_improvement_in_quality(
     """
     corner_costs, corner_qualities = upper_hull(costs, qualities)
     if corner_costs[0] > cheapest * (1 + 1e-9):
-        raise ValueError(f"The cheapest setting costs {corner_costs[0]:g}, more than {cheapest:g}. Add one that costs no more.")
+        raise ValueError(
+            f"The cheapest setting costs {corner_costs[0]:g}, more than {cheapest:g}. Add one that costs no more."
+        )
     inside = corner_costs[(corner_costs > cheapest) & (corner_costs < dearest)]
     grid = np.concatenate([[cheapest], inside, [dearest]])
     values = np.interp(grid, corner_costs, corner_qualities)
@@ -47,10 +53,16 @@ def quality_at_cost(costs: NDArray[np.float64], qualities: NDArray[np.float64], 
     return float(np.interp(cost, *upper_hull(costs, qualities)))
 
 
-def cost_of_quality(costs: NDArray[np.float64], qualities: NDArray[np.float64], quality: float) -> float | None:
+def cost_of_quality(
+    costs: NDArray[np.float64], qualities: NDArray[np.float64], quality: float
+) -> float | None:
     """Least cost at which the hull has that quality; None where it never does."""
     corner_costs, corner_qualities = upper_hull(costs, qualities)
-    return float(np.interp(quality, corner_qualities, corner_costs)) if corner_qualities[-1] >= quality - 1e-12 else None
+    return (
+        float(np.interp(quality, corner_qualities, corner_costs))
+        if corner_qualities[-1] >= quality - 1e-12
+        else None
+    )
 
 
 def _slope(start: tuple[float, float], end: tuple[float, float]) -> float:

@@ -26,7 +26,9 @@ def main(given: Path | None) -> None:
         outcomes = given if recorded else Path(scratch, "outcomes")
         members = ["--members", MEMBERS] if recorded else []
         if not recorded:
-            print(f"No recorded outcomes at {given}: generating a small data set with five simulated members.")
+            print(
+                f"No recorded outcomes at {given}: generating a small data set with five simulated members."
+            )
             write_demo_outcomes(outcomes)
         train, test, router = (str(Path(scratch, name)) for name in ("train", "test", "router"))
         selectllm("split", str(outcomes), train, test, "--test", "0.3", "--seed", "0")

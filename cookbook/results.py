@@ -44,7 +44,9 @@ def run(data: Path, setting: Setting, seeds: int) -> Trials:
         trials.ids.append(test.query_ids)
         trials.categories.append(test.categories)
         trials.replays.append(replays)
-        trials.metrics.append(classifier_metrics(recording.probabilities, test.labels, classifier.pool.base_rates))
+        trials.metrics.append(
+            classifier_metrics(recording.probabilities, test.labels, classifier.pool.base_rates)
+        )
         accuracies = "  ".join(f"{name} {replay.worth.mean():.4f}" for name, replay in replays.items())
         print(f"{setting.title}, seed {seed}: {accuracies}", file=sys.stderr, flush=True)
     return trials
@@ -80,7 +82,10 @@ def _price_of_single_best(pool: Pool) -> float | None:
 def _best_of_category(recording: Recording, train: OutcomeTable) -> Replay:
     """The member with the best training accuracy in the query's own category: a control that is told the category."""
     known = np.array(train.categories)
-    best = {c: int(np.nanargmax(np.nanmean(train.scores[known == c], axis=0))) for c in sorted(set(known.tolist()))}
+    best = {
+        c: int(np.nanargmax(np.nanmean(train.scores[known == c], axis=0)))
+        for c in sorted(set(known.tolist()))
+    }
     mask = np.zeros(recording.probabilities.shape, dtype=np.bool_)
     mask[np.arange(len(mask)), [best[c] for c in recording.outcomes.categories]] = True
     worth = np.where(mask, recording.member_worth(), 0.0).sum(axis=1)
@@ -104,7 +109,10 @@ def describe(setting: Setting, trials: Trials) -> str:
         f"|---{'|---:' * (len(head) - 1)}|---|",
     ]
     for name in trials.names:
-        cells = [f"`{name}`" if name not in {BY_COST, BY_TASK} else name, f"{100 * trials.mean(name, 'worth'):.1f}"]
+        cells = [
+            f"`{name}`" if name not in {BY_COST, BY_TASK} else name,
+            f"{100 * trials.mean(name, 'worth'):.1f}",
+        ]
         cells.append(f"{trials.mean(name, 'calls'):.2f}")
         cells += [_price(trials.mean(name, "cost_usd"))] if with_cost else []
         cells += [f"{100 * trials.macro(name):.1f}"] if by_task else []
@@ -139,7 +147,9 @@ def _remarks(trials: Trials, *, by_task: bool) -> list[str]:
     single, oracle = (trials.mean(name, "worth") for name in ("single_best", "oracle"))
     closed = (trials.mean(last, "worth") - single) / (oracle - single)
     words = in_words(trials.difference(last, "single_best"))
-    parts.append(f"`{last}` against single best: {words}; {100 * closed:.0f} % of the gap to the oracle closed.")
+    parts.append(
+        f"`{last}` against single best: {words}; {100 * closed:.0f} % of the gap to the oracle closed."
+    )
     if by_task:
         words = in_words(trials.difference("selectllm:1", BY_TASK, weights="categories"))
         parts.append(f"`selectllm:1` against the {BY_TASK}, mean over tasks: {words}.")
@@ -198,7 +208,9 @@ def explain(seeds: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the results of the README on recorded outcomes.")
-    parser.add_argument("data", type=Path, help="folder with mmlu_pro, gsm8k_solutions, routerbench_train, routerdc_train")
+    parser.add_argument(
+        "data", type=Path, help="folder with mmlu_pro, gsm8k_solutions, routerbench_train, routerdc_train"
+    )
     parser.add_argument("--write", type=Path, help="file whose results section is replaced")
     parser.add_argument("--seeds", type=int, default=5, help="number of splits")
     given = parser.parse_args()

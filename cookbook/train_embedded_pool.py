@@ -66,7 +66,10 @@ DIETS = {
         seed=1,
     ),
     "letters": Diet(
-        "sorting, counting and spelling letters", specialist("sorting", "counting", "spelling"), steps=2200, seed=2
+        "sorting, counting and spelling letters",
+        specialist("sorting", "counting", "spelling"),
+        steps=2200,
+        seed=2,
     ),
     "measures": Diet(
         "units, the clock, comparisons and word problems",
@@ -102,7 +105,11 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     for task in itertools.islice(stream, 20000):
         for text in (task.text, task.reply(with_working=True) if task.answer_type == "number" else ""):
             # Quoted words are what letter tasks are about: those stay characters.
-            words |= {p for p, _ in splitter.pre_tokenize_str(text) if len(p) > 1 and (p[0] == " " or p[0].isupper())}
+            words |= {
+                p
+                for p, _ in splitter.pre_tokenize_str(text)
+                if len(p) > 1 and (p[0] == " " or p[0].isupper())
+            }
     vocabulary = {token: i for i, token in enumerate([*SPECIALS, *CHARACTERS, *sorted(words)])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN, ignore_merges=True))
     tokenizer.pre_tokenizer = splitter
@@ -170,12 +177,18 @@ def batches(diet: Diet, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[to
 def train(name: str, diet: Diet) -> None:
     tokenizer = build_tokenizer()
     model = build_model(diet, tokenizer)
-    print(f"{name}: {sum(p.numel() for p in model.parameters()):,} parameters, {diet.steps} steps", flush=True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=diet.learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
+    print(
+        f"{name}: {sum(p.numel() for p in model.parameters()):,} parameters, {diet.steps} steps", flush=True
+    )
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=diet.learning_rate, betas=(0.9, 0.98), weight_decay=0.05
+    )
     warm = 100
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
-        lambda step: min((step + 1) / warm, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(step / diet.steps, 1.0)))),
+        lambda step: min(
+            (step + 1) / warm, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(step / diet.steps, 1.0)))
+        ),
     )
     start = time.perf_counter()
     for step, (ids, labels) in enumerate(itertools.islice(batches(diet, tokenizer), diet.steps), start=1):
@@ -187,7 +200,10 @@ def train(name: str, diet: Diet) -> None:
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
         if step % 100 == 0:
-            print(f"{name}: step {step}, loss {loss.item():.4f}, {time.perf_counter() - start:.0f} s", flush=True)
+            print(
+                f"{name}: step {step}, loss {loss.item():.4f}, {time.perf_counter() - start:.0f} s",
+                flush=True,
+            )
     folder = FOLDER / name
     model.to(torch.float16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -197,7 +213,9 @@ def write_card() -> None:
     """Sample every member on held-out tasks, and write what came of it beside the weights."""
     models = embedded_models(list(DIETS), seed=MEASURED_SEED)
     tasks = generate_tasks(MEASURED_TASKS, seed=MEASURED_SEED)
-    table = OutcomeTable.from_records(*sample_outcomes(tasks, models, n=MEASURED_SAMPLES), members=list(models))
+    table = OutcomeTable.from_records(
+        *sample_outcomes(tasks, models, n=MEASURED_SAMPLES), members=list(models)
+    )
     best, oracle = table.labels.mean(axis=0).max(), table.labels.max(axis=1).mean()
     (FOLDER / "README.md").write_text(
         f"""---
@@ -260,9 +278,13 @@ def _agreement(cells: Iterable[tuple[str | None, ...]]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("members", nargs="*", metavar="MEMBER", help=f"one of {', '.join(DIETS)}")
-    parser.add_argument("--card", action="store_true", help="measure the trained members and write the card, train nothing")
+    parser.add_argument(
+        "--card", action="store_true", help="measure the trained members and write the card, train nothing"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if not arguments.card:

@@ -76,7 +76,11 @@ SETTINGS = (
         ),
     ),
     Setting("GSM8K, four solvers", "gsm8k_solutions"),
-    Setting("RouterBench (ARC-C, WinoGrande), eleven members with real prices", "routerbench_train", answer="choice"),
+    Setting(
+        "RouterBench (ARC-C, WinoGrande), eleven members with real prices",
+        "routerbench_train",
+        answer="choice",
+    ),
     Setting("RouterDC, seven members of 7B to 8B, five tasks, scores without replies", "routerdc_train"),
 )
 
@@ -107,7 +111,9 @@ class Trials:
             means.append(np.mean([replays[name].worth[names == c].mean() for c in sorted(set(categories))]))
         return float(np.mean(means))
 
-    def difference(self, name: str, control: str, weights: str = "queries") -> tuple[float, tuple[float, float]]:
+    def difference(
+        self, name: str, control: str, weights: str = "queries"
+    ) -> tuple[float, tuple[float, float]]:
         """Mean paired difference and its 95 % bootstrap interval over queries.
 
         A query is one unit, however many of the seeds tested it. With `weights="categories"` every category counts the

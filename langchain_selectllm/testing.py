@@ -61,12 +61,18 @@ class ReplayChatModel(BaseChatModel):
         text = last_human_text(messages)
         reply = self.replies.get(text, self.default)
         if reply is None:
-            raise LookupError(f"{self.model!r} has no recorded reply to {text[:80]!r}. Record one, or set `default`.")
+            raise LookupError(
+                f"{self.model!r} has no recorded reply to {text[:80]!r}. Record one, or set `default`."
+            )
         n_input, n_output = sum(len(message.text) for message in messages) // 4, len(reply) // 4
         message = AIMessage(
             reply,
             response_metadata={"model_name": self.model},
-            usage_metadata={"input_tokens": n_input, "output_tokens": n_output, "total_tokens": n_input + n_output},
+            usage_metadata={
+                "input_tokens": n_input,
+                "output_tokens": n_output,
+                "total_tokens": n_input + n_output,
+            },
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
@@ -86,7 +92,11 @@ def replay_models(outcomes: OutcomeTable) -> dict[str, ReplayChatModel]:
     return {
         name: ReplayChatModel(
             model=name,
-            replies={text: cell[0] for text, cell in zip(outcomes.texts, outcomes.replies[:, k], strict=True) if cell},
+            replies={
+                text: cell[0]
+                for text, cell in zip(outcomes.texts, outcomes.replies[:, k], strict=True)
+                if cell
+            },
         )
         for k, name in enumerate(outcomes.members)
     }

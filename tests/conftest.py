@@ -19,7 +19,9 @@ def fitted(demo):
 
 
 def pytest_report_header():
-    return [f"{name} {version(name)}" for name in ("langchain-core", "langchain", "langgraph", "langchain-tests")]
+    return [
+        f"{name} {version(name)}" for name in ("langchain-core", "langchain", "langgraph", "langchain-tests")
+    ]
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -29,7 +31,9 @@ def pytest_terminal_summary(terminalreporter):
         for report in terminalreporter.getreports(outcome):
             file, name = report.nodeid.partition("::")[0], report.nodeid.rpartition("::")[2]
             if "standard" in file and (report.when == "call" or outcome != "passed"):
-                suites.setdefault(report.nodeid.removesuffix(f"::{name}"), {}).setdefault(outcome, []).append(name)
+                suites.setdefault(report.nodeid.removesuffix(f"::{name}"), {}).setdefault(outcome, []).append(
+                    name
+                )
     if suites:
         terminalreporter.section("LangChain's standard tests")
     for suite, outcomes in sorted(suites.items()):

@@ -19,7 +19,8 @@ _CONCLUDED = re.compile(
     r"\b(?:is|are|be|option|choice|choose|select|pick|to|matches|answer|of)[\s:*_]{1,4}\(([A-J])\)[^()]{0,200}$"
 )
 _NEGATED = re.compile(
-    r"\b(?:not|no|never|neither|nor|cannot|except|incorrect|wrong|false|eliminated?|rules? out)\b|n[’']t\b", re.IGNORECASE
+    r"\b(?:not|no|never|neither|nor|cannot|except|incorrect|wrong|false|eliminated?|rules? out)\b|n[’']t\b",
+    re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 _WORD = re.compile(r"[^\W\d_]{3}")
@@ -72,7 +73,10 @@ def _stated(text: str, options: Mapping[str, str]) -> str | None:
     UNDECIDED when the statements name three letters or more: such a reply lists the options, or repeats itself.
     """
     prose = _LIST_OPENED.sub("", text)
-    read = (_option_at_start(statement, options) or read_letter(statement) for statement in statements(prose, _CUE))
+    read = (
+        _option_at_start(statement, options) or read_letter(statement)
+        for statement in statements(prose, _CUE)
+    )
     named = [letter for letter in read if letter is not None]
     if len(set(named)) > 2:
         return UNDECIDED
@@ -127,7 +131,9 @@ def _option_at_start(text: str, options: Mapping[str, str]) -> str | None:
     fits = [
         (len(option), letter)
         for letter, option in options.items()
-        if len(option) > 1 and folded.startswith(option) and not folded[len(option) : len(option) + 1].isalnum()
+        if len(option) > 1
+        and folded.startswith(option)
+        and not folded[len(option) : len(option) + 1].isalnum()
     ]
     return max(fits)[1] if fits else None
 

@@ -87,7 +87,11 @@ def _value(match: re.Match[str]) -> Fraction | None:
     """The exact value of a match; None for a zero denominator or beyond MAX_DIGITS."""
     parts = match.groupdict()
     power = parts["e"] or parts["power"] or parts["raised"] or parts["exponent"] or "0"
-    if len(match[0]) > 2 * MAX_DIGITS or len(power) > 4 or abs(int(power.translate(_SUPERSCRIPTS))) > MAX_DIGITS:
+    if (
+        len(match[0]) > 2 * MAX_DIGITS
+        or len(power) > 4
+        or abs(int(power.translate(_SUPERSCRIPTS))) > MAX_DIGITS
+    ):
         return None
     whole = _exact(parts["whole"] or parts["mixed"] or "0")
     top = _exact(parts["top"] or parts["top_digit"] or parts["over"] or parts["number"] or "1")

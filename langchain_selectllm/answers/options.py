@@ -43,7 +43,10 @@ def read_options(query: str) -> Options:
         return Options(query, MappingProxyType({}))
     # An option may run over several lines, except the last one, behind which other text may stand.
     ends = [label.start() for label in labels[1:]] + [_end_of_line(query, labels[-1].end())]
-    texts = {label[label.lastindex or 0]: fold(query[label.end() : end]) for label, end in zip(labels, ends, strict=True)}
+    texts = {
+        label[label.lastindex or 0]: fold(query[label.end() : end])
+        for label, end in zip(labels, ends, strict=True)
+    }
     return Options(query[: labels[0].start()], MappingProxyType(texts))
 
 

@@ -33,13 +33,17 @@ class SemanticAnswers:
     """Id or folder of a sentence-transformers model, or a callable from texts to embeddings."""
     threshold: float = 0.8
     """Cosine similarity from which two replies say the same, in (0, 1]."""
-    _known: "OrderedDict[str, NDArray[np.float64]]" = field(default_factory=OrderedDict, init=False, repr=False)
+    _known: "OrderedDict[str, NDArray[np.float64]]" = field(
+        default_factory=OrderedDict, init=False, repr=False
+    )
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _embed: Embed = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.threshold <= 1.0:
-            raise AnswerError(f"SemanticAnswers(threshold={self.threshold!r}) is out of range. Use a cosine in (0, 1].")
+            raise AnswerError(
+                f"SemanticAnswers(threshold={self.threshold!r}) is out of range. Use a cosine in (0, 1]."
+            )
         embed = SentenceEncoder(self.model).encode if isinstance(self.model, str) else self.model
         object.__setattr__(self, "_embed", embed)
 

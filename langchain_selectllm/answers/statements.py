@@ -27,7 +27,9 @@ def cue(nouns: Sequence[str], *others: str) -> re.Pattern[str]:
         others: Further patterns, each ending where its answer begins.
     """
     # The boundary is looked up behind the word: with it in front, the search could not skip to the first letters.
-    spelt = "|".join(rf"(?:[{noun[0]}{noun[0].upper()}]{noun[1:]}|{noun.upper()})(?<!\w.{{{len(noun)}}})" for noun in nouns)
+    spelt = "|".join(
+        rf"(?:[{noun[0]}{noun[0].upper()}]{noun[1:]}|{noun.upper()})(?<!\w.{{{len(noun)}}})" for noun in nouns
+    )
     stated = rf"(?:{spelt})s?\b[*_]{{0,3}}[^\n.,;:=()]{{0,60}}?(?:\b(?i:is|are|be)\b|[:=≈→]|->)"
     return re.compile("|".join([stated, r"\\f?boxed\s{0,3}\{", *others]))
 

@@ -55,7 +55,11 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
             "pool.costs": learned.pool.costs,
             "pool.latencies": learned.pool.latencies,
             "trained_on": np.array(sorted(learned.trained_on), dtype=np.uint64),
-            **({} if learned.pool.vote is None else {f"vote.{n}": a for n, a in learned.pool.vote.arrays().items()}),
+            **(
+                {}
+                if learned.pool.vote is None
+                else {f"vote.{n}": a for n, a in learned.pool.vote.arrays().items()}
+            ),
             **{f"encoder.{name}": array for name, array in encoder_arrays.items()},
         }
         return config, arrays, write_card(learned)
@@ -76,14 +80,18 @@ def load_learned(folder: str | Path) -> tuple[Learned, dict[str, Any]]:
     except SelectLLMError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ArtefactCorruptError(f"{folder} is not complete: {error!r}. Restore it, or train again.") from error
+        raise ArtefactCorruptError(
+            f"{folder} is not complete: {error!r}. Restore it, or train again."
+        ) from error
 
 
 def _learned(config: dict[str, Any], arrays: dict[str, NDArray[Any]], encoder_folder: Path) -> Learned:
     encoder = config["encoder"]
     points = config["operating_points"]
     return Learned(
-        encoder=load_encoder(encoder["kind"], encoder["settings"], _under("encoder.", arrays), encoder_folder),
+        encoder=load_encoder(
+            encoder["kind"], encoder["settings"], _under("encoder.", arrays), encoder_folder
+        ),
         heads=LinearHeads(arrays["heads.weights"], arrays["heads.bias"]),
         topics=Topics(tuple(config["topics"]), LinearHeads(arrays["topics.weights"], arrays["topics.bias"])),
         calibration=StackedCalibration(
@@ -112,11 +120,16 @@ def _under(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[An
 
 
 def _point_config(point: OperatingPoint) -> dict[str, Any]:
-    return {name: None if isinstance(value, float) and np.isnan(value) else value for name, value in asdict(point).items()}
+    return {
+        name: None if isinstance(value, float) and np.isnan(value) else value
+        for name, value in asdict(point).items()
+    }
 
 
 def _point(config: dict[str, Any]) -> OperatingPoint:
-    settings: dict[str, Any] = {name: float("nan") if value is None else value for name, value in config.items()}
+    settings: dict[str, Any] = {
+        name: float("nan") if value is None else value for name, value in config.items()
+    }
     ways = tuple(Extension(**{**way, "gain": tuple(way["gain"])}) for way in config["extensions"])
     return OperatingPoint(**{**settings, "extensions": ways})
 

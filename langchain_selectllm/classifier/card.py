@@ -65,8 +65,16 @@ def _warning(labels_from: str) -> str:
 def _members(learned: Learned) -> str:
     pool, summary = learned.pool, learned.summary
     rows = [
-        (name, f"{summary.outcomes[name]:,}", f"{rate:.3f}", _optional(cost, ".6f"), _optional(latency, ".2f"))
-        for name, rate, cost, latency in zip(pool.members, pool.base_rates, pool.costs, pool.latencies, strict=True)
+        (
+            name,
+            f"{summary.outcomes[name]:,}",
+            f"{rate:.3f}",
+            _optional(cost, ".6f"),
+            _optional(latency, ".2f"),
+        )
+        for name, rate, cost, latency in zip(
+            pool.members, pool.base_rates, pool.costs, pool.latencies, strict=True
+        )
     ]
     return f"""{_table(("member", "outcomes", "training accuracy", "mean cost_usd", "mean latency_s"), rows)}
 
@@ -82,7 +90,9 @@ def _vote(learned: Learned) -> str:
     if vote is None:
         why = "a member was added after training" if said == "learned" else said
         return f"No learned vote: {why}. Where it is asked for, ballots weigh by log-odds, and no answer gets a confidence."
-    known = f" Answers with a weight of their own: {', '.join(vote.known_answers)}." if vote.known_answers else ""
+    known = (
+        f" Answers with a weight of their own: {', '.join(vote.known_answers)}." if vote.known_answers else ""
+    )
     return f"A learned vote, which gives each answer a calibrated confidence.{known}"
 
 
@@ -122,7 +132,11 @@ def _operating_points(pool: Pool) -> str:
     head = ("used by", "members", "first", "then", "for at least", "price weight", "vote")
     rows = [("; ".join(names), *cells) for cells, names in users.items()]
     others = len(pool.guarded_points) + len(pool.adaptive_points) - listed
-    more = f"\n\n{others} more, for other budgets of cost, latency and rounds, are in `config.json`." if others else ""
+    more = (
+        f"\n\n{others} more, for other budgets of cost, latency and rounds, are in `config.json`."
+        if others
+        else ""
+    )
     return f"{_table((*head, 'accuracy', 'calls', 'cost_usd', 'latency_s'), rows)}{more}"
 
 

@@ -26,7 +26,9 @@ class SelectLLMClassifier:
     cheap encoders rotate the held-out share over all queries (cross-fitting), fine-tuned ones hold it out once.
     """
 
-    def __init__(self, *, encoder: str | Encoder = "lexical", validation: float = 0.15, seed: int = 0) -> None:
+    def __init__(
+        self, *, encoder: str | Encoder = "lexical", validation: float = 0.15, seed: int = 0
+    ) -> None:
         """Store the settings; nothing is loaded before `fit`.
 
         Args:
@@ -52,7 +54,9 @@ class SelectLLMClassifier:
             ValueError: If `validation` is out of range.
         """
         if not 0.0 < self.validation <= 0.5:
-            raise ValueError(f"validation is {self.validation!r}. Use a share greater than 0 and at most 0.5.")
+            raise ValueError(
+                f"validation is {self.validation!r}. Use a share greater than 0 and at most 0.5."
+            )
         encoder = get_encoder(self.encoder)
         self._state = learn(outcomes, encoder, validation=self.validation, seed=self.seed, progress=progress)
         self._training = outcomes
@@ -91,7 +95,9 @@ class SelectLLMClassifier:
         self._training = None
         return self
 
-    def update(self, outcomes: OutcomeTable, *, training: OutcomeTable | None = None, progress: Progress = silent) -> Self:
+    def update(
+        self, outcomes: OutcomeTable, *, training: OutcomeTable | None = None, progress: Progress = silent
+    ) -> Self:
         """Refit heads, calibration and vote on old and new outcomes; the encoder stays as it is.
 
         `summary.outcomes` then says how many outcomes of each member the classifier rests on. Several scores of one member
@@ -149,7 +155,9 @@ class SelectLLMClassifier:
             NotFittedError: If called before `fit` or `from_pretrained`.
         """
         if self._state is None:
-            raise NotFittedError("The classifier is not fitted. Call fit(outcomes), or load one with from_pretrained(folder).")
+            raise NotFittedError(
+                "The classifier is not fitted. Call fit(outcomes), or load one with from_pretrained(folder)."
+            )
         return self._state
 
     @property

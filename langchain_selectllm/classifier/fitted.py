@@ -56,7 +56,11 @@ class Learned:
         """Hexadecimal digest of what was learned; two classifiers that differ anywhere have different ones."""
         pool, topics, calibration = self.pool, self.topics.heads, self.calibration
         words: list[Any] = [self.encoder.kind, self.encoder.name, pool.members, pool.fixed_sets]
-        words += [pool.adaptive_points, pool.guarded_points, () if pool.vote is None else pool.vote.known_answers]
+        words += [
+            pool.adaptive_points,
+            pool.guarded_points,
+            () if pool.vote is None else pool.vote.known_answers,
+        ]
         digest = hashlib.sha256(repr(words).encode())
         parts = [
             self.heads.weights,

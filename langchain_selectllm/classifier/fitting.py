@@ -24,7 +24,9 @@ _MIN_VOTE_QUERIES = 50
 _CALIBRATION_FOLDS = 5
 
 
-def learn(outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent) -> Learned:
+def learn(
+    outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent
+) -> Learned:
     """Fit encoder, heads, calibration and pool.
 
     Args:
@@ -51,7 +53,9 @@ def learn_heads(
     folds = folds_of(len(outcomes), validation, seed)
     features = encoder.encode(outcomes.texts)
     progress("encode", 1.0)
-    names, indicators = ((), np.zeros((len(outcomes), 0))) if encoder.supervised else topic_indicators(outcomes.categories)
+    names, indicators = (
+        ((), np.zeros((len(outcomes), 0))) if encoder.supervised else topic_indicators(outcomes.categories)
+    )
     if encoder.supervised:
         # Its features are logits already, and of the held-out fold alone they are out of sample.
         heads = LinearHeads.identity(len(outcomes.members))
@@ -76,7 +80,8 @@ def learn_heads(
         fixed_set_search=search,
         vote=vote,
         answer=outcomes.answer,
-        answer_type=outcomes.answer or Counter(kind or "text" for kind in outcomes.answer_types).most_common(1)[0][0],
+        answer_type=outcomes.answer
+        or Counter(kind or "text" for kind in outcomes.answer_types).most_common(1)[0][0],
         labels_from=outcomes.labels_from,
     )
     return Learned(encoder, heads, topics, calibration, pool, summary, frozenset(outcomes.query_digests))
@@ -133,11 +138,15 @@ def check_outcomes(outcomes: OutcomeTable) -> None:
         OutcomeError: If there are fewer than two queries, or a member has no observed outcome.
     """
     if len(outcomes) < 2:
-        raise OutcomeError(f"{len(outcomes)} training queries are too few. Give at least 2, better some hundreds.")
+        raise OutcomeError(
+            f"{len(outcomes)} training queries are too few. Give at least 2, better some hundreds."
+        )
     counts = outcomes.observed.sum(axis=0)
     for name, count in zip(outcomes.members, counts, strict=True):
         if not count:
-            raise OutcomeError(f"No outcome of {name!r} is observed. Give references or scores, or leave the member out.")
+            raise OutcomeError(
+                f"No outcome of {name!r} is observed. Give references or scores, or leave the member out."
+            )
 
 
 def folds_of(n: int, validation: float, seed: int) -> NDArray[np.int64]:

@@ -17,7 +17,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from langchain_selectllm.exceptions import ArtefactCorruptError, ArtefactError, ArtefactFormatError, ArtefactMissingError
+from langchain_selectllm.exceptions import (
+    ArtefactCorruptError,
+    ArtefactError,
+    ArtefactFormatError,
+    ArtefactMissingError,
+)
 
 FORMAT = "langchain-selectllm"
 FORMAT_VERSION = 5
@@ -27,7 +32,9 @@ _ARRAYS = "model.safetensors"
 _CARD = "README.md"
 
 
-def save_folder(folder: str | Path, build: Callable[[Path], tuple[Mapping[str, Any], Mapping[str, NDArray[Any]], str]]) -> None:
+def save_folder(
+    folder: str | Path, build: Callable[[Path], tuple[Mapping[str, Any], Mapping[str, NDArray[Any]], str]]
+) -> None:
     """Write the folder beside its place and move it there, so that no one ever sees half of it.
 
     Args:
@@ -50,8 +57,15 @@ def save_folder(folder: str | Path, build: Callable[[Path], tuple[Mapping[str, A
         _write_arrays(staging / _ARRAYS, arrays)
         (staging / _CARD).write_text(card, encoding="utf-8")
         files = {path.relative_to(staging).as_posix(): _digest(path) for path in _files(staging)}
-        body = {"format": FORMAT, "format_version": FORMAT_VERSION, **config, "sha256": dict(sorted(files.items()))}
-        (staging / _CONFIG).write_text(_dump({**body, "sha256_config": _config_digest(body)}), encoding="utf-8")
+        body = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            **config,
+            "sha256": dict(sorted(files.items())),
+        }
+        (staging / _CONFIG).write_text(
+            _dump({**body, "sha256_config": _config_digest(body)}), encoding="utf-8"
+        )
         staging.chmod(0o755)
         _move_into_place(staging, folder)
     finally:
@@ -65,7 +79,9 @@ def check_target(folder: str | Path) -> None:
         ArtefactError: If something else than an artefact stands there.
     """
     if Path(folder).exists() and not _is_ours(Path(folder)):
-        raise ArtefactError(f"{folder} exists and is no artefact of this package. Give a new folder; nothing was written.")
+        raise ArtefactError(
+            f"{folder} exists and is no artefact of this package. Give a new folder; nothing was written."
+        )
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
@@ -84,7 +100,9 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         raise ArtefactCorruptError(f"{path} cannot be read: {error}. Restore it, or train again.") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise ArtefactFormatError(f"{path} is not a {FORMAT} artefact. Give a folder that `selectllm train` wrote.")
+        raise ArtefactFormatError(
+            f"{path} is not a {FORMAT} artefact. Give a folder that `selectllm train` wrote."
+        )
     version = config.get("format_version")
     if version != FORMAT_VERSION:
         raise ArtefactFormatError(

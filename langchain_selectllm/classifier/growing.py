@@ -11,7 +11,9 @@ from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.selection.pool_statistics import Pool, learn_pool
 
 
-def with_member(learned: Learned, name: str, outcomes: OutcomeTable, *, validation: float, seed: int) -> Learned:
+def with_member(
+    learned: Learned, name: str, outcomes: OutcomeTable, *, validation: float, seed: int
+) -> Learned:
     """The same with one more member; heads and calibration of the others stay bit for bit as they are.
 
     Raises:
@@ -39,7 +41,9 @@ def with_member(learned: Learned, name: str, outcomes: OutcomeTable, *, validati
             learned.summary,
             outcomes={**learned.summary.outcomes, name: len(alone)},
             # One member labelled by agreement is enough for the mark.
-            labels_from=learned.summary.labels_from if outcomes.labels_from == "references" else outcomes.labels_from,
+            labels_from=learned.summary.labels_from
+            if outcomes.labels_from == "references"
+            else outcomes.labels_from,
         ),
         trained_on=learned.trained_on | frozenset(alone.query_digests),
     )

@@ -49,7 +49,9 @@ class LinearHeads:
 
     def with_member(self, head: "LinearHeads") -> "LinearHeads":
         """The heads with those of `head` behind them."""
-        return LinearHeads(np.concatenate([self.weights, head.weights]), np.concatenate([self.bias, head.bias]))
+        return LinearHeads(
+            np.concatenate([self.weights, head.weights]), np.concatenate([self.bias, head.bias])
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +73,12 @@ class StackedCalibration:
 
     @classmethod
     def fit(
-        cls, logits: NDArray[np.float64], topics: NDArray[np.float64], scores: NDArray[np.float64], *, seed: int
+        cls,
+        logits: NDArray[np.float64],
+        topics: NDArray[np.float64],
+        scores: NDArray[np.float64],
+        *,
+        seed: int,
     ) -> "StackedCalibration":
         """Calibration fitted on out-of-fold predictions.
 
@@ -95,7 +102,12 @@ class StackedCalibration:
         return sigmoid(total)
 
     def with_member(
-        self, logits: NDArray[np.float64], topics: NDArray[np.float64], scores: NDArray[np.float64], *, seed: int
+        self,
+        logits: NDArray[np.float64],
+        topics: NDArray[np.float64],
+        scores: NDArray[np.float64],
+        *,
+        seed: int,
     ) -> "StackedCalibration":
         """Calibration of one more member; that of the others stays as it is.
 
@@ -109,7 +121,9 @@ class StackedCalibration:
         grown = np.zeros((len(self.bias) + 1, len(self.bias) + 1))
         grown[:-1, :-1] = self.weights
         grown[:, -1] = weights
-        return StackedCalibration(grown, np.column_stack([self.topic_weights, topic_weights]), np.append(self.bias, bias))
+        return StackedCalibration(
+            grown, np.column_stack([self.topic_weights, topic_weights]), np.append(self.bias, bias)
+        )
 
 
 def _fit_member(

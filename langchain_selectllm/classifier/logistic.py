@@ -42,7 +42,9 @@ def fit_logistic(
 
     # One thread: the solvers' products are small, and threads would fight over a busy machine.
     with threadpool_limits(1, user_api="blas"):
-        model = _solver(features, c, seed).fit(matrix[rows[order]], targets[order], sample_weight=weights[order])
+        model = _solver(features, c, seed).fit(
+            matrix[rows[order]], targets[order], sample_weight=weights[order]
+        )
     return model.coef_[0].astype(np.float64), float(model.intercept_[0])
 
 
@@ -50,7 +52,9 @@ def _solver(features: Features | NDArray[np.float64], c: float, seed: int) -> An
     from sklearn.linear_model import LogisticRegression
 
     if isinstance(features, SparseRows):
-        return LogisticRegression(solver="liblinear", dual=True, C=c, tol=1e-3, max_iter=500, random_state=seed)
+        return LogisticRegression(
+            solver="liblinear", dual=True, C=c, tol=1e-3, max_iter=500, random_state=seed
+        )
     return LogisticRegression(C=c, max_iter=2000, tol=1e-6)
 
 

@@ -25,7 +25,11 @@ def classifier_metrics(
         calibration error, mean over members of that in 15 bins of equal width); `n_queries`.
     """
     prior = np.tile(base_rates, (len(probabilities), 1))
-    aurocs = [auroc(p[seen], y[seen]) for p, y in zip(probabilities.T, labels.T, strict=True) if (seen := ~np.isnan(y)).any()]
+    aurocs = [
+        auroc(p[seen], y[seen])
+        for p, y in zip(probabilities.T, labels.T, strict=True)
+        if (seen := ~np.isnan(y)).any()
+    ]
     known = [value for value in aurocs if value is not None]
     eces = [
         calibration_error(p[seen], y[seen])

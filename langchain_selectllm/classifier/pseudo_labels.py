@@ -25,7 +25,9 @@ def label_from_agreement(outcomes: OutcomeTable) -> OutcomeTable:
         OutcomeError: If there are no replies, or no query has a vote that is decided.
     """
     if not outcomes.has_replies:
-        raise OutcomeError("These outcomes hold no replies, so that members cannot agree. Collect replies, or give references.")
+        raise OutcomeError(
+            "These outcomes hold no replies, so that members cannot agree. Collect replies, or give references."
+        )
     votes = RecordedVotes.from_outcomes(outcomes, pooled=True)
     n_members = len(outcomes.members)
     ballots = votes.ballots(np.full((len(outcomes), n_members), 0.5), np.full(n_members, np.nan)).grouped()
@@ -33,7 +35,9 @@ def label_from_agreement(outcomes: OutcomeTable) -> OutcomeTable:
     most = counts.max(axis=1, keepdims=True)
     decided = ((counts == most).sum(axis=1) == 1) & (most[:, 0] > 0)
     if not decided.any():
-        raise OutcomeError("The vote is tied on every query, or nobody answers; there is nothing to agree with.")
+        raise OutcomeError(
+            "The vote is tied on every query, or nobody answers; there is nothing to agree with."
+        )
     winners = np.argmax(counts, axis=1)
     voted = tuple(
         names[winner] if is_decided else None

@@ -35,14 +35,20 @@ app = typer.Typer(
 
 Outcomes = Annotated[
     list[str],
-    typer.Argument(help="Folders of recorded outcomes (queries.jsonl[.gz], responses/), or one store (sqlite:///outcomes.db)."),
+    typer.Argument(
+        help="Folders of recorded outcomes (queries.jsonl[.gz], responses/), or one store (sqlite:///outcomes.db)."
+    ),
 ]
-Grade = Annotated[str | None, typer.Option("--grade", help="Grading of a store to go by, where it holds several.")]
+Grade = Annotated[
+    str | None, typer.Option("--grade", help="Grading of a store to go by, where it holds several.")
+]
 Router = Annotated[Path, typer.Argument(help="Folder that `selectllm train` wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 Answer = Annotated[
     str | None,
-    typer.Option(help="Read replies as choice, code, json, number or text; each query's own answer_type when left out."),
+    typer.Option(
+        help="Read replies as choice, code, json, number or text; each query's own answer_type when left out."
+    ),
 ]
 
 
@@ -59,7 +65,9 @@ def split(
     with progress_bars(quiet=as_json) as on_progress:
         n_train, n_test = split_folder(outcomes, train, test, share=share, seed=seed, progress=on_progress)
     if as_json:
-        print_json({"train": str(train), "n_train": n_train, "test": str(test), "n_test": n_test, "seed": seed})
+        print_json(
+            {"train": str(train), "n_train": n_train, "test": str(test), "n_test": n_test, "seed": seed}
+        )
     else:
         out.print(f"{n_train:,} queries to {train}, {n_test:,} to {test} (seed {seed}).", highlight=False)
 
@@ -68,9 +76,14 @@ def split(
 def train(
     outcomes: Outcomes,
     router: Annotated[Path, typer.Option("--out", help="Folder to save the router in.")],
-    members: Annotated[str | None, typer.Option(help="Comma-separated models; all of them when left out.")] = None,
+    members: Annotated[
+        str | None, typer.Option(help="Comma-separated models; all of them when left out.")
+    ] = None,
     encoder: Annotated[
-        str, typer.Option(help="lexical, a sentence-transformers model id or folder, fine-tune:MODEL or hidden:MODEL.")
+        str,
+        typer.Option(
+            help="lexical, a sentence-transformers model id or folder, fine-tune:MODEL or hidden:MODEL."
+        ),
     ] = "lexical",
     validation: Annotated[float, typer.Option(help="Share of the queries held out of each fit.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Seed of folds and solvers.")] = 0,
@@ -101,10 +114,13 @@ def evaluate(
     router: Router,
     outcomes: Outcomes,
     policy: Annotated[
-        list[str] | None, typer.Option(help="System such as weighted_max_conf:3 or fixed_best; may be repeated.")
+        list[str] | None,
+        typer.Option(help="System such as weighted_max_conf:3 or fixed_best; may be repeated."),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report as JSON.")] = None,
-    pooled: Annotated[bool, typer.Option(help="Let all samples of a member vote, not its first one.")] = False,
+    pooled: Annotated[
+        bool, typer.Option(help="Let all samples of a member vote, not its first one.")
+    ] = False,
     allow_training_queries: Annotated[
         bool, typer.Option(help="Replay queries the router was trained on; no evidence of anything.")
     ] = False,
@@ -118,7 +134,9 @@ def evaluate(
 
     classifier = SelectLLMClassifier.from_pretrained(router)
     with progress_bars(quiet=as_json) as on_progress:
-        table = _table(outcomes, classifier.members, answer or _readable(classifier.summary.answer), grading, on_progress)
+        table = _table(
+            outcomes, classifier.members, answer or _readable(classifier.summary.answer), grading, on_progress
+        )
         result = replay(
             classifier,
             table,
@@ -181,17 +199,27 @@ def main() -> None:
     try:
         app()
     except (SelectLLMError, OSError, ValueError) as error:
-        err.print(f"Error: {' '.join(str(error).split())}", style="red", markup=False, highlight=False, soft_wrap=True)
+        err.print(
+            f"Error: {' '.join(str(error).split())}",
+            style="red",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         sys.exit(2)
 
 
-def _table(sources: list[str], members: Any, answer: str | None, grade: str | None, on_progress: Any) -> OutcomeTable:
+def _table(
+    sources: list[str], members: Any, answer: str | None, grade: str | None, on_progress: Any
+) -> OutcomeTable:
     if answer is not None:
         get_extractor(answer)
     on_progress("read outcomes", 0.0)
     if any(is_store_url(source) for source in sources):
         if len(sources) > 1:
-            raise OutcomeError(f"{', '.join(sources)}: a store stands alone. Give one store, or folders only.")
+            raise OutcomeError(
+                f"{', '.join(sources)}: a store stands alone. Give one store, or folders only."
+            )
         table = read_outcomes(sources[0], members=members, answer=answer, grade=grade)
     else:
         table = OutcomeTable.from_folders(*sources, members=members, answer=answer)

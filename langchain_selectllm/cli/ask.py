@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def ask(
-    router: Annotated[Path, typer.Argument(help="Folder that `selectllm train` or `selectllm demo --out` wrote.")],
+    router: Annotated[
+        Path, typer.Argument(help="Folder that `selectllm train` or `selectllm demo --out` wrote.")
+    ],
     prompt: Annotated[str, typer.Argument(help="The prompt's text.")],
     policy: Annotated[str, typer.Option(help="Policy such as weighted_max_conf:3.")] = "weighted_max_conf",
     pool: Annotated[
@@ -25,7 +27,11 @@ def ask(
 ) -> None:
     """Answer a prompt: ask the members that will be right, and vote."""
     members = read_config(router)["members"]
-    asked = _embedded_router(router, members, policy) if pool is None else _pool_router(router, members, policy, pool)
+    asked = (
+        _embedded_router(router, members, policy)
+        if pool is None
+        else _pool_router(router, members, policy, pool)
+    )
     message = asked.invoke(prompt)
     if as_json:
         print_json({"reply": message.text, **message.response_metadata["selectllm"]})

@@ -26,7 +26,9 @@ class Engine(StrEnum):
 
 
 def collect(
-    pool: Annotated[Path, typer.Option(help="Pool file (YAML): the members, how each is sampled, its limits and prices.")],
+    pool: Annotated[
+        Path, typer.Option(help="Pool file (YAML): the members, how each is sampled, its limits and prices.")
+    ],
     queries: Annotated[Path, typer.Option(help="Queries: a file queries.jsonl[.gz].")],
     store: Annotated[str, typer.Option(help="SQLite file or PostgreSQL database.")] = "sqlite:///outcomes.db",
     samples: Annotated[int, typer.Option(help="Samples of each member on each query.")] = 10,
@@ -100,10 +102,14 @@ def _print_collected(collected: Collected, store: str) -> None:
     out.print(_progress_table(collected.members))
     out.print(f"Recorded cost of the store: {collected.spent_usd:.6f} USD.", highlight=False)
     if collected.stopped is None:
-        out.print(f"Complete. Next: selectllm grade {store}, or selectllm train {store} --out FOLDER", highlight=False)
+        out.print(
+            f"Complete. Next: selectllm grade {store}, or selectllm train {store} --out FOLDER",
+            highlight=False,
+        )
     else:
         out.print(
-            f"{collected.left:,} calls are left ({collected.stopped}). Run the same command again to go on.", highlight=False
+            f"{collected.left:,} calls are left ({collected.stopped}). Run the same command again to go on.",
+            highlight=False,
         )
 
 
@@ -113,7 +119,13 @@ def _print_plan(plan: Plan) -> None:
     for title in ("asked for", "calls", "expected USD", "at most USD"):
         table.add_column(title, justify="right", no_wrap=True)
     for member in plan.members:
-        table.add_row(member.member, f"{member.total:,}", f"{member.calls:,}", _usd(member.expected_usd), _usd(member.most_usd))
+        table.add_row(
+            member.member,
+            f"{member.total:,}",
+            f"{member.calls:,}",
+            _usd(member.expected_usd),
+            _usd(member.most_usd),
+        )
     out.print(table)
     out.print(f"Expected cost: {_usd(plan.expected_usd)} USD.", highlight=False)
 

@@ -25,7 +25,12 @@ def print_json(value: Mapping[str, Any]) -> None:
 @contextmanager
 def progress_bars(*, quiet: bool = False) -> Iterator[OnProgress]:
     """One bar a stage on stderr, gone when the work is done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=err, transient=True, disable=quiet) as bars:
         tasks: dict[str, TaskID] = {}
 

@@ -33,12 +33,16 @@ _LIVE = ("addition", "comparison", "units", "spelling")
 def demo(
     folder: Annotated[
         Path | None,
-        typer.Option("--out", help="New folder to keep the outcomes and the router in; without it nothing is kept."),
+        typer.Option(
+            "--out", help="New folder to keep the outcomes and the router in; without it nothing is kept."
+        ),
     ] = None,
     n_queries: Annotated[int, typer.Option("--queries", min=60, help="Generated queries.")] = 440,
     samples: Annotated[int, typer.Option(min=1, help="Samples of each member on each query.")] = 10,
     seed: Annotated[int, typer.Option(help="Seed of queries, samples and splits.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON for other programs.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON for other programs.")
+    ] = False,
 ) -> None:
     """Sample five small language models live, learn who answers what, compare all systems, and answer a few prompts."""
     if folder is not None:
@@ -64,12 +68,18 @@ def demo(
     show.print_report(report)
     _say("4. Answer new prompts live through SelectLLMRouter")
     _answer_live(classifier, [task for task in tasks[n_queries:] if task.category in _LIVE], seed)
-    again = f'selectllm ask {router} "What is 17 + 25?"' if router else "selectllm demo --out FOLDER keeps outcomes and router"
+    again = (
+        f'selectllm ask {router} "What is 17 + 25?"'
+        if router
+        else "selectllm demo --out FOLDER keeps outcomes and router"
+    )
     if as_json:
         out.quiet = False
         print_json(report.to_dict())
         return
-    out.print(f"\nDone in {time.perf_counter() - start:.0f} s. Next: {again}", highlight=False, soft_wrap=True)
+    out.print(
+        f"\nDone in {time.perf_counter() - start:.0f} s. Next: {again}", highlight=False, soft_wrap=True
+    )
 
 
 def _sample(tasks: "Sequence[Task]", samples: int, seed: int, folder: Path | None) -> OutcomeTable:
@@ -78,7 +88,9 @@ def _sample(tasks: "Sequence[Task]", samples: int, seed: int, folder: Path | Non
     # A torch thread a member: tensors this small gain nothing from more, and lose much on a busy machine.
     require("torch", extra="full", needed_by="The embedded pool").set_num_threads(1)
     models = embedded_models(seed=seed)
-    _say(f"1. Sample {len(models)} embedded language models {samples} times each on {len(tasks)} held-out queries")
+    _say(
+        f"1. Sample {len(models)} embedded language models {samples} times each on {len(tasks)} held-out queries"
+    )
     start = time.perf_counter()
     with progress_bars() as on_progress:
         queries, replies = sample_outcomes(tasks, models, n=samples, progress=on_progress)
@@ -110,7 +122,9 @@ def _answer_live(classifier: SelectLLMClassifier, tasks: "Sequence[Task]", seed:
         parser=VotingOutputParser(answer=read_answer),
     )
     for task in tasks:
-        out.print(f"\nPrompt: {task.text}   (right: {task.reference})", style="bold", highlight=False, markup=False)
+        out.print(
+            f"\nPrompt: {task.text}   (right: {task.reference})", style="bold", highlight=False, markup=False
+        )
         show.print_reply(router.invoke(task.text))
 
 

@@ -15,7 +15,9 @@ from langchain_selectllm.collection.grading import Graded, ajudge_outcomes, grad
 from langchain_selectllm.exceptions import AnswerError, PoolFileError
 from langchain_selectllm.members.pool_file import MemberSpec, read_pool_file
 
-Store = Annotated[str, typer.Argument(help="Store that `selectllm collect` wrote, such as sqlite:///outcomes.db.")]
+Store = Annotated[
+    str, typer.Argument(help="Store that `selectllm collect` wrote, such as sqlite:///outcomes.db.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 
 
@@ -23,13 +25,21 @@ def grade(
     store: Store,
     answer: Annotated[
         str | None,
-        typer.Option(help="Read replies as choice, number, text or json; each query's own answer_type when left out."),
+        typer.Option(
+            help="Read replies as choice, number, text or json; each query's own answer_type when left out."
+        ),
     ] = None,
     function: Annotated[
-        str | None, typer.Option(help="Score replies with package.module:name or file.py:name, of (reply, reference, query).")
+        str | None,
+        typer.Option(
+            help="Score replies with package.module:name or file.py:name, of (reply, reference, query)."
+        ),
     ] = None,
     judge: Annotated[
-        str | None, typer.Option(help="Ask a chat model: a member of --pool, or a provider string such as openai:gpt-4o.")
+        str | None,
+        typer.Option(
+            help="Ask a chat model: a member of --pool, or a provider string such as openai:gpt-4o."
+        ),
     ] = None,
     pool: Annotated[Path | None, typer.Option(help="Pool file with the judge's entry.")] = None,
     queries: Annotated[
@@ -38,7 +48,8 @@ def grade(
     name: Annotated[str | None, typer.Option(help="Name of the grading in the store.")] = None,
     redo: Annotated[bool, typer.Option(help="Grade again what has a grade of that name.")] = False,
     max_cost_usd: Annotated[
-        float | None, typer.Option(help="Stop the judge before the recorded cost of the whole store passes this.")
+        float | None,
+        typer.Option(help="Stop the judge before the recorded cost of the whole store passes this."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -51,13 +62,21 @@ def grade(
 
             async def run(stop: asyncio.Event) -> Graded:
                 return await ajudge_outcomes(
-                    store, entry, name=name, redo=redo, max_cost_usd=max_cost_usd, stop=stop, progress=on_progress
+                    store,
+                    entry,
+                    name=name,
+                    redo=redo,
+                    max_cost_usd=max_cost_usd,
+                    stop=stop,
+                    progress=on_progress,
                 )
 
             graded = run_until_interrupted(run)
         else:
             grader = answer if function is None else import_function(function)
-            graded = grade_outcomes(store, grader, name=name, queries=queries, redo=redo, progress=on_progress)
+            graded = grade_outcomes(
+                store, grader, name=name, queries=queries, redo=redo, progress=on_progress
+            )
     if as_json:
         print_json(graded.to_dict())
     else:
@@ -70,7 +89,8 @@ def export(
     store: Store,
     folder: Annotated[Path, typer.Argument(help="New folder in the interchange format.")],
     grading: Annotated[
-        str | None, typer.Option("--grade", help="Grading whose columns are written, where there are several.")
+        str | None,
+        typer.Option("--grade", help="Grading whose columns are written, where there are several."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -80,7 +100,11 @@ def export(
         print_json({"folder": str(folder), "replies": counts})
         return
     told = ", ".join(f"{member} {count:,}" for member, count in counts.items())
-    out.print(f"Replies in {folder}: {told}. Next: selectllm split {folder} TRAIN TEST", highlight=False, soft_wrap=True)
+    out.print(
+        f"Replies in {folder}: {told}. Next: selectllm split {folder} TRAIN TEST",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _judge_entry(judge: str, pool: Path | None) -> tuple[str, MemberSpec]:
@@ -102,6 +126,9 @@ def _print_graded(graded: Graded) -> None:
         table.add_row(member, f"{grades.replies:,}", f"{grades.graded:,}", mean)
     out.print(table)
     if graded.failed:
-        out.print(f"{graded.failed:,} replies could not be put to the judge. Run the same command again.", highlight=False)
+        out.print(
+            f"{graded.failed:,} replies could not be put to the judge. Run the same command again.",
+            highlight=False,
+        )
     if graded.stopped is not None:
         out.print(f"Stopped: {graded.stopped}. Run the same command again to go on.", highlight=False)

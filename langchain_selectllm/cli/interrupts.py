@@ -34,7 +34,10 @@ def run_until_interrupted(run: Callable[[asyncio.Event], Coroutine[Any, Any, Res
                 task.cancel()
             else:
                 stop.set()
-                err.print("Stopping: the calls in flight are waited for. Ctrl-C again gives them up.", style="yellow")
+                err.print(
+                    "Stopping: the calls in flight are waited for. Ctrl-C again gives them up.",
+                    style="yellow",
+                )
 
         # Windows has no such handlers; there Ctrl-C gives the calls in flight up at once.
         with contextlib.suppress(NotImplementedError):

@@ -35,7 +35,9 @@ def print_trained(classifier: SelectLLMClassifier, folder: Path | None) -> None:
         highlight=False,
     )
     if folder is not None:
-        out.print(f"Saved in {folder}. Next: selectllm evaluate {folder} OUTCOMES", highlight=False, soft_wrap=True)
+        out.print(
+            f"Saved in {folder}. Next: selectllm evaluate {folder} OUTCOMES", highlight=False, soft_wrap=True
+        )
 
 
 def print_categories(outcomes: OutcomeTable) -> None:
@@ -47,7 +49,9 @@ def print_categories(outcomes: OutcomeTable) -> None:
     categories = np.array(outcomes.categories)
     for label in (*dict.fromkeys(outcomes.categories), "all"):
         scores = outcomes.scores[(categories == label) | (label == "all")]
-        table.add_row(label, *(f"{rate:.2f}" for rate in scores.mean(axis=0)), f"{scores.max(axis=1).mean():.2f}")
+        table.add_row(
+            label, *(f"{rate:.2f}" for rate in scores.mean(axis=0)), f"{scores.max(axis=1).mean():.2f}"
+        )
     out.print(table)
 
 
@@ -78,20 +82,26 @@ def print_decision(decision: Decision, policy: str) -> None:
     table.add_column("called")
     order = sorted(range(len(decision.members)), key=lambda k: -decision.probabilities[k])
     for k in order:
-        table.add_row(decision.members[k], f"{decision.probabilities[k]:.3f}", "yes" if k in decision.selected else "")
+        table.add_row(
+            decision.members[k], f"{decision.probabilities[k]:.3f}", "yes" if k in decision.selected else ""
+        )
     out.print(table)
 
 
 def print_reply(message: AIMessage) -> None:
     """Who was asked, what each of them answered, and which answer won; from the metadata of a router's message."""
     told: dict[str, Any] = message.response_metadata["selectllm"]
-    called = {name.partition("#")[0] for name in told["answers"]} | set(told["failures"]) | set(told["cancelled"])
+    called = (
+        {name.partition("#")[0] for name in told["answers"]} | set(told["failures"]) | set(told["cancelled"])
+    )
     table = Table(title=f"{told['selection']['policy']}: {told['selection']['reason']}")
     table.add_column("member")
     table.add_column("P(correct)", justify="right")
     table.add_column("answer")
     for name, probability in sorted(told["probabilities"].items(), key=lambda item: -item[1]):
-        table.add_row(name, f"{probability:.3f}", _answer_cell(name, told) if name in called else "(not asked)")
+        table.add_row(
+            name, f"{probability:.3f}", _answer_cell(name, told) if name in called else "(not asked)"
+        )
     out.print(table)
     out.print(f"Reply of {told['winner']}: {message.text}", style="bold", highlight=False, markup=False)
     if told["answer"] is None:
@@ -99,7 +109,9 @@ def print_reply(message: AIMessage) -> None:
     else:
         sure = "" if told["confidence"] is None else f", confidence {told['confidence']:.2f}"
         out.print(
-            f"Voted answer: {told['answer']} (decided by {told['vote']['decided_by']}{sure})", highlight=False, markup=False
+            f"Voted answer: {told['answer']} (decided by {told['vote']['decided_by']}{sure})",
+            highlight=False,
+            markup=False,
         )
 
 
@@ -156,7 +168,9 @@ def _difference(versus: Versus | None) -> str:
 def _left_out(report: Report) -> str:
     parts = []
     if report.n_not_replayed:
-        parts.append(f"{report.n_not_replayed:,} queries were left out: some member was not observed on them.")
+        parts.append(
+            f"{report.n_not_replayed:,} queries were left out: some member was not observed on them."
+        )
     if report.n_training_queries:
         parts.append(f"{report.n_training_queries:,} queries are TRAINING queries: no evidence.")
     return " ".join(parts)

@@ -65,7 +65,9 @@ async def acollect_outcomes(
             from langchain_selectllm.collection.ray_engine import collect_on_ray as collect
         else:
             collect = collect_into
-        return await collect(opened, members, records, settings, budget, stop=stop or asyncio.Event(), progress=progress)
+        return await collect(
+            opened, members, records, settings, budget, stop=stop or asyncio.Event(), progress=progress
+        )
 
 
 def collect_outcomes(

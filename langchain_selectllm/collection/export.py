@@ -53,7 +53,11 @@ def export_outcomes(store: str, folder: str | Path, *, grade: str | None = None)
 
 
 def read_outcomes(
-    store: str, *, members: Sequence[str] | None = None, answer: Answer | None = None, grade: str | None = None
+    store: str,
+    *,
+    members: Sequence[str] | None = None,
+    answer: Answer | None = None,
+    grade: str | None = None,
 ) -> OutcomeTable:
     """The outcomes of a store as a table, equal to those of its exported folder.
 
@@ -95,7 +99,11 @@ def _records(store: "OutcomeStore", grade: str | None) -> tuple[list[dict[str, A
             **{name: row[name] for name in _COPIED if row[name] is not None},
         }
         if grading is not None:
-            record |= {"grading": grading, "answer": row["answer"], "grade" if reads_answers else "score": row["score"]}
+            record |= {
+                "grading": grading,
+                "answer": row["answer"],
+                "grade" if reads_answers else "score": row["score"],
+            }
         replies.append(record)
     return queries, replies
 

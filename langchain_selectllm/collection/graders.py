@@ -96,7 +96,9 @@ class FunctionGrader:
         if score is None:
             return None, None
         if not isinstance(score, (bool, int, float)) or not 0.0 <= score <= 1.0:
-            raise AnswerError(f"Grading function {self.name} returned {score!r}. Return a number from 0 to 1, or None.")
+            raise AnswerError(
+                f"Grading function {self.name} returned {score!r}. Return a number from 0 to 1, or None."
+            )
         return None, float(score)
 
 
@@ -124,9 +126,13 @@ def import_function(place: str) -> GradeFunction:
         module: Any = _module(module_name)
         function = getattr(module, name)
     except (ImportError, AttributeError, OSError, ValueError) as error:
-        raise AnswerError(f"There is no function {place!r}: {error}. Write package.module:name or file.py:name.") from error
+        raise AnswerError(
+            f"There is no function {place!r}: {error}. Write package.module:name or file.py:name."
+        ) from error
     if not callable(function):
-        raise AnswerError(f"{place!r} is no function but {function!r}. Name a function of (reply, reference, query).")
+        raise AnswerError(
+            f"{place!r} is no function but {function!r}. Name a function of (reply, reference, query)."
+        )
     return function  # type: ignore[no-any-return]
 
 
@@ -146,4 +152,6 @@ def grade_row(
     grading: str, reply: Recorded, answer: str | None, score: float | None, cost_usd: float | None = None
 ) -> GradeRow:
     """The grade of a reply as the store keeps it."""
-    return GradeRow(grading, reply.member, reply.parameters, reply.query_id, reply.sample, answer, score, cost_usd)
+    return GradeRow(
+        grading, reply.member, reply.parameters, reply.query_id, reply.sample, answer, score, cost_usd
+    )

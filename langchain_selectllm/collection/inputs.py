@@ -69,7 +69,11 @@ def _from_model(name: str, member: Member) -> PoolMember:
     told: dict[str, Any] = getattr(member.model, "_get_ls_params", dict)()
     parameters = {
         "model": str(told.get("ls_model_name") or type(member.model).__name__),
-        **{key: told[f"ls_{key}"] for key in ("provider", "temperature", "max_tokens") if told.get(f"ls_{key}") is not None},
+        **{
+            key: told[f"ls_{key}"]
+            for key in ("provider", "temperature", "max_tokens")
+            if told.get(f"ls_{key}") is not None
+        },
     }
     spec = MemberSpec(
         model=parameters["model"],

@@ -50,7 +50,9 @@ _PAGE = 200
 class Judge:
     """Puts every ungraded reply to a chat model, within that member's limits, and saves each verdict as it comes."""
 
-    def __init__(self, judge: PoolMember, *, prompt: str = JUDGE_PROMPT, max_cost_usd: float | None = None) -> None:
+    def __init__(
+        self, judge: PoolMember, *, prompt: str = JUDGE_PROMPT, max_cost_usd: float | None = None
+    ) -> None:
         """Store the settings; nobody is called yet.
 
         Args:
@@ -66,7 +68,9 @@ class Judge:
         self.stopped: str | None = None
         """Why replies were left ungraded."""
 
-    async def grade(self, store: "OutcomeStore", grading: str, *, redo: bool, stop: asyncio.Event, progress: Progress) -> None:
+    async def grade(
+        self, store: "OutcomeStore", grading: str, *, redo: bool, stop: asyncio.Event, progress: Progress
+    ) -> None:
         """Grade what has no grade yet, or with `redo` everything.
 
         Raises:
@@ -97,9 +101,16 @@ class Judge:
             self.stopped = "interrupted"
 
     async def _grade_one(
-        self, reply: Recorded, grading: str, caller: MemberCaller, budget: Budget, thread: StoreThread[GradeRow]
+        self,
+        reply: Recorded,
+        grading: str,
+        caller: MemberCaller,
+        budget: Budget,
+        thread: StoreThread[GradeRow],
     ) -> None:
-        prompt = self._prompt.format(query=reply.query, reference=reply.reference or _NO_REFERENCE, reply=reply.text)
+        prompt = self._prompt.format(
+            query=reply.query, reference=reply.reference or _NO_REFERENCE, reply=reply.text
+        )
         most = most_cost_usd(self._judge, prompt)
         async with budget.spend(most) as expense:
             if expense is None:

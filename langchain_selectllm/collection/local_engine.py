@@ -69,7 +69,9 @@ async def collect_into(
             if progress is not None:
                 progress([run.progress for run in runs])
     stopped = next((run.stopped for run in runs if run.stopped), None)
-    return Collected(tuple(run.progress for run in runs), "interrupted" if stop.is_set() else stopped, budget.spent_usd)
+    return Collected(
+        tuple(run.progress for run in runs), "interrupted" if stop.is_set() else stopped, budget.spent_usd
+    )
 
 
 class _MemberRun:
@@ -143,7 +145,9 @@ class _MemberRun:
             return f"given up: {self.caller.gate.given_up}"
         if self.stopped == "max_cost_usd":
             return "stopped by max_cost_usd"
-        return "done" if not self.progress.left else "stopped" if self.stop.is_set() else "done but for failures"
+        return (
+            "done" if not self.progress.left else "stopped" if self.stop.is_set() else "done but for failures"
+        )
 
     def show_state(self) -> None:
         """Bring the state up to date for the display."""
@@ -152,7 +156,9 @@ class _MemberRun:
             self.progress.state = f"paused {pause:.0f} s" if pause >= 0.5 else "running"
 
 
-def count_answered(store: "OutcomeStore", member: PoolMember, queries: Sequence[QueryRecord], samples: int) -> int:
+def count_answered(
+    store: "OutcomeStore", member: PoolMember, queries: Sequence[QueryRecord], samples: int
+) -> int:
     """How many of the member's calls have their reply in the store."""
     digest = parameters_digest(member.parameters)
     return sum(

@@ -78,14 +78,18 @@ def locked(store: "OutcomeStore") -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         while not lock(store, stack):
             if time.monotonic() > give_up:
-                raise StoreError(f"Another process is collecting into {store}. Wait for it, stop it, or use another store.")
+                raise StoreError(
+                    f"Another process is collecting into {store}. Wait for it, stop it, or use another store."
+                )
             time.sleep(0.1)
         yield
 
 
 def _lock_sqlite(store: "OutcomeStore", stack: contextlib.ExitStack) -> bool:
     # An open transaction in a database beside the store's: a lock that works wherever SQLite works.
-    connection = sqlite3.connect(f"{store.engine.url.database}.lock", timeout=0, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        f"{store.engine.url.database}.lock", timeout=0, isolation_level=None, check_same_thread=False
+    )
     try:
         connection.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError:

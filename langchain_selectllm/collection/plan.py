@@ -5,7 +5,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_selectllm.collection.costs import expected_cost_usd, most_cost_usd
-from langchain_selectllm.collection.inputs import Pool, PoolMember, Queries, check_samples, pages, read_pool, read_queries
+from langchain_selectllm.collection.inputs import (
+    Pool,
+    PoolMember,
+    Queries,
+    check_samples,
+    pages,
+    read_pool,
+    read_queries,
+)
 from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.collection.rows import parameters_digest
 from langchain_selectllm.outcomes.records import QueryRecord
@@ -67,7 +75,9 @@ def plan_collection(pool: Pool, queries: Queries, store: str, *, samples: int = 
         return Plan(tuple(_plan(member, records, opened, samples) for member in members))
 
 
-def _plan(member: PoolMember, queries: Sequence[QueryRecord], store: "OutcomeStore", samples: int) -> PlannedMember:
+def _plan(
+    member: PoolMember, queries: Sequence[QueryRecord], store: "OutcomeStore", samples: int
+) -> PlannedMember:
     digest = parameters_digest(member.parameters)
     recorded = store.mean_output_tokens(member.name, digest)
     output_tokens = member.spec.max_tokens if recorded is None else recorded

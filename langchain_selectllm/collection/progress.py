@@ -51,7 +51,10 @@ class MemberProgress:
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON."""
-        figures = {name: getattr(self, name) for name in ("member", "total", "done", "failed", "left", "cost_usd", "state")}
+        figures = {
+            name: getattr(self, name)
+            for name in ("member", "total", "done", "failed", "left", "cost_usd", "state")
+        }
         return {**figures, "rate": round(self.rate, 3)}
 
 

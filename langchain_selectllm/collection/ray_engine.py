@@ -61,7 +61,9 @@ async def collect_on_ray(
             f"{', '.join(travelling)}: chat models cannot travel to a cluster. Describe the members in a pool file."
         )
     if store.engine.dialect.name != "postgresql":
-        raise StoreError(f"{store} is a file, which a cluster cannot share. Use PostgreSQL: postgresql://user@host/database.")
+        raise StoreError(
+            f"{store} is a file, which a cluster cannot share. Use PostgreSQL: postgresql://user@host/database."
+        )
     started = not ray.is_initialized()
     if started:
         ray.init(log_to_driver=False)
@@ -84,11 +86,15 @@ async def _collect(
 ) -> Collected:
     n_pieces = max(int(ray.cluster_resources().get("CPU", 1)) // len(members), 1)
     shards = [shard for member in members for shard in split_member(member, queries, n_pieces)]
-    allowed = None if budget.limit_usd is None else max(budget.limit_usd - budget.spent_usd, 0.0) / len(shards)
+    allowed = (
+        None if budget.limit_usd is None else max(budget.limit_usd - budget.spent_usd, 0.0) / len(shards)
+    )
     url = store.engine.url.render_as_string(hide_password=False)
     collect_shard = ray.remote(num_cpus=1, max_retries=3)(_collect_shard)
     references = [collect_shard.remote(shard, url, settings, allowed) for shard in shards]
-    shown = [MemberProgress(member.name, settings.samples * len(queries), state="running") for member in members]
+    shown = [
+        MemberProgress(member.name, settings.samples * len(queries), state="running") for member in members
+    ]
     waiting = list(references)
     try:
         while waiting and not stop.is_set():
@@ -102,7 +108,11 @@ async def _collect(
     _look(store, members, queries, settings, shown)
     for member in shown:
         pieces = [
-            piece for result in results if result is not None for piece in result.members if piece.member == member.member
+            piece
+            for result in results
+            if result is not None
+            for piece in result.members
+            if piece.member == member.member
         ]
         member.failed = sum(piece.failed for piece in pieces)
         member.cost_usd = sum(piece.cost_usd for piece in pieces)
@@ -122,7 +132,9 @@ async def _interrupt(ray: Any, waiting: Sequence[Any]) -> None:
             return
         for reference in waiting:
             ray.cancel(reference)
-        _, waiting = await asyncio.to_thread(ray.wait, list(waiting), num_returns=len(waiting), timeout=_INTERRUPT_S)
+        _, waiting = await asyncio.to_thread(
+            ray.wait, list(waiting), num_returns=len(waiting), timeout=_INTERRUPT_S
+        )
 
 
 def _collect_shard(shard: Shard, url: str, settings: Settings, allowed_usd: float | None) -> Collected:
@@ -134,7 +146,9 @@ def _collect_shard(shard: Shard, url: str, settings: Settings, allowed_usd: floa
     member = PoolMember(shard.member, shard.spec, connected, shard.spec.parameters, is_described=True)
     with open_store(url) as store:
         budget = Budget(allowed_usd, 0.0)
-        return asyncio.run(collect_into(store, [member], shard.queries, settings, budget, stop=asyncio.Event()))
+        return asyncio.run(
+            collect_into(store, [member], shard.queries, settings, budget, stop=asyncio.Event())
+        )
 
 
 def _result(ray: Any, reference: Any) -> Collected | None:

@@ -54,7 +54,10 @@ def is_retryable(error: Exception) -> bool:
 
 def is_hopeless(error: Exception) -> bool:
     """Whether every other call to the same member will fail as well: its key is refused, or it does not exist."""
-    return isinstance(error, (ModelAuthenticationError, ModelNotFoundError)) or _status(error) in _HOPELESS_STATUS
+    return (
+        isinstance(error, (ModelAuthenticationError, ModelNotFoundError))
+        or _status(error) in _HOPELESS_STATUS
+    )
 
 
 def retry_after_s(error: Exception) -> float | None:

@@ -33,7 +33,9 @@ class OutcomeStore:
         """
         self.engine = engine
         # Both dialects' inserts know `on_conflict_do_update` in the same words.
-        self._upsert: Callable[[Table], Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[engine.dialect.name]
+        self._upsert: Callable[[Table], Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[
+            engine.dialect.name
+        ]
         try:
             tables.metadata.create_all(engine)
             self._check_format()
@@ -46,7 +48,9 @@ class OutcomeStore:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.engine.dispose()
 
     def add_queries(self, queries: Sequence[QueryRecord]) -> None:
@@ -59,7 +63,10 @@ class OutcomeStore:
             with self.engine.begin() as connection:
                 self._check_texts(connection, page)
                 statement = self._upsert(tables.queries)
-                changed = {name: statement.excluded[name] for name in ("reference", "answer_type", "category", "fields")}
+                changed = {
+                    name: statement.excluded[name]
+                    for name in ("reference", "answer_type", "category", "fields")
+                }
                 connection.execute(
                     statement.on_conflict_do_update(index_elements=["query_id"], set_=changed),
                     [_query_values(query) for query in page],
@@ -76,7 +83,11 @@ class OutcomeStore:
     def save_replies(self, rows: Sequence[ReplyRow]) -> None:
         """Keep what came of calls. A reply takes the place of an earlier error; nothing takes the place of a reply."""
         statement = self._upsert(tables.replies)
-        updated = {column.name: statement.excluded[column.name] for column in tables.replies.c if not column.primary_key}
+        updated = {
+            column.name: statement.excluded[column.name]
+            for column in tables.replies.c
+            if not column.primary_key
+        }
         statement = statement.on_conflict_do_update(
             index_elements=list(_KEY), set_=updated, where=tables.replies.c.text.is_(None)
         )
@@ -103,13 +114,18 @@ class OutcomeStore:
     def cost_usd(self) -> float:
         """Everything that the recorded replies and grades have cost."""
         with self.engine.connect() as connection:
-            sums = [connection.scalar(select(func.sum(table.c.cost_usd))) for table in (tables.replies, tables.grades)]
+            sums = [
+                connection.scalar(select(func.sum(table.c.cost_usd)))
+                for table in (tables.replies, tables.grades)
+            ]
         return float(sum(cost or 0.0 for cost in sums))
 
     def mean_output_tokens(self, member: str, parameters: str) -> float | None:
         """Mean output tokens of the member's replies; None without any."""
         replies = tables.replies.c
-        mean = select(func.avg(replies.output_tokens)).where(replies.member == member, replies.parameters == parameters)
+        mean = select(func.avg(replies.output_tokens)).where(
+            replies.member == member, replies.parameters == parameters
+        )
         with self.engine.connect() as connection:
             found = connection.scalar(mean)
         return None if found is None else float(found)
@@ -173,7 +189,9 @@ class OutcomeStore:
     def gradings(self) -> dict[str, str]:
         """Kinds of grader by name of the grading, sorted."""
         with self.engine.connect() as connection:
-            found = connection.execute(select(tables.gradings.c.name, tables.gradings.c.kind).order_by(tables.gradings.c.name))
+            found = connection.execute(
+                select(tables.gradings.c.name, tables.gradings.c.kind).order_by(tables.gradings.c.name)
+            )
             return {row.name: row.kind for row in found}
 
     @staticmethod
@@ -186,17 +204,27 @@ class OutcomeStore:
         """Every (member, digest of sampling parameters) with a recorded call, sorted."""
         columns = (tables.replies.c.member, tables.replies.c.parameters)
         with self.engine.connect() as connection:
-            return [(member, digest) for member, digest in connection.execute(select(*columns).distinct().order_by(*columns))]
+            return [
+                (member, digest)
+                for member, digest in connection.execute(select(*columns).distinct().order_by(*columns))
+            ]
 
     def _write(self, statement: Any, rows: Sequence[ReplyRow] | Sequence[GradeRow]) -> None:
         try:
             with self.engine.begin() as connection:
                 connection.execute(statement, [_storable_values(row) for row in rows])
         except SQLAlchemyError as error:
-            raise StoreError(f"{self} cannot be written: {_reason(error)}. Nothing that it held is lost.") from error
+            raise StoreError(
+                f"{self} cannot be written: {_reason(error)}. Nothing that it held is lost."
+            ) from error
 
     def _in_pages(
-        self, table: Table, key: Sequence[str], *conditions: Any, source: Any = None, columns: Sequence[Any] = ()
+        self,
+        table: Table,
+        key: Sequence[str],
+        *conditions: Any,
+        source: Any = None,
+        columns: Sequence[Any] = (),
     ) -> Iterator[Mapping[str, Any]]:
         """Rows page by page, each from behind the last key: no cursor stays open, and memory stays flat."""
         key_columns = [table.c[name] for name in key]
@@ -219,12 +247,16 @@ class OutcomeStore:
             connection.execute(statement, {"name": "format", "value": tables.FORMAT})
             found = connection.scalar(known)
         if found != tables.FORMAT:
-            raise StoreError(f"{self} has format {found!r}; this release reads format {tables.FORMAT!r}. Update the package.")
+            raise StoreError(
+                f"{self} has format {found!r}; this release reads format {tables.FORMAT!r}. Update the package."
+            )
 
     @staticmethod
     def _check_texts(connection: Connection, queries: Sequence[QueryRecord]) -> None:
         ids = [query.query_id for query in queries]
-        statement = select(tables.queries.c.query_id, tables.queries.c.text).where(tables.queries.c.query_id.in_(ids))
+        statement = select(tables.queries.c.query_id, tables.queries.c.text).where(
+            tables.queries.c.query_id.in_(ids)
+        )
         known = {row.query_id: row.text for row in connection.execute(statement)}
         for query in queries:
             if known.setdefault(query.query_id, storable(query.text) or "") != storable(query.text):

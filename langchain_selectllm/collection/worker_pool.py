@@ -8,7 +8,11 @@ Item = TypeVar("Item")
 
 
 async def work_through(
-    items: AsyncIterator[Item], work: Callable[[Item], Awaitable[None]], *, at_a_time: int, is_over: Callable[[], bool]
+    items: AsyncIterator[Item],
+    work: Callable[[Item], Awaitable[None]],
+    *,
+    at_a_time: int,
+    is_over: Callable[[], bool],
 ) -> None:
     """Return when every item was worked on, or the work is over.
 

@@ -67,7 +67,9 @@ class EmbeddedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        growing = shared_sampler(self.folder).stream(last_human_text(messages), stop=stop or (), **self._settings(kwargs))
+        growing = shared_sampler(self.folder).stream(
+            last_human_text(messages), stop=stop or (), **self._settings(kwargs)
+        )
         said = ""
         for reply in growing:
             # What may be the beginning of a stop mark must not be out before the mark is known to be none.
@@ -94,7 +96,10 @@ class EmbeddedChatModel(BaseChatModel):
     def _message(self, reply: Sampled) -> AIMessage:
         return AIMessage(
             reply.text,
-            response_metadata={"model_name": self.model, "finish_reason": "stop" if reply.finished else "length"},
+            response_metadata={
+                "model_name": self.model,
+                "finish_reason": "stop" if reply.finished else "length",
+            },
             usage_metadata={
                 "input_tokens": reply.input_tokens,
                 "output_tokens": reply.output_tokens,

@@ -30,7 +30,9 @@ def load_embedded(name: str, **settings: Any) -> EmbeddedChatModel:
     """
     stem = name.removeprefix(EMBEDDED_PREFIX)
     if stem not in embedded_names():
-        raise EmbeddedModelError(f"{name!r} is not an embedded model. Use one of {', '.join(embedded_names())}.")
+        raise EmbeddedModelError(
+            f"{name!r} is not an embedded model. Use one of {', '.join(embedded_names())}."
+        )
     return EmbeddedChatModel(model=EMBEDDED_PREFIX + stem, folder=_MODELS / stem, **settings)
 
 

@@ -48,9 +48,13 @@ class Sampler:
         """The model of a folder with config.json, model.safetensors and tokenizer.json, on the CPU in single precision."""
         require("torch", extra="full", needed_by="The embedded pool")
         transformers = require("transformers", extra="full", needed_by="The embedded pool")
-        model = transformers.LlamaForCausalLM(transformers.LlamaConfig.from_pretrained(folder, local_files_only=True))
+        model = transformers.LlamaForCausalLM(
+            transformers.LlamaConfig.from_pretrained(folder, local_files_only=True)
+        )
         # Not from_pretrained: it draws a progress bar for a megabyte. The output layer is the embedding, stored once.
-        weights = require("safetensors.torch", extra="full", needed_by="The embedded pool").load_file(folder / _WEIGHTS)
+        weights = require("safetensors.torch", extra="full", needed_by="The embedded pool").load_file(
+            folder / _WEIGHTS
+        )
         model.load_state_dict({**weights, "lm_head.weight": weights["model.embed_tokens.weight"]})
         tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
         return cls(model.eval().requires_grad_(requires_grad=False), tokenizer)
@@ -84,7 +88,9 @@ class Sampler:
         order = sorted(range(len(texts)), key=lambda i: len(prompts[i]))
         for rows in _chunks(order, max(_ROWS // n, 1)):
             drawn: list[list[int]] = [[] for _ in range(len(rows) * n)]
-            for alive, tokens in _guarded(self._steps([prompts[i] for i in rows], n, temperature, max_tokens, generator)):
+            for alive, tokens in _guarded(
+                self._steps([prompts[i] for i in rows], n, temperature, max_tokens, generator)
+            ):
                 for row, token in zip(alive, tokens, strict=True):
                     drawn[row].append(token)
             for position, i in enumerate(rows):
@@ -112,7 +118,9 @@ class Sampler:
             reply += tokens
             yield self._sampled(reply, len(prompts[0]), stop)
 
-    def _checked(self, texts: Sequence[str], *, n: int, temperature: float, max_tokens: int) -> list[list[int]]:
+    def _checked(
+        self, texts: Sequence[str], *, n: int, temperature: float, max_tokens: int
+    ) -> list[list[int]]:
         """Token ids of each text, once the settings are seen to be sound."""
         if not (temperature >= 0.0 and n >= 1 and max_tokens >= 1):
             raise EmbeddedModelError(

@@ -11,7 +11,11 @@ from langchain_selectllm.embedded.task import Task
 
 
 def sample_outcomes(
-    tasks: Sequence[Task], models: Mapping[str, EmbeddedChatModel], *, n: int = 10, progress: Progress = silent
+    tasks: Sequence[Task],
+    models: Mapping[str, EmbeddedChatModel],
+    *,
+    n: int = 10,
+    progress: Progress = silent,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Queries and replies in the interchange format, for `OutcomeTable.from_records` and `write_records`.
 

@@ -23,7 +23,9 @@ class ShutdownGate:
             self._condition.wait_for(lambda: not self._closed)
             self._running += 1
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         with self._condition:
             self._running -= 1
             self._condition.notify_all()

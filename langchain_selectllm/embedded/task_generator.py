@@ -36,7 +36,9 @@ def generate_tasks(
         name = names[i % len(names)]
         task = next((t for t in _draws(rng, name, held_out) if t.text not in seen), None)
         if task is None:
-            raise OutcomeError(f"{name!r} has too few different texts for {n} tasks. Ask for fewer, or for more categories.")
+            raise OutcomeError(
+                f"{name!r} has too few different texts for {n} tasks. Ask for fewer, or for more categories."
+            )
         seen.add(task.text)
         tasks.append(task)
     return tasks

@@ -9,7 +9,13 @@ from langchain_selectllm.embedded.task import Task
 def _addition(rng: random.Random) -> Task:
     a, b = rng.randint(2, 99), rng.randint(2, 99)
     text = rng.choice(
-        ("What is {a} + {b}?", "Add {a} and {b}.", "{a} plus {b}", "What is the sum of {a} and {b}?", "Calculate {a}+{b}.")
+        (
+            "What is {a} + {b}?",
+            "Add {a} and {b}.",
+            "{a} plus {b}",
+            "What is the sum of {a} and {b}?",
+            "Calculate {a}+{b}.",
+        )
     )
     working = f"{a - a % 10}+{b - b % 10}={a + b - a % 10 - b % 10}, {a % 10}+{b % 10}={a % 10 + b % 10}."
     return _number("addition", text.format(a=a, b=b), a + b, _sum(a, b), working)
@@ -83,7 +89,9 @@ def _units(rng: random.Random) -> Task:
     if rng.random() < 0.3:
         text = rng.choice(("Convert {n} {small} to {large}.", "How many {large} are {n} {small}?"))
         return _number("units", text.format(n=n * factor, small=small, large=large), n, problem + " back")
-    text = rng.choice(("Convert {n} {large} to {small}.", "How many {small} are {n} {large}?", "{n} {large} in {small}?"))
+    text = rng.choice(
+        ("Convert {n} {large} to {small}.", "How many {small} are {n} {large}?", "{n} {large} in {small}?")
+    )
     working = _product(n, factor) if factor in {60, 24, 12, 7} else ""
     return _number("units", text.format(n=n, small=small, large=large), n * factor, problem, working)
 
@@ -92,13 +100,21 @@ def _clock(rng: random.Random) -> Task:
     start, span = 5 * rng.randrange(288), 5 * rng.randint(1, 23)
     if rng.random() < 0.3:
         start = min(start, 24 * 60 - 5 - span)
-        text = rng.choice(("How many minutes is it from {a} to {b}?", "It is {a}. How many minutes is it until {b}?"))
-        return _number("clock", text.format(a=_time(start), b=_time(start + span)), span, f"{start} until {span}")
+        text = rng.choice(
+            ("How many minutes is it from {a} to {b}?", "It is {a}. How many minutes is it until {b}?")
+        )
+        return _number(
+            "clock", text.format(a=_time(start), b=_time(start + span)), span, f"{start} until {span}"
+        )
     if rng.random() < 0.5:
-        text = rng.choice(("It is {a}. What time is it in {n} minutes?", "What time is it {n} minutes after {a}?"))
+        text = rng.choice(
+            ("It is {a}. What time is it in {n} minutes?", "What time is it {n} minutes after {a}?")
+        )
         answer = _time(start + span)
     else:
-        text = rng.choice(("It is {a}. What time was it {n} minutes ago?", "What time is it {n} minutes before {a}?"))
+        text = rng.choice(
+            ("It is {a}. What time was it {n} minutes ago?", "What time is it {n} minutes before {a}?")
+        )
         answer = _time(start - span)
     return _text("clock", text.format(a=_time(start), n=span), answer, f"{start} plus or minus {span}")
 
@@ -119,7 +135,11 @@ def _counting(rng: random.Random) -> Task:
     word = _word(rng, 3, 9)
     if rng.random() < 0.4:
         text = rng.choice(
-            ("How many letters has the word '{w}'?", "Count the letters of '{w}'.", "How long is the word '{w}'?")
+            (
+                "How many letters has the word '{w}'?",
+                "Count the letters of '{w}'.",
+                "How long is the word '{w}'?",
+            )
         )
         return _number("counting", text.format(w=word), len(word), f"length of {word}")
     letter = rng.choice(word + "aeiou")
@@ -166,7 +186,13 @@ def _word_problem(rng: random.Random) -> Task:
         b = rng.randint(2, 6)
     answer = {"+": a + b, "-": a - b, "*": a * b}[kind]
     text = rng.choice({"+": _GAINS, "-": _LOSSES, "*": _PACKS}[kind]).format(who=who, what=what, a=a, b=b)
-    return _number("word problems", text, answer, _sum(a, b) if kind == "+" else f"{a}{kind}{b}", f"{a}{kind}{b}={answer}.")
+    return _number(
+        "word problems",
+        text,
+        answer,
+        _sum(a, b) if kind == "+" else f"{a}{kind}{b}",
+        f"{a}{kind}{b}={answer}.",
+    )
 
 
 def _sequence(rng: random.Random) -> Task:
@@ -178,7 +204,11 @@ def _sequence(rng: random.Random) -> Task:
     answer = start + 4 * step
     sign = "-" if step < 0 else "+"
     return _number(
-        "sequences", text.format(s=shown), answer, f"from {start} by {step}", f"{answer - step}{sign}{abs(step)}={answer}."
+        "sequences",
+        text.format(s=shown),
+        answer,
+        f"from {start} by {step}",
+        f"{answer - step}{sign}{abs(step)}={answer}.",
     )
 
 

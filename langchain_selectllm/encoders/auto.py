@@ -47,7 +47,9 @@ def get_encoder(encoder: str | Encoder) -> Encoder:
     return SentenceEncoder(encoder)
 
 
-def load_encoder(kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Encoder:
+def load_encoder(
+    kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path
+) -> Encoder:
     """The encoder of that kind from its saved state.
 
     Raises:

@@ -26,7 +26,9 @@ class FineTunedEncoder:
     supervised: ClassVar[bool] = True
     head_c: ClassVar[float] = 1.0
 
-    def __init__(self, model: str = "roberta-base", *, tuning: FineTuning | None = None, revision: str | None = None) -> None:
+    def __init__(
+        self, model: str = "roberta-base", *, tuning: FineTuning | None = None, revision: str | None = None
+    ) -> None:
         self.model = model
         self.tuning = tuning or FineTuning()
         self.revision = revision
@@ -54,7 +56,14 @@ class FineTunedEncoder:
             model, tokenizer = self._load_pretrained(self.model, n_members=scores.shape[1])
             with tempfile.TemporaryDirectory() as checkpoints:
                 loss = train_model(
-                    model, tokenizer, texts, scores, validation, tuning=self.tuning, rate=rate, folder=checkpoints
+                    model,
+                    tokenizer,
+                    texts,
+                    scores,
+                    validation,
+                    tuning=self.tuning,
+                    rate=rate,
+                    folder=checkpoints,
                 )
             if loss < best_loss:
                 best_loss, self._model, self._tokenizer = loss, model.eval(), tokenizer
@@ -98,7 +107,11 @@ class FineTunedEncoder:
 
     def _load_pretrained(self, source: str, n_members: int | None = None) -> tuple[Any, Any]:
         transformers = require("transformers", extra="full", needed_by=f"Encoder {self.name!r}")
-        labels = {} if n_members is None else {"num_labels": n_members, "problem_type": "multi_label_classification"}
+        labels = (
+            {}
+            if n_members is None
+            else {"num_labels": n_members, "problem_type": "multi_label_classification"}
+        )
         revision = self.revision if n_members is not None else None
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)

@@ -30,7 +30,9 @@ class HiddenStateEncoder(KnowsTexts):
     supervised: ClassVar[bool] = False
     head_c: ClassVar[float] = 0.01
 
-    def __init__(self, model: str, *, revision: str | None = None, max_length: int = 512, batch_size: int = 16) -> None:
+    def __init__(
+        self, model: str, *, revision: str | None = None, max_length: int = 512, batch_size: int = 16
+    ) -> None:
         self.model = model
         self.revision = revision
         self.max_length = max_length
@@ -58,7 +60,9 @@ class HiddenStateEncoder(KnowsTexts):
         layers = sorted({max(round(depth * n_layers), 1) for depth in _DEPTHS})
         states = self._states(texts, layers)
         errors = {
-            choice: _validation_error(features[~validation], scores[~validation], features[validation], scores[validation])
+            choice: _validation_error(
+                features[~validation], scores[~validation], features[validation], scores[validation]
+            )
             for choice, features in states.items()
         }
         self.layer, self.pooling = min(errors, key=lambda choice: errors[choice])
@@ -85,8 +89,15 @@ class HiddenStateEncoder(KnowsTexts):
             NotFittedError: If called before `fit`.
         """
         probe = self.encode([_PROBE])
-        settings = {name: getattr(self, name) for name in ("model", "revision", "max_length", "layer", "pooling")}
-        return settings, {"mean": self._mean, "scale": self._scale, "probe": probe, **self.familiarity.arrays()}
+        settings = {
+            name: getattr(self, name) for name in ("model", "revision", "max_length", "layer", "pooling")
+        }
+        return settings, {
+            "mean": self._mean,
+            "scale": self._scale,
+            "probe": probe,
+            **self.familiarity.arrays(),
+        }
 
     @classmethod
     def load(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Self:  # noqa: ARG003
@@ -108,17 +119,25 @@ class HiddenStateEncoder(KnowsTexts):
             )
         return encoder
 
-    def _states(self, texts: Sequence[str], layers: Sequence[int]) -> dict[tuple[int, str], NDArray[np.float32]]:
+    def _states(
+        self, texts: Sequence[str], layers: Sequence[int]
+    ) -> dict[tuple[int, str], NDArray[np.float32]]:
         """Hidden states by layer and pooling, (n, hidden_size) each."""
         import torch
 
         tokenizer, model = self._load()
-        parts: dict[tuple[int, str], list[NDArray[np.float32]]] = {(at, how): [] for at in layers for how in _POOLINGS}
+        parts: dict[tuple[int, str], list[NDArray[np.float32]]] = {
+            (at, how): [] for at in layers for how in _POOLINGS
+        }
         for start in range(0, len(texts), self.batch_size):
             batch = [text or " " for text in texts[start : start + self.batch_size]]
-            inputs = tokenizer(batch, return_tensors="pt", padding=True, truncation=True, max_length=self.max_length)
+            inputs = tokenizer(
+                batch, return_tensors="pt", padding=True, truncation=True, max_length=self.max_length
+            )
             with torch.inference_mode():
-                hidden = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).hidden_states
+                hidden = model(
+                    input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]
+                ).hidden_states
             mask = inputs["attention_mask"]
             ends = mask.sum(dim=1) - 1
             for at in layers:
@@ -149,7 +168,10 @@ class HiddenStateEncoder(KnowsTexts):
 
 
 def _validation_error(
-    features: NDArray[np.float32], scores: NDArray[np.float64], held_out: NDArray[np.float32], truth: NDArray[np.float64]
+    features: NDArray[np.float32],
+    scores: NDArray[np.float64],
+    held_out: NDArray[np.float32],
+    truth: NDArray[np.float64],
 ) -> float:
     """Mean squared error on held-out success rates of a ridge regression on standardised features."""
     mean, scale = features.mean(axis=0), np.maximum(features.std(axis=0), 1e-6)

@@ -42,10 +42,14 @@ class LexicalEncoder:
         """Learn which n-grams there are and how rare each is."""
         hashed = [ngram_hashes(text) for text in texts]
         for block, name in enumerate(_MIN_TEXTS):
-            keys, counts = np.unique(np.concatenate([np.unique(h[block]) for h in hashed]), return_counts=True)
+            keys, counts = np.unique(
+                np.concatenate([np.unique(h[block]) for h in hashed]), return_counts=True
+            )
             kept = counts >= min(_MIN_TEXTS[name], len(texts))
             self._arrays[name] = keys[kept]
-            self._arrays[f"{name}_idf"] = (np.log((1 + len(texts)) / (1 + counts[kept])) + 1).astype(np.float32)
+            self._arrays[f"{name}_idf"] = (np.log((1 + len(texts)) / (1 + counts[kept])) + 1).astype(
+                np.float32
+            )
         # A training text counts among the two texts itself, so that its novelty is what a new text's would be.
         self._arrays["usual_novelty"] = np.array([np.quantile(self._unseen_share(texts), 0.95)])
         surface = np.stack([surface_features(text) for text in texts])
@@ -121,9 +125,19 @@ class LexicalEncoder:
         """
         encoder = cls()
         encoder._arrays = dict(arrays)
-        names = {"usual_novelty", "words", "words_idf", "characters", "characters_idf", "surface_mean", "surface_scale"}
+        names = {
+            "usual_novelty",
+            "words",
+            "words_idf",
+            "characters",
+            "characters_idf",
+            "surface_mean",
+            "surface_scale",
+        }
         if set(arrays) != names or any(len(arrays[n]) != len(arrays[f"{n}_idf"]) for n in _MIN_TEXTS):
-            raise EncoderError(f"The lexical encoder needs the arrays {sorted(names)}; the artefact has {sorted(arrays)}.")
+            raise EncoderError(
+                f"The lexical encoder needs the arrays {sorted(names)}; the artefact has {sorted(arrays)}."
+            )
         if len(arrays["surface_mean"]) != N_SURFACE:
             raise EncoderError(
                 f"The artefact has {len(arrays['surface_mean'])} surface features; this release uses {N_SURFACE}."

@@ -55,7 +55,11 @@ class Familiarity:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays to save."""
-        return {"familiar_centre": self.centre, "familiar_references": self.references, "familiar_usual": self.usual}
+        return {
+            "familiar_centre": self.centre,
+            "familiar_references": self.references,
+            "familiar_usual": self.usual,
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:

@@ -26,7 +26,9 @@ class SentenceEncoder(KnowsTexts):
     supervised: ClassVar[bool] = False
     head_c: ClassVar[float] = 10.0
 
-    def __init__(self, model: str, *, revision: str | None = None, device: str | None = None, batch_size: int = 64) -> None:
+    def __init__(
+        self, model: str, *, revision: str | None = None, device: str | None = None, batch_size: int = 64
+    ) -> None:
         self.model = model
         self.revision = revision
         self.device = device
@@ -85,7 +87,9 @@ class SentenceEncoder(KnowsTexts):
         if self._loaded is None:
             library = require("sentence_transformers", extra="full", needed_by=f"Encoder {self.model!r}")
             try:
-                self._loaded = library.SentenceTransformer(self.model, revision=self.revision, device=self.device)
+                self._loaded = library.SentenceTransformer(
+                    self.model, revision=self.revision, device=self.device
+                )
             except (OSError, ValueError) as error:
                 raise EncoderError(
                     f"Encoder {self.model!r} cannot be loaded: {error}. Use 'lexical', or the id or folder of a "

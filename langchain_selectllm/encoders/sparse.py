@@ -19,7 +19,9 @@ class SparseRows:
     n_columns: int
 
     @classmethod
-    def from_rows(cls, rows: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]], n_columns: int) -> "SparseRows":
+    def from_rows(
+        cls, rows: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]], n_columns: int
+    ) -> "SparseRows":
         """Rows given as (columns, values)."""
         return cls(
             np.cumsum([0, *(len(columns) for columns, _ in rows)], dtype=np.int64),
@@ -40,7 +42,9 @@ class SparseRows:
         return csr_matrix((self.values, self.columns, self.indptr), shape=self.shape)
 
 
-def row_dot(features: "NDArray[np.float32] | SparseRows", weights: NDArray[np.float32]) -> NDArray[np.float32]:
+def row_dot(
+    features: "NDArray[np.float32] | SparseRows", weights: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Product of every row with one weight vector, (n,).
 
     Each sum depends on its own row alone, so that a text gets the same bits alone and in any batch.

@@ -6,7 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 _OPTION = re.compile(r"^[ \t]*\(?[A-J][).:]\s", re.MULTILINE)
-_CUES = ("?", "following", "___", " not ", "which", "how many", "calculate", "true", "def ", "$", "\\", "=", "%")
+_CUES = (
+    "?",
+    "following",
+    "___",
+    " not ",
+    "which",
+    "how many",
+    "calculate",
+    "true",
+    "def ",
+    "$",
+    "\\",
+    "=",
+    "%",
+)
 N_SURFACE = 9 + len(_CUES)
 
 

@@ -60,13 +60,17 @@ def train_model(
     return float(trainer.evaluate()["eval_loss"])
 
 
-def predict_logits(model: Any, tokenizer: Any, texts: Sequence[str], tuning: "FineTuning") -> NDArray[np.float32]:
+def predict_logits(
+    model: Any, tokenizer: Any, texts: Sequence[str], tuning: "FineTuning"
+) -> NDArray[np.float32]:
     """Logits of every text, (n, K)."""
     batches = []
     with torch.inference_mode():
         for start in range(0, len(texts), tuning.batch_size):
             batch = list(texts[start : start + tuning.batch_size])
-            inputs = tokenizer(batch, truncation=True, max_length=tuning.max_length, padding=True, return_tensors="pt")
+            inputs = tokenizer(
+                batch, truncation=True, max_length=tuning.max_length, padding=True, return_tensors="pt"
+            )
             batches.append(model(**inputs.to(model.device)).logits.float().cpu().numpy())
     return np.concatenate(batches).astype(np.float32)
 

@@ -65,7 +65,9 @@ def evaluate(
     progress("predict", 0.0)
     recording = _record(classifier, complete, pooled=pooled)
     replays = _replay_all(recording, _system_names(policies, recording), progress)
-    return _report(classifier, recording, replays, seed=seed, n_dropped=len(table) - len(complete), leaked=leaked)
+    return _report(
+        classifier, recording, replays, seed=seed, n_dropped=len(table) - len(complete), leaked=leaked
+    )
 
 
 def _members_outcomes(classifier: SelectLLMClassifier, outcomes: OutcomeTable) -> OutcomeTable:
@@ -174,7 +176,9 @@ def _report(
     by_name = {replay.name: replay for replay in replays}
     metrics = classifier_metrics(recording.probabilities, outcomes.labels, pool.base_rates)
     member_worth = recording.member_worth()
-    metrics["upper_bound"] = float(np.where(recording.probabilities > 0.5, member_worth, 0.0).max(axis=1).mean())
+    metrics["upper_bound"] = float(
+        np.where(recording.probabilities > 0.5, member_worth, 0.0).max(axis=1).mean()
+    )
     return Report(
         members=pool.members,
         n_queries=len(outcomes),
@@ -199,7 +203,11 @@ def _control(replay: Replay) -> str:
 def _system_report(replay: Replay, by_name: dict[str, Replay], bootstrap: Bootstrap) -> SystemReport:
     calls = float(replay.calls.mean())
     versus = {}
-    for label, name in (("single_best", "single_best"), ("all_members", "all_members"), ("fixed_best", _control(replay))):
+    for label, name in (
+        ("single_best", "single_best"),
+        ("all_members", "all_members"),
+        ("fixed_best", _control(replay)),
+    ):
         if name in by_name and replay.name not in {name, "oracle"}:
             difference = replay.worth - by_name[name].worth
             versus[label] = Versus(name, float(difference.mean()), bootstrap.interval(difference))

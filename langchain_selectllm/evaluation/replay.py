@@ -52,7 +52,12 @@ class Recording:
 
     @classmethod
     def of(
-        cls, outcomes: OutcomeTable, classifier: SelectLLMClassifier, *, decision_s: float = 0.0, pooled: bool = False
+        cls,
+        outcomes: OutcomeTable,
+        classifier: SelectLLMClassifier,
+        *,
+        decision_s: float = 0.0,
+        pooled: bool = False,
     ) -> "Recording":
         """The recording of fully observed outcomes, as a classifier sees them."""
         votes = RecordedVotes.from_outcomes(outcomes, pooled=pooled)
@@ -69,7 +74,9 @@ class Recording:
         for k in range(len(self.pool.members)):
             mask = np.zeros(self.probabilities.shape, dtype=np.bool_)
             mask[:, k] = True
-            columns.append(self.votes.replay(MajorityVote(), mask, self.probabilities, self.pool.latencies)[1])
+            columns.append(
+                self.votes.replay(MajorityVote(), mask, self.probabilities, self.pool.latencies)[1]
+            )
         return np.stack(columns, axis=1)
 
     def replay_oracle(self, name: str) -> Replay:
@@ -78,7 +85,9 @@ class Recording:
         costs = np.nan_to_num(self.pool.spent(self.outcomes).costs, nan=np.inf)
         best = worth == worth.max(axis=1, keepdims=True)
         chosen = np.argmin(np.where(best, costs, np.inf), axis=1)
-        chosen = np.where(np.isfinite(np.where(best, costs, np.inf)).any(axis=1), chosen, np.argmax(best, axis=1))
+        chosen = np.where(
+            np.isfinite(np.where(best, costs, np.inf)).any(axis=1), chosen, np.argmax(best, axis=1)
+        )
         mask = np.zeros(worth.shape, dtype=np.bool_)
         mask[np.arange(len(mask)), chosen] = True
         return self._replay(name, worth.max(axis=1), mask, decision_s=0.0)
@@ -86,7 +95,9 @@ class Recording:
     def replay_policy(self, name: str, policy: Policy) -> Replay:
         """The policy with its own vote; a random one is averaged over ten seeds."""
         if isinstance(policy, RandomK):
-            seeds = [RandomK(policy.size, seed=policy.seed + i, vote=policy.vote) for i in range(_RANDOM_SEEDS)]
+            seeds = [
+                RandomK(policy.size, seed=policy.seed + i, vote=policy.vote) for i in range(_RANDOM_SEEDS)
+            ]
             return _mean_replay(name, [self._replay_once(name, seeded) for seeded in seeds])
         return self._replay_once(name, policy)
 
@@ -97,7 +108,9 @@ class Recording:
         mask: NDArray[np.bool_] = np.any(rounds, axis=0)
         verdict, worth = self._vote(selection, mask)
         replay = self._replay(name, worth, mask, rounds=rounds, decision_s=self.decision_s if looked else 0.0)
-        return replay if self.pool.vote is None else replace(replay, confidence=self._confidence(mask, verdict))
+        return (
+            replay if self.pool.vote is None else replace(replay, confidence=self._confidence(mask, verdict))
+        )
 
     def _rounds(self, selection: Selection) -> list[NDArray[np.bool_]]:
         """The members that each round calls, (n, K)."""
@@ -118,7 +131,9 @@ class Recording:
 
     def _confidence(self, mask: NDArray[np.bool_], verdict: Verdict) -> NDArray[np.float64]:
         if self.pool.vote is None:
-            raise PolicyError("Further rounds need a learned vote, and this artefact has none. Fit on outcomes with replies.")
+            raise PolicyError(
+                "Further rounds need a learned vote, and this artefact has none. Fit on outcomes with replies."
+            )
         ballots = self.votes.ballots(self.probabilities, self.pool.latencies).masked(mask)
         return winning_confidence(self.pool.vote, ballots, verdict)
 
@@ -146,4 +161,6 @@ class Recording:
 
 def _mean_replay(name: str, replays: list[Replay]) -> Replay:
     fields = ("worth", "calls", "cost_usd", "latency_parallel_s", "latency_total_s")
-    return Replay(name, **{field: np.mean([getattr(replay, field) for replay in replays], axis=0) for field in fields})
+    return Replay(
+        name, **{field: np.mean([getattr(replay, field) for replay in replays], axis=0) for field in fields}
+    )

@@ -78,7 +78,9 @@ class Report:
         for system in self.systems:
             if system.name == name:
                 return system
-        raise KeyError(f"{name!r} was not evaluated. Evaluated: {', '.join(system.name for system in self.systems)}.")
+        raise KeyError(
+            f"{name!r} was not evaluated. Evaluated: {', '.join(system.name for system in self.systems)}."
+        )
 
     @property
     def headline(self) -> SystemReport | None:
@@ -133,7 +135,9 @@ class Report:
 
     def save(self, path: str | Path) -> None:
         """Write the report as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        Path(path).write_text(
+            json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
 
 
 _DEFINITIONS = {
@@ -158,7 +162,10 @@ def _system_dict(system: SystemReport) -> dict[str, Any]:
         "cost_usd": system.cost_usd,
         "latency_parallel_s": system.latency_parallel_s,
         "latency_total_s": system.latency_total_s,
-        **(system.confidence or {"confidence_ece": None, "aurc": None, "accuracy_at_50": None, "accuracy_at_80": None}),
+        **(
+            system.confidence
+            or {"confidence_ece": None, "aurc": None, "accuracy_at_50": None, "accuracy_at_80": None}
+        ),
         "versus": {
             label: {
                 "control": versus.control,

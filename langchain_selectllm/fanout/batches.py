@@ -18,7 +18,12 @@ class BoundedBatches(Runnable[LanguageModelInput, AIMessage]):
 
     @override
     def batch(
-        self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
+        self,
+        inputs: list[LanguageModelInput],
+        config: Configs = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
     ) -> list[AIMessage]:
         """The winning message of each prompt; `max_concurrency` bounds the calls of members for all prompts together."""
         configs = gated(config, len(inputs), Places)
@@ -26,7 +31,12 @@ class BoundedBatches(Runnable[LanguageModelInput, AIMessage]):
 
     @override
     async def abatch(
-        self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
+        self,
+        inputs: list[LanguageModelInput],
+        config: Configs = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
     ) -> list[AIMessage]:
         """The winning message of each prompt; `max_concurrency` bounds the calls of members for all prompts together."""
         configs = gated(config, len(inputs), asyncio.Semaphore)
@@ -58,5 +68,7 @@ class BoundedBatches(Runnable[LanguageModelInput, AIMessage]):
         """Index and winning message of each prompt as they come, or what went wrong; bounded as `batch`."""
         plain: Any = super()
         configs = gated(config, len(inputs), asyncio.Semaphore)
-        async for one in plain.abatch_as_completed(inputs, configs, return_exceptions=return_exceptions, **kwargs):
+        async for one in plain.abatch_as_completed(
+            inputs, configs, return_exceptions=return_exceptions, **kwargs
+        ):
             yield one

@@ -6,7 +6,12 @@ from contextvars import Context, copy_context
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import ensure_config, get_config_list, patch_config, var_child_runnable_config
+from langchain_core.runnables.config import (
+    ensure_config,
+    get_config_list,
+    patch_config,
+    var_child_runnable_config,
+)
 
 from langchain_selectllm.fanout.concurrency import Places
 

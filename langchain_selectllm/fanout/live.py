@@ -45,13 +45,17 @@ class LiveReply:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         if error is not None and (self._whole is not None or not isinstance(error, Exception)):
             return False
         if self._whole is None:
             error = error or ValueError("The stream ended without a chunk.")
         outcome = error or message_chunk_to_message(cast("AIMessageChunk", self._whole))
-        self._plan.finish(self.member, cast("AIMessage | Exception", outcome), time.perf_counter() - self._start)
+        self._plan.finish(
+            self.member, cast("AIMessage | Exception", outcome), time.perf_counter() - self._start
+        )
         return True
 
 

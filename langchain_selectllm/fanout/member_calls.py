@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
-from langchain_core.callbacks import AsyncCallbackManagerForChainRun, BaseCallbackHandler, CallbackManagerForChainRun
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForChainRun,
+    BaseCallbackHandler,
+    CallbackManagerForChainRun,
+)
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, SimpleChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
@@ -34,7 +38,10 @@ Scope = Callable[[str], AbstractContextManager[tuple[Context, RunnableConfig]]]
 
 
 def nested(
-    config: RunnableConfig, run_manager: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun, *, alone: bool
+    config: RunnableConfig,
+    run_manager: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun,
+    *,
+    alone: bool,
 ) -> Scope:
     """Runs of members and judges are children of our run, tagged with the member's name.
 
@@ -126,7 +133,9 @@ class MemberCalls:
                     calling = model.ainvoke(self.prompt, config, **self.kwargs)
                     return as_reply(await coro_with_context(calling, context, create_task=True))
             # A copy: the loop may still be in the context for the end of a task that just failed.
-            return as_reply(await in_daemon(partial(context.copy().run, model.invoke, self.prompt, config, **self.kwargs)))
+            return as_reply(
+                await in_daemon(partial(context.copy().run, model.invoke, self.prompt, config, **self.kwargs))
+            )
 
     def stream(self, name: str) -> Chunks:
         """The member's reply as it comes."""
@@ -142,7 +151,9 @@ class MemberCalls:
         if has_async(model, streams=True):
             with self._scope(name) as (context, config):
                 try:
-                    async with aclosing(awithin(context, model.astream(self.prompt, config, **self.kwargs))) as live:
+                    async with aclosing(
+                        awithin(context, model.astream(self.prompt, config, **self.kwargs))
+                    ) as live:
                         async for chunk in live:
                             yield as_chunk(chunk)
                 except NotImplementedError:
@@ -173,7 +184,11 @@ def has_async(model: Runnable[Any, Any], *, streams: bool = False) -> bool:
         return all(_is_async(type(raw), streams=streams) for raw in inside)
     while isinstance(model, RunnableBindingBase):
         model = model.bound
-    return hasattr(model, "afunc") if isinstance(model, RunnableLambda) else type(model).ainvoke is not Runnable.ainvoke
+    return (
+        hasattr(model, "afunc")
+        if isinstance(model, RunnableLambda)
+        else type(model).ainvoke is not Runnable.ainvoke
+    )
 
 
 def _is_async(kind: type[BaseChatModel], *, streams: bool) -> bool:
@@ -183,7 +198,9 @@ def _is_async(kind: type[BaseChatModel], *, streams: bool) -> bool:
 
 
 def _has_own(kind: type[BaseChatModel], method: str) -> bool:
-    return all(getattr(kind, method) is not getattr(base, method) for base in (BaseChatModel, SimpleChatModel))
+    return all(
+        getattr(kind, method) is not getattr(base, method) for base in (BaseChatModel, SimpleChatModel)
+    )
 
 
 def within(context: Context, chunks: Iterator[_T]) -> Generator[_T, None, None]:

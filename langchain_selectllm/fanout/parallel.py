@@ -124,7 +124,11 @@ class CallPlan:
 
     def _within_bound(self, members: Sequence[int]) -> list[int]:
         """Those of further members that may still be called."""
-        room = len(members) if self.max_calls is None else max(self.max_calls - self.calls - len(self._waiting), 0)
+        room = (
+            len(members)
+            if self.max_calls is None
+            else max(self.max_calls - self.calls - len(self._waiting), 0)
+        )
         self.held_back += [k for k in members[room:] if k not in self.held_back]
         return list(members[:room])
 
@@ -198,7 +202,9 @@ async def arun(
                 return _as_failure(error), time.perf_counter() - start
             except Exception as error:  # noqa: BLE001 - one member's failure is a result like any other
                 late = isinstance(error, TimeoutError) and timer.expired()
-                return deadline_error(limits.deadline_s or 0.0) if late else error, time.perf_counter() - start
+                return deadline_error(
+                    limits.deadline_s or 0.0
+                ) if late else error, time.perf_counter() - start
 
     try:
         while not plan.done:

@@ -19,7 +19,9 @@ def as_reply(value: Any) -> AIMessage:
     """
     if isinstance(value, AIMessage):
         return value
-    raise TypeError(f"The member returned a {type(value).__name__}. Register what returns an AIMessage, such as a chat model.")
+    raise TypeError(
+        f"The member returned a {type(value).__name__}. Register what returns an AIMessage, such as a chat model."
+    )
 
 
 def as_chunk(value: Any) -> AIMessageChunk:
@@ -31,8 +33,13 @@ def as_chunk(value: Any) -> AIMessageChunk:
     message = as_reply(value)
     if isinstance(message, AIMessageChunk):
         return message
-    fields = {name: getattr(message, name) for name in ("content", "additional_kwargs", "response_metadata", "id", "name")}
-    return AIMessageChunk(**fields, usage_metadata=message.usage_metadata, tool_call_chunks=_tool_call_chunks(message))
+    fields = {
+        name: getattr(message, name)
+        for name in ("content", "additional_kwargs", "response_metadata", "id", "name")
+    }
+    return AIMessageChunk(
+        **fields, usage_metadata=message.usage_metadata, tool_call_chunks=_tool_call_chunks(message)
+    )
 
 
 def message_chunks(message: AIMessage) -> Iterator[AIMessageChunk]:
@@ -60,6 +67,12 @@ def closing_chunk(message: AIMessage) -> AIMessageChunk:
 
 
 def _tool_call_chunks(message: AIMessage) -> list[ToolCallChunk]:
-    calls = [(call["name"], json.dumps(call["args"], ensure_ascii=False), call["id"]) for call in message.tool_calls]
+    calls = [
+        (call["name"], json.dumps(call["args"], ensure_ascii=False), call["id"])
+        for call in message.tool_calls
+    ]
     calls += [(call["name"] or "", call["args"] or "", call["id"]) for call in message.invalid_tool_calls]
-    return [tool_call_chunk(name=name, args=args, id=call_id, index=i) for i, (name, args, call_id) in enumerate(calls)]
+    return [
+        tool_call_chunk(name=name, args=args, id=call_id, index=i)
+        for i, (name, args, call_id) in enumerate(calls)
+    ]

@@ -66,7 +66,9 @@ class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
 
     @override
     async def awrap_model_call(
-        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
         """The winning member's response.
 
@@ -154,7 +156,9 @@ class _MemberModel(RunnableBinding[LanguageModelInput, AIMessage]):
         return _MemberModel(bound=bound)
 
     @override
-    async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
         if has_async(self.bound):
             with suppress(NotImplementedError):
                 return await super().ainvoke(input, config, **kwargs)

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from langchain_selectllm._optional import require
 from langchain_selectllm.exceptions import PoolFileError
 
-_KEY_NAME = re.compile(r"(?:^|[_-])(?:api_?key|key|token|secret|password|authorization|credentials?)$", re.IGNORECASE)
+_KEY_NAME = re.compile(
+    r"(?:^|[_-])(?:api_?key|key|token|secret|password|authorization|credentials?)$", re.IGNORECASE
+)
 _KEY_VALUE = re.compile(r"\b(?:sk|gsk|pk|rk|xai|hf|ghp|AIza|Bearer)[-_ ]?[A-Za-z0-9_-]{20,}")
 _NO_KEYS = (
     "API keys are read from the environment only (OPENAI_API_KEY and the like, as LangChain's init_chat_model does). "
@@ -100,7 +102,9 @@ def read_pool_file(path: str | Path) -> PoolFile:
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise PoolFileError(f"{where}: not valid YAML ({problem}).") from error
     if root is None or not isinstance(content, dict):
-        raise PoolFileError(f"{path}:1: the file holds no mapping. Start it with `members:`, one entry a member below it.")
+        raise PoolFileError(
+            f"{path}:1: the file holds no mapping. Start it with `members:`, one entry a member below it."
+        )
     _refuse_keys_and_doubles(root, path)
     try:
         return PoolFile.model_validate(content)
@@ -131,7 +135,13 @@ def _mappings(node: Any, visited: set[int]) -> Iterator[Any]:
     visited.add(id(node))
     if node.id == "mapping":
         yield node
-    children = [value for _, value in node.value] if node.id == "mapping" else node.value if node.id == "sequence" else ()
+    children = (
+        [value for _, value in node.value]
+        if node.id == "mapping"
+        else node.value
+        if node.id == "sequence"
+        else ()
+    )
     for child in children:
         yield from _mappings(child, visited)
 

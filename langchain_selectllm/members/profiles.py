@@ -19,7 +19,11 @@ def pool_profile(models: ModelRegistry) -> ModelProfile | None:
 
     What some member says nothing about is left out, unless another one denies it. None where nothing is left.
     """
-    profiles = [cast("dict[str, Any]", raw.profile or {}) for member in models.values() for raw in raw_models(member.model)]
+    profiles = [
+        cast("dict[str, Any]", raw.profile or {})
+        for member in models.values()
+        for raw in raw_models(member.model)
+    ]
     lowest: dict[str, Any] = {}
     for name in dict.fromkeys(name for profile in profiles for name in profile):
         values = [profile[name] for profile in profiles if name in profile]
@@ -49,7 +53,9 @@ def described(model: Any) -> Any:
     if isinstance(model, BaseChatModel):
         return model.asdict()
     if isinstance(model, RunnableLambda):
-        return [callable_name(function) for name, function in vars(model).items() if name in {"func", "afunc"}]
+        return [
+            callable_name(function) for name, function in vars(model).items() if name in {"func", "afunc"}
+        ]
     inside = [described(one) for one in wrapped(model)]
     if not inside:
         return callable_name(model)

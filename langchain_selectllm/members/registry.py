@@ -26,7 +26,11 @@ class Member:
 
     def cost_usd(self, usage: Mapping[str, Any] | None) -> float | None:
         """Cost of one call from its `usage_metadata`; None without prices or usage."""
-        if usage is None or self.price_input_usd_per_million is None or self.price_output_usd_per_million is None:
+        if (
+            usage is None
+            or self.price_input_usd_per_million is None
+            or self.price_output_usd_per_million is None
+        ):
             return None
         input_cost = usage["input_tokens"] * self.price_input_usd_per_million
         return float(input_cost + usage["output_tokens"] * self.price_output_usd_per_million) / 1e6
@@ -55,8 +59,12 @@ class ModelRegistry(Mapping[str, Member]):
             MemberMismatchError: If there is no model, or a name is empty.
         """
         if not models or not all(models):
-            raise MemberMismatchError(f"The registry got the names {list(models)}. Give at least one, none of them empty.")
-        self._members = {name: model if isinstance(model, Member) else Member(model) for name, model in models.items()}
+            raise MemberMismatchError(
+                f"The registry got the names {list(models)}. Give at least one, none of them empty."
+            )
+        self._members = {
+            name: model if isinstance(model, Member) else Member(model) for name, model in models.items()
+        }
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:

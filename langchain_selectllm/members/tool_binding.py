@@ -17,7 +17,10 @@ Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 # What an earlier binding of other tools may have left in a wrapper.
 _REPLACED = frozenset({"tools", "tool_choice"})
 
-_ANY_TOOL = {"type": "function", "function": {"name": "any", "parameters": {"type": "object", "properties": {}}}}
+_ANY_TOOL = {
+    "type": "function",
+    "function": {"name": "any", "parameters": {"type": "object", "properties": {}}},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +112,9 @@ def _rebind(wrapper: RunnableBindingBase[Any, Any], bound: ChatModel | None) -> 
     return wrapper.model_copy(update={"bound": bound, "kwargs": kept})
 
 
-def _bind_step(sequence: RunnableSequence[Any, Any], tools: Tools, kwargs: dict[str, Any]) -> ChatModel | None:
+def _bind_step(
+    sequence: RunnableSequence[Any, Any], tools: Tools, kwargs: dict[str, Any]
+) -> ChatModel | None:
     """The sequence with tools bound at its last step that is a chat model."""
     steps = list(sequence.steps)
     for i in reversed(range(len(steps))):

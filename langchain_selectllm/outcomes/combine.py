@@ -73,7 +73,9 @@ def _places(old: OutcomeTable, new: OutcomeTable) -> list[str]:
     places = []
     for query_id, text in zip(new.query_ids, new.texts, strict=True):
         if by_id.get(query_id, text) != text:
-            raise OutcomeError(f"query_id {query_id!r} has another text in the old outcomes. Give other queries other ids.")
+            raise OutcomeError(
+                f"query_id {query_id!r} has another text in the old outcomes. Give other queries other ids."
+            )
         places.append(by_text.get(text, query_id))
     return places
 

@@ -21,7 +21,11 @@ def read_queries(folder: Path) -> list[QueryRecord]:
         raise OutcomeError(f"{folder} is not a folder. Give a folder with queries.jsonl[.gz] and responses/.")
     files = [folder / name for name in ("queries.jsonl", "queries.jsonl.gz") if (folder / name).is_file()]
     if len(files) != 1:
-        found = "both queries.jsonl and queries.jsonl.gz" if files else "neither queries.jsonl nor queries.jsonl.gz"
+        found = (
+            "both queries.jsonl and queries.jsonl.gz"
+            if files
+            else "neither queries.jsonl nor queries.jsonl.gz"
+        )
         raise OutcomeError(f"{folder} has {found}. Exactly one of them is needed.")
     return read_query_file(files[0])
 
@@ -37,7 +41,9 @@ def read_query_file(file: Path) -> list[QueryRecord]:
     for query in queries:
         first = seen.setdefault((query.query_id, query.text), query)
         if first is not query:
-            raise OutcomeError(f"{query.where}: query_id {query.query_id!r} already stands at {first.where}. Keep one of them.")
+            raise OutcomeError(
+                f"{query.where}: query_id {query.query_id!r} already stands at {first.where}. Keep one of them."
+            )
     return queries
 
 
@@ -47,7 +53,9 @@ def read_replies(folder: Path, members: Collection[str] | None = None) -> Iterat
     Raises:
         OutcomeError: If there are no reply files, or a line is malformed.
     """
-    files = sorted(p for p in (folder / "responses").glob("*.jsonl*") if p.name.endswith((".jsonl", ".jsonl.gz")))
+    files = sorted(
+        p for p in (folder / "responses").glob("*.jsonl*") if p.name.endswith((".jsonl", ".jsonl.gz"))
+    )
     if not files:
         raise OutcomeError(f"{folder / 'responses'} has no .jsonl or .jsonl.gz file. One a member is needed.")
     for file in files:
@@ -77,7 +85,9 @@ def write_folder(folder: Path, queries: Iterable[QueryRecord], replies: Iterable
         _write_lines(folder / "responses" / f"{stem}.jsonl.gz", rows)
 
 
-def write_records(folder: Path, queries: Iterable[Mapping[str, Any]], replies: Iterable[Mapping[str, Any]]) -> None:
+def write_records(
+    folder: Path, queries: Iterable[Mapping[str, Any]], replies: Iterable[Mapping[str, Any]]
+) -> None:
     """Write records with the fields of the interchange format as a folder, after checking each of them.
 
     Raises:
@@ -97,7 +107,9 @@ def check_new_folder(folder: Path) -> None:
         OutcomeError: If it exists and is not an empty folder.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise OutcomeError(f"{folder} exists and is not an empty folder. Give a new one; nothing was written.")
+        raise OutcomeError(
+            f"{folder} exists and is not an empty folder. Give a new one; nothing was written."
+        )
 
 
 def read_lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -113,7 +125,9 @@ def read_lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 if line.strip():
                     yield f"{file}:{number}", _parse_line(line, f"{file}:{number}")
     except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise OutcomeError(f"{file} cannot be read: {error}. Is it complete, UTF-8, and gzip if it ends in .gz?") from error
+        raise OutcomeError(
+            f"{file} cannot be read: {error}. Is it complete, UTF-8, and gzip if it ends in .gz?"
+        ) from error
 
 
 def _parse_line(line: str, where: str) -> Mapping[str, Any]:
@@ -122,7 +136,9 @@ def _parse_line(line: str, where: str) -> Mapping[str, Any]:
     except ValueError as error:
         raise OutcomeError(f"{where}: not valid JSON ({error}). Each line is one JSON object.") from error
     if not isinstance(fields, dict):
-        raise OutcomeError(f"{where}: a JSON {type(fields).__name__} instead of an object. Each line is one JSON object.")
+        raise OutcomeError(
+            f"{where}: a JSON {type(fields).__name__} instead of an object. Each line is one JSON object."
+        )
     return fields
 
 

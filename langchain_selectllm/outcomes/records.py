@@ -55,7 +55,9 @@ def parse_query(fields: Mapping[str, Any], where: str) -> QueryRecord:
         reference = None if isinstance(reference, float) and math.isnan(reference) else str(reference)
     answer_type = _text_or_none(fields, "answer_type", where)
     if answer_type is not None and answer_type not in ANSWER_TYPES:
-        raise OutcomeError(f"{where}: answer_type is {answer_type!r}. Use one of {', '.join(ANSWER_TYPES)}, or leave it out.")
+        raise OutcomeError(
+            f"{where}: answer_type is {answer_type!r}. Use one of {', '.join(ANSWER_TYPES)}, or leave it out."
+        )
     if not (reference is None or isinstance(reference, str)):
         raise OutcomeError(f"{where}: reference is {reference!r}. Use a string, a number or null.")
     return QueryRecord(
@@ -77,11 +79,18 @@ def parse_reply(fields: Mapping[str, Any], where: str) -> ReplyRecord:
     """
     sample = fields.get("sample")
     sample = 0 if _is_null(sample) else sample
-    if isinstance(sample, (bool, str)) or not isinstance(sample, SupportsInt) or int(sample) != sample or sample < 0:
+    if (
+        isinstance(sample, (bool, str))
+        or not isinstance(sample, SupportsInt)
+        or int(sample) != sample
+        or sample < 0
+    ):
         raise OutcomeError(f"{where}: sample is {sample!r}. Use an integer from 0.")
     score = _number_or_none(fields, "score", where)
     if score is not None and not 0.0 <= score <= 1.0:
-        raise OutcomeError(f"{where}: score is {score!r}. Use a number between 0 and 1, or null when unobserved.")
+        raise OutcomeError(
+            f"{where}: score is {score!r}. Use a number between 0 and 1, or null when unobserved."
+        )
     return ReplyRecord(
         query_id=_text(fields, "query_id", where),
         member=_text(fields, "model", where),

@@ -11,7 +11,11 @@ Task = Callable[[random.Random], tuple[str, int]]
 
 _PHRASES = {
     "adding": ("What is {a} + {b}?", "Add {a} and {b}.", "{a} apples and {b} more apples: how many apples?"),
-    "multiplying": ("What is {a} * {b}?", "{a} boxes with {b} pens each: how many pens?", "Multiply {a} by {b}."),
+    "multiplying": (
+        "What is {a} * {b}?",
+        "{a} boxes with {b} pens each: how many pens?",
+        "Multiply {a} by {b}.",
+    ),
     "comparing": ("Which is larger, {a} or {b}?", "Of {a} and {b}, give the larger number."),
     "counting": ("How many letters has the word {word}?", "Count the letters of '{word}'."),
     "clock": ("How many minutes are {a} hours?", "A film lasts {a} hours. How many minutes is that?"),
@@ -62,7 +66,13 @@ def _queries(rng: random.Random, n: int) -> Iterator[dict[str, Any]]:
     for i in range(n):
         task = rng.choice(list(_PHRASES))
         a, b, word = rng.randint(2, 99), rng.randint(2, 99), rng.choice(_WORDS)
-        answers = {"adding": a + b, "multiplying": a * b, "comparing": max(a, b), "counting": len(word), "clock": 60 * a}
+        answers = {
+            "adding": a + b,
+            "multiplying": a * b,
+            "comparing": max(a, b),
+            "counting": len(word),
+            "clock": 60 * a,
+        }
         yield {
             "query_id": f"demo-{i:05d}",
             "query": rng.choice(_PHRASES[task]).format(a=a, b=b, word=word),

@@ -73,7 +73,9 @@ def test_rows(query_ids: Sequence[str], test: float, *, seed: int) -> NDArray[np
             f"A test share of {test!r} leaves one side of {len(query_ids)} queries empty. Use a share between 0 and 1 "
             "that leaves at least one query on either side."
         )
-    order = sorted(range(len(query_ids)), key=lambda i: hashlib.sha256(f"{seed}\0{query_ids[i]}".encode()).digest())
+    order = sorted(
+        range(len(query_ids)), key=lambda i: hashlib.sha256(f"{seed}\0{query_ids[i]}".encode()).digest()
+    )
     chosen = np.zeros(len(query_ids), dtype=np.bool_)
     chosen[order[:n_test]] = True
     return chosen

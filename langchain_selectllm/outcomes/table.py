@@ -72,7 +72,9 @@ class OutcomeTable:
         return len(self.query_ids)
 
     @classmethod
-    def from_folders(cls, *folders: str | Path, members: Sequence[str] | None = None, answer: Answer | None = None) -> Self:
+    def from_folders(
+        cls, *folders: str | Path, members: Sequence[str] | None = None, answer: Answer | None = None
+    ) -> Self:
         """The outcomes of one or more folders in the interchange format.
 
         Args:
@@ -144,7 +146,9 @@ class OutcomeTable:
             members=names,
             query_ids=tuple(by_id),
             texts=tuple(query.text for query in records),
-            references=tuple(_gold(query, extractor) for query, extractor in zip(records, extractors, strict=True)),
+            references=tuple(
+                _gold(query, extractor) for query, extractor in zip(records, extractors, strict=True)
+            ),
             answer_types=tuple(query.answer_type for query in records),
             categories=tuple(query.category for query in records),
             scores=np.full((len(rows), len(names)), np.nan),
@@ -202,12 +206,17 @@ class OutcomeTable:
     @property
     def query_digests(self) -> tuple[int, ...]:
         """A 64-bit digest of each query id, by which an artefact knows its training queries."""
-        return tuple(int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:8], "big") for query_id in self.query_ids)
+        return tuple(
+            int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:8], "big")
+            for query_id in self.query_ids
+        )
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Self:
         """The table of the given rows, in order of query id whatever the order of `rows`."""
         index = np.unique(np.asarray(rows, dtype=np.intp))
-        fields: dict[str, Any] = {name: tuple(getattr(self, name)[i] for i in index) for name in _QUERY_FIELDS}
+        fields: dict[str, Any] = {
+            name: tuple(getattr(self, name)[i] for i in index) for name in _QUERY_FIELDS
+        }
         fields |= {name: getattr(self, name)[index] for name in _CELL_FIELDS}
         return replace(self, **fields)
 
@@ -243,10 +252,14 @@ _CELL_FIELDS = ("scores", "labels", "replies", "answers", "costs", "latencies")
 def _member_names(members: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
     names = tuple(known if members is None else members)
     if not names:
-        raise OutcomeError("There is no member: no reply was recorded. At least one member with replies is needed.")
+        raise OutcomeError(
+            "There is no member: no reply was recorded. At least one member with replies is needed."
+        )
     missing = [name for name in names if name not in known]
     if missing:
-        raise OutcomeError(f"No outcome of {', '.join(map(repr, missing))} was recorded. Known members: {', '.join(known)}.")
+        raise OutcomeError(
+            f"No outcome of {', '.join(map(repr, missing))} was recorded. Known members: {', '.join(known)}."
+        )
     if len(set(names)) != len(names):
         raise OutcomeError(f"The members {names} name one twice. Name each member once.")
     return names

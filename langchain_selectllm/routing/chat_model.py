@@ -59,7 +59,9 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
             ToolSupportError: If no member can call tools.
         """
         traced = {name: kwargs.pop(name) for name in ("ls_structured_output_format",) if name in kwargs}
-        bound: dict[str, Any] = {"tools": [tool if isinstance(tool, dict) else convert_to_openai_tool(tool) for tool in tools]}
+        bound: dict[str, Any] = {
+            "tools": [tool if isinstance(tool, dict) else convert_to_openai_tool(tool) for tool in tools]
+        }
         if tool_choice is not None:
             bound["tool_choice"] = tool_choice
         if kwargs:
@@ -74,17 +76,25 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
         """A runnable that returns the object that members fill `schema` with, voted on; see the router's method."""
         structure = StructuredVote(schema, vote)
         router = self.router.model_copy(update={"structure": structure})
-        return parsed(self.model_copy(update={"router": router}), structure, include_raw=include_raw, ignored=kwargs)
+        return parsed(
+            self.model_copy(update={"router": router}), structure, include_raw=include_raw, ignored=kwargs
+        )
 
     @override
-    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
+    def invoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
         """The winning member's message; see the router's method."""
         return called_with(config).run(super().invoke, input, config, **kwargs)
 
     @override
-    async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
         """The winning member's message; see the router's method."""
-        return await coro_with_context(super().ainvoke(input, config, **kwargs), called_with(config), create_task=True)
+        return await coro_with_context(
+            super().ainvoke(input, config, **kwargs), called_with(config), create_task=True
+        )
 
     @override
     def stream(
@@ -168,9 +178,15 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
 
     def _with_tools(self, kwargs: dict[str, Any]) -> SelectLLMRouter:
         """The router with the tools of a call and the settings beside them, which are taken out of `kwargs`."""
-        tools, choice, settings = (kwargs.pop(name, None) for name in ("tools", "tool_choice", "tool_settings"))
+        tools, choice, settings = (
+            kwargs.pop(name, None) for name in ("tools", "tool_choice", "tool_settings")
+        )
         bound = tools or settings
-        return self.router.with_tools(tools or [], tool_choice=choice, **(settings or {})) if bound else self.router
+        return (
+            self.router.with_tools(tools or [], tool_choice=choice, **(settings or {}))
+            if bound
+            else self.router
+        )
 
     @property
     def _thread(self) -> str | None:

@@ -32,7 +32,9 @@ class ConfidenceRule:
         if not 0.0 <= self.minimum <= 1.0:
             raise PolicyError(f"min_confidence is {self.minimum!r}. Use a probability between 0 and 1.")
         if not learned:
-            raise PolicyError("min_confidence needs a learned vote, and this artefact has none. Fit on outcomes with replies.")
+            raise PolicyError(
+                "min_confidence needs a learned vote, and this artefact has none. Fit on outcomes with replies."
+            )
         if self.below not in _ACTIONS and self.below not in members:
             raise MemberMismatchError(
                 f"below_confidence is {self.below!r}. Use 'raise', 'abstain', or one of the members {', '.join(members)}."

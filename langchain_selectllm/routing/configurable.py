@@ -52,7 +52,12 @@ class ConfigurableRouter(BoundedBatches, RunnableConfigurableFields[LanguageMode
 
     @override
     def batch(
-        self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
+        self,
+        inputs: list[LanguageModelInput],
+        config: Configs = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
     ) -> list[AIMessage]:
         """The winning message of each prompt; bounded together, and encoded together where every prompt asks for the same."""
         router = self._shared(config, len(inputs))
@@ -61,7 +66,12 @@ class ConfigurableRouter(BoundedBatches, RunnableConfigurableFields[LanguageMode
 
     @override
     async def abatch(
-        self, inputs: list[LanguageModelInput], config: Configs = None, *, return_exceptions: bool = False, **kwargs: Any
+        self,
+        inputs: list[LanguageModelInput],
+        config: Configs = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
     ) -> list[AIMessage]:
         """The winning message of each prompt; bounded together, and encoded together where every prompt asks for the same."""
         router = self._shared(config, len(inputs))

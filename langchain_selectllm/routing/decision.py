@@ -44,7 +44,9 @@ class Decision:
     @property
     def reserve(self) -> tuple[int, ...]:
         """The other members, the most probable first: who is called when too few replies are left."""
-        rest = [k for k, name in enumerate(self.members) if k not in self.selected and name not in self.left_out]
+        rest = [
+            k for k, name in enumerate(self.members) if k not in self.selected and name not in self.left_out
+        ]
         return tuple(sorted(rest, key=lambda k: (-self.vote_probabilities[k], k)))
 
     @property
@@ -55,7 +57,9 @@ class Decision:
     def again(self, chosen: Chosen) -> Self:
         """The same decision with members of an earlier turn of the conversation."""
         selected, further = chosen
-        return replace(self, selected=selected, further=further, reason="as at an earlier turn of this thread")
+        return replace(
+            self, selected=selected, further=further, reason="as at an earlier turn of this thread"
+        )
 
     def at_most(self, calls: int | None) -> Self:
         """The same decision with the `calls` most probable of the chosen members; with all of them when None."""
@@ -88,7 +92,13 @@ class Decision:
             raise MemberMismatchError(f"{name!r} {why}. Members to choose from: {', '.join(able)}.")
         others = {member: "another was asked for" for member in able if member != name}
         chosen = (self.members.index(name),)
-        return replace(self, selected=chosen, further=None, reason="asked for by name", left_out={**self.left_out, **others})
+        return replace(
+            self,
+            selected=chosen,
+            further=None,
+            reason="asked for by name",
+            left_out={**self.left_out, **others},
+        )
 
     @property
     def selected_members(self) -> tuple[str, ...]:
@@ -111,7 +121,9 @@ def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[
             probabilities=probabilities[i],
             vote_probabilities=selection.probabilities[i],
             selected=tuple(np.flatnonzero(selection.mask[i]).tolist()),
-            reason=selection.reasons[i] if text.strip() else f"{selection.reasons[i]}; no text, so by base rates",
+            reason=selection.reasons[i]
+            if text.strip()
+            else f"{selection.reasons[i]}; no text, so by base rates",
             vote=selection.vote,
             further=None if selection.further is None else selection.further.of(i),
         )

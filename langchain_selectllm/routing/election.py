@@ -83,7 +83,9 @@ class Ballot:
         if self._decision.further is None and self._rule is None:
             return True
         confidence = self._sureness(replies)
-        return self._extension(confidence) == STOP and (self._rule is None or confidence >= self._rule.minimum)
+        return self._extension(confidence) == STOP and (
+            self._rule is None or confidence >= self._rule.minimum
+        )
 
     def _is_settled(self, replies: Mapping[int, AIMessage], outstanding: Sequence[int]) -> bool:
         return is_decided(self._vote, self._cast(replies, self._decision.vote_probabilities), outstanding)
@@ -137,7 +139,8 @@ class Ballot:
             counted,
             decided_by=instead or counted.decided_by,
             # Of two different calls both can be right.
-            open_ended=counted.open_ended or any(self._parser.calls_tools(reply) for reply in replies.values()),
+            open_ended=counted.open_ended
+            or any(self._parser.calls_tools(reply) for reply in replies.values()),
         )
         if self._authority is not None and self._authority in replies:
             counted = self._escalated(counted, ballots, self._authority)
@@ -151,7 +154,9 @@ class Ballot:
             return counted if counted.answer is None else replace(counted, decided_by=UNANSWERED)
         code = _code(ballots, answer)
         supporters = tuple(
-            member for member, own in zip(counted.answers, ballots.codes[0].tolist(), strict=True) if own == code
+            member
+            for member, own in zip(counted.answers, ballots.codes[0].tolist(), strict=True)
+            if own == code
         )
         return replace(counted, answer=answer, winner=name, decided_by="escalation", supporters=supporters)
 
@@ -168,7 +173,9 @@ class Ballot:
 
     def _cast(self, replies: Mapping[int, AIMessage], probabilities: NDArray[np.float64]) -> Ballots:
         slots, answers = sorted(replies), self._read(replies)
-        calls = {answer for k, answer in zip(slots, answers, strict=True) if self._parser.calls_tools(replies[k])}
+        calls = {
+            answer for k, answer in zip(slots, answers, strict=True) if self._parser.calls_tools(replies[k])
+        }
         return self._parser.cast(
             slots=slots,
             answers=answers,
@@ -201,7 +208,12 @@ class Ballot:
             "open_ended": counted.open_ended,
             "support": counted.support,
             "confidence": counted.confidence,
-            "vote": {"strategy": counted.vote, "scores": counted.scores, "decided_by": counted.decided_by, **judged},
+            "vote": {
+                "strategy": counted.vote,
+                "scores": counted.scores,
+                "decided_by": counted.decided_by,
+                **judged,
+            },
         }
 
     def _read(self, replies: Mapping[int, AIMessage]) -> list[str | None]:
@@ -221,7 +233,9 @@ def _code(ballots: Ballots, answer: str) -> int:
     return int(ballots.codes[0, given[0] == own][0])
 
 
-def merge(decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelRegistry, *, policy: str) -> AIMessage:
+def merge(
+    decision: Decision, plan: CallPlan, ballot: Ballot, registry: ModelRegistry, *, policy: str
+) -> AIMessage:
     """The winner's own message, with the decision, the vote and the bill under `response_metadata["selectllm"]`.
 
     Where every reply abstains, the most probable member that replied stands in, and the metadata says so.
@@ -258,12 +272,18 @@ def _decision_metadata(decision: Decision, policy: str) -> dict[str, Any]:
     return {
         "text": decision.text,
         "probabilities": dict(zip(decision.members, decision.probabilities.tolist(), strict=True)),
-        "selection": {"members": list(decision.selected_members), "policy": policy, "reason": decision.reason},
+        "selection": {
+            "members": list(decision.selected_members),
+            "policy": policy,
+            "reason": decision.reason,
+        },
         "left_out": dict(decision.left_out),
     }
 
 
-def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry, case: Case | None) -> dict[str, Any]:
+def _call_metadata(
+    decision: Decision, plan: CallPlan, registry: ModelRegistry, case: Case | None
+) -> dict[str, Any]:
     names = decision.members
     costs = [registry[names[k]].cost_usd(reply.usage_metadata) for k, reply in plan.replies.items()]
     if case is not None:
@@ -273,13 +293,17 @@ def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry, 
         "calls": plan.calls,
         "rounds": plan.rounds,
         "failures": {
-            names[k]: {"error": type(error).__name__, "message": str(error)} for k, error in sorted(plan.failures.items())
+            names[k]: {"error": type(error).__name__, "message": str(error)}
+            for k, error in sorted(plan.failures.items())
         },
         "latencies_s": {names[k]: latency for k, latency in sorted(plan.latencies.items())},
         # Calls that failed or were cancelled may cost something too, but nobody says how much.
         "cost_usd": sum(cost for cost in costs if cost is not None) if complete else None,
         "topped_up": [names[k] for k in plan.topped_up],
-        "held_back": [*decision.held_back, *(names[k] for k in plan.held_back if names[k] not in decision.held_back)],
+        "held_back": [
+            *decision.held_back,
+            *(names[k] for k in plan.held_back if names[k] not in decision.held_back),
+        ],
         "cancelled": [names[k] for k in plan.outstanding],
         "decided_early": bool(plan.outstanding),
         "abstained": False,
@@ -289,7 +313,10 @@ def _call_metadata(decision: Decision, plan: CallPlan, registry: ModelRegistry, 
 def _summed_usage(replies: Mapping[int, AIMessage], case: Case | None) -> UsageMetadata | None:
     """Tokens of all replies and the judge; None when no model counts them."""
     total: UsageMetadata | None = None
-    for usage in [*(replies[k].usage_metadata for k in sorted(replies)), None if case is None else case.usage]:
+    for usage in [
+        *(replies[k].usage_metadata for k in sorted(replies)),
+        None if case is None else case.usage,
+    ]:
         if usage is not None:
             total = add_usage(total, usage)
     return total

@@ -44,7 +44,9 @@ class Engine:
     sticky: StickyThreads | None = None
     """Which members a thread keeps; decided anew at every turn when None."""
 
-    def decide(self, prompts: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig] | None = None) -> list[Decision]:
+    def decide(
+        self, prompts: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig] | None = None
+    ) -> list[Decision]:
         """Whom to call for each prompt; all prompts are encoded at once.
 
         Args:
@@ -67,7 +69,9 @@ class Engine:
         text = self.text_of(messages)
         if isinstance(text, str):
             return text
-        raise TypeError(f"text_of returned {text!r}. Let it return a string; an empty one is routed by base rates.")
+        raise TypeError(
+            f"text_of returned {text!r}. Let it return a string; an empty one is routed by base rates."
+        )
 
     def plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:
         """Whom to call next and when to stop, and the vote over what comes back."""

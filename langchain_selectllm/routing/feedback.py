@@ -97,7 +97,14 @@ class FeedbackLog(BaseCallbackHandler):
             # Samples are numbered by the clock, so that no line needs to know of the others.
             sample = time.time_ns()
             for member, worth in scores.items():
-                row = {**fields, "query_id": query_id, "model": member, "sample": sample, "response": None, "score": worth}
+                row = {
+                    **fields,
+                    "query_id": query_id,
+                    "model": member,
+                    "sample": sample,
+                    "response": None,
+                    "score": worth,
+                }
                 stem = re.sub(r"[^\w.+-]", "_", member)
                 append_line(self.folder / "responses" / f"{stem}.jsonl", row)
         return scores
@@ -144,12 +151,16 @@ class FeedbackLog(BaseCallbackHandler):
         """
         return OutcomeTable.from_folders(self.folder, members=members)
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_chain_end(
+        self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
         """Note the answers of a router's run, and of the chains around it."""
         del kwargs
         self._runs.ended(outputs, run_id, parent_run_id)
 
-    def on_llm_end(self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any) -> None:
+    def on_llm_end(
+        self, response: LLMResult, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
         """Note the answers of a run of the router's chat model."""
         del kwargs
         for generation in response.generations[0] if response.generations else ():
@@ -191,7 +202,9 @@ class FeedbackLog(BaseCallbackHandler):
         replies = self._runs.replies(str(given))
         if len(replies) != 1:
             seen = f"holds {len(replies)} replies of routers" if replies else "was not seen by this log"
-            raise OutcomeError(f"Run {given} {seen}. Pass a run of the router that had the log as a callback, or the message.")
+            raise OutcomeError(
+                f"Run {given} {seen}. Pass a run of the router that had the log as a callback, or the message."
+            )
         return replies[0]
 
 

@@ -74,7 +74,9 @@ def _routed(output: Any) -> AIMessage | None:
     """The router's message that a run ended with."""
     if isinstance(output, list):
         # Middleware has no run of its own, and the node that it stands in ends with commands that update the agent's state.
-        updates = [command.update for command in output if isinstance(getattr(command, "update", None), Mapping)]
+        updates = [
+            command.update for command in output if isinstance(getattr(command, "update", None), Mapping)
+        ]
         found = [_routed(message) for update in updates for message in update.get("messages") or ()]
         return next((message for message in found if message is not None), None)
     return output if isinstance(output, AIMessage) and "selectllm" in output.response_metadata else None

@@ -84,10 +84,16 @@ class Case:
 
     def told(self) -> dict[str, Any]:
         """What the metadata says about the judge."""
-        return {"ruling": self.ruling, "failure": self.failure, "usage": dict(self.usage) if self.usage else None}
+        return {
+            "ruling": self.ruling,
+            "failure": self.failure,
+            "usage": dict(self.usage) if self.usage else None,
+        }
 
 
-def open_case(vote: VoteStrategy, ballots: Ballots, replies: Mapping[int, str], query: str | None) -> Case | None:
+def open_case(
+    vote: VoteStrategy, ballots: Ballots, replies: Mapping[int, str], query: str | None
+) -> Case | None:
     """What a judge has to decide over the ballots of one query; None without a judge or without a choice.
 
     Args:
@@ -100,14 +106,22 @@ def open_case(vote: VoteStrategy, ballots: Ballots, replies: Mapping[int, str], 
         return None
     given = ballots.codes if ballots.given is None else ballots.given
     shown: dict[str, str] = {}
-    for slot, code, own in zip(ballots.members.tolist(), ballots.codes[0].tolist(), given[0].tolist(), strict=True):
+    for slot, code, own in zip(
+        ballots.members.tolist(), ballots.codes[0].tolist(), given[0].tolist(), strict=True
+    ):
         # Of replies that agree the medoid itself is shown.
         if code >= 0 and own == code:
             shown.setdefault(ballots.candidates[0][code], replies[slot])
     if len(shown) < 2:
         return None
-    order = tuple(sorted(shown, key=lambda candidate: hashlib.sha256(f"{query}\0{candidate}".encode()).digest()))
-    answers = [f'<answer number="{i + 1}">\n{shown[candidate]}\n</answer>' for i, candidate in enumerate(order)]
+    order = tuple(
+        sorted(shown, key=lambda candidate: hashlib.sha256(f"{query}\0{candidate}".encode()).digest())
+    )
+    answers = [
+        f'<answer number="{i + 1}">\n{shown[candidate]}\n</answer>' for i, candidate in enumerate(order)
+    ]
     question = [] if query is None else [f"<question>\n{query}\n</question>"]
-    text = "\n\n".join([*question, *answers, f"Which answer is best? Reply with one number from 1 to {len(order)}."])
+    text = "\n\n".join(
+        [*question, *answers, f"Which answer is best? Reply with one number from 1 to {len(order)}."]
+    )
     return Case(vote, order, (SystemMessage(vote.instructions), HumanMessage(text)))

@@ -120,7 +120,9 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         """Whether counting takes a model's work, which does not belong on an event loop."""
         return isinstance(self._extractor, ComparesAnswers)
 
-    def count(self, candidates: Mapping[str, Candidate] | Sequence[Candidate], query: str | None = None) -> Tally:
+    def count(
+        self, candidates: Mapping[str, Candidate] | Sequence[Candidate], query: str | None = None
+    ) -> Tally:
         """The tally of candidates that all weigh the same.
 
         Args:
@@ -129,12 +131,20 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         """
         return self._judged(self._count(candidates, query), None)
 
-    def _count(self, candidates: Mapping[str, Candidate] | Sequence[Candidate], query: str | None) -> "_Count":
-        named = candidates if isinstance(candidates, Mapping) else {f"sample {i + 1}": c for i, c in enumerate(candidates)}
+    def _count(
+        self, candidates: Mapping[str, Candidate] | Sequence[Candidate], query: str | None
+    ) -> "_Count":
+        named = (
+            candidates
+            if isinstance(candidates, Mapping)
+            else {f"sample {i + 1}": c for i, c in enumerate(candidates)}
+        )
         replies = [_reply(candidate) for candidate in named.values()]
         answers = [self.extract(reply, query) for reply in replies]
         calls = {answer for reply, answer in zip(replies, answers, strict=True) if self.calls_tools(reply)}
-        ballots = self.cast(slots=range(len(named)), answers=answers, probabilities=np.full(len(named), 0.5), exact=calls)
+        ballots = self.cast(
+            slots=range(len(named)), answers=answers, probabilities=np.full(len(named), 0.5), exact=calls
+        )
         vote = get_vote(self.vote or "majority")
         shown = {i: self.shown(*given) for i, given in enumerate(zip(replies, answers, strict=True))}
         case = open_case(vote, ballots, shown, query)
@@ -151,7 +161,9 @@ class VotingOutputParser(BaseOutputParser[Tally]):
     async def _ajudged(self, counted: "_Count", config: RunnableConfig | None) -> Tally:
         if counted.case is not None:
             try:
-                counted.case.settle(await counted.case.judge.member.model.ainvoke(list(counted.case.prompt), config))
+                counted.case.settle(
+                    await counted.case.judge.member.model.ainvoke(list(counted.case.prompt), config)
+                )
             except Exception as error:  # noqa: BLE001 - recorded in the tally
                 counted.case.settle(error)
         return counted.tally()
@@ -178,7 +190,9 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         child = patch_config(config, callbacks=run_manager.get_child("selectllm:judge"))
         return self._judged(self._count(_several(candidates), None), child)
 
-    async def _arun(self, candidates: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig) -> Tally:
+    async def _arun(
+        self, candidates: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
+    ) -> Tally:
         child = patch_config(config, callbacks=run_manager.get_child("selectllm:judge"))
         if self.is_slow:
             counted = await run_in_executor(config, self._count, _several(candidates), None)
@@ -205,7 +219,9 @@ class _Count:
 
     def tally(self) -> Tally:
         ruling = None if self.case is None else self.case.ruling
-        counted = tally(self.vote, self.ballots, members=self.members, open_ended=self.open_ended, ruling=ruling)
+        counted = tally(
+            self.vote, self.ballots, members=self.members, open_ended=self.open_ended, ruling=ruling
+        )
         instead = None if self.case is None else self.case.decided_by
         # Of two different calls both can be right.
         open_ended = self.open_ended or self.calls_tools

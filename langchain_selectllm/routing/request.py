@@ -92,7 +92,9 @@ class Asked:
         plan, ballot = self.engine.plan(self.decision)
         while not plan.done:
             with LiveReply(plan) as reply:
-                async with aclosing(auntil(self.calls.astream(self._name(reply.member)), self._deadline_s)) as live:
+                async with aclosing(
+                    auntil(self.calls.astream(self._name(reply.member)), self._deadline_s)
+                ) as live:
                     async for chunk in live:
                         yield reply.add(chunk)
         yield closing_chunk(self.engine.merge(self.decision, plan, ballot))
@@ -127,7 +129,10 @@ def ask_all(
             engine,
             decision,
             MemberCalls(
-                engine.models, prompt, kwargs, nested(without_gate(config), manager, alone=len(decision.selected) == 1)
+                engine.models,
+                prompt,
+                kwargs,
+                nested(without_gate(config), manager, alone=len(decision.selected) == 1),
             ),
             config.get("max_concurrency"),
             gate_of(config),
@@ -156,7 +161,9 @@ async def aanswer_all(asked: Sequence[Asked]) -> list[AIMessage | Exception]:
     """The same as `answer_all`, in tasks."""
     limit = asked[0].max_concurrency if asked else None
     gate = asyncio.Semaphore(limit) if limit else None
-    results = await asyncio.gather(*(replace(prompt, gate=gate).aanswer() for prompt in asked), return_exceptions=True)
+    results = await asyncio.gather(
+        *(replace(prompt, gate=gate).aanswer() for prompt in asked), return_exceptions=True
+    )
     return [_exception_or_message(result) for result in results]
 
 

@@ -107,7 +107,9 @@ class SelectLLMRouter(EngineRunnable):
             self._rule.check(self.classifier.members, learned=self.classifier.pool.vote is not None)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, models: Mapping[str, ChatModel | Member], **kwargs: Any) -> Self:
+    def from_pretrained(
+        cls, folder: str | Path, models: Mapping[str, ChatModel | Member], **kwargs: Any
+    ) -> Self:
         """The router over a saved classifier.
 
         Args:
@@ -119,7 +121,9 @@ class SelectLLMRouter(EngineRunnable):
             ArtefactError: If the folder cannot be trusted or read.
             MemberMismatchError: If the models are not the classifier's members.
         """
-        return cls(classifier=SelectLLMClassifier.from_pretrained(folder), models=ModelRegistry(models), **kwargs)
+        return cls(
+            classifier=SelectLLMClassifier.from_pretrained(folder), models=ModelRegistry(models), **kwargs
+        )
 
     def decide(self, prompt: LanguageModelInput) -> Decision:
         """Whom the router would call for the prompt, and why, as at the first turn of a thread; calls nobody."""
@@ -203,7 +207,9 @@ class SelectLLMRouter(EngineRunnable):
             OutcomeError: If the router has no log, the score is out of range, or it cannot be told who gave the answer.
         """
         if self.feedback_log is None:
-            raise OutcomeError("The router has no feedback_log. Pass feedback_log=FeedbackLog(folder) when you make it.")
+            raise OutcomeError(
+                "The router has no feedback_log. Pass feedback_log=FeedbackLog(folder) when you make it."
+            )
         return self.feedback_log.add(given, score, **fields)
 
     @property
@@ -228,4 +234,8 @@ class SelectLLMRouter(EngineRunnable):
 
     @property
     def _rule(self) -> ConfidenceRule | None:
-        return None if self.min_confidence is None else ConfidenceRule(self.min_confidence, self.below_confidence)
+        return (
+            None
+            if self.min_confidence is None
+            else ConfidenceRule(self.min_confidence, self.below_confidence)
+        )

@@ -42,7 +42,9 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         return list(told.values())
 
     @override
-    def invoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
+    def invoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
         """The winning member's message.
 
         Raises:
@@ -51,7 +53,9 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         return self._call_with_config(self._invoke, input, config, **kwargs)
 
     @override
-    async def ainvoke(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessage:
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> AIMessage:
         """The winning member's message.
 
         Raises:
@@ -69,7 +73,9 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         **kwargs: Any,
     ) -> list[AIMessage]:
         """The winning message of each prompt; all prompts are encoded at once, `max_concurrency` bounds all calls together."""
-        return self._batch_with_config(self._batch, inputs, config, return_exceptions=return_exceptions, **kwargs)
+        return self._batch_with_config(
+            self._batch, inputs, config, return_exceptions=return_exceptions, **kwargs
+        )
 
     @override
     async def abatch(
@@ -81,7 +87,9 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         **kwargs: Any,
     ) -> list[AIMessage]:
         """The winning message of each prompt; all prompts are encoded at once, `max_concurrency` bounds all calls together."""
-        replies = await self._abatch_with_config(self._abatch, inputs, config, return_exceptions=return_exceptions, **kwargs)
+        replies = await self._abatch_with_config(
+            self._abatch, inputs, config, return_exceptions=return_exceptions, **kwargs
+        )
         for reply in replies:
             # LangChain takes our cancellation for a result where exceptions are returned.
             if isinstance(reply, asyncio.CancelledError):
@@ -89,7 +97,9 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         return replies
 
     @override
-    def stream(self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[AIMessage]:
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Iterator[AIMessage]:
         """The reply in chunks: as they come when one member is chosen, else the winner's message cut up after the vote.
 
         The last chunk carries the metadata. A single member that fails before its first chunk is replaced by the next most
@@ -110,13 +120,21 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
             yield chunk
 
     def _invoke(
-        self, prompt: LanguageModelInput, run_manager: CallbackManagerForChainRun, config: RunnableConfig, **kwargs: Any
+        self,
+        prompt: LanguageModelInput,
+        run_manager: CallbackManagerForChainRun,
+        config: RunnableConfig,
+        **kwargs: Any,
     ) -> AIMessage:
         (asked,) = ask_all(self.engine, [prompt], [run_manager], [config], kwargs)
         return asked.answer()
 
     async def _ainvoke(
-        self, prompt: LanguageModelInput, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig, **kwargs: Any
+        self,
+        prompt: LanguageModelInput,
+        run_manager: AsyncCallbackManagerForChainRun,
+        config: RunnableConfig,
+        **kwargs: Any,
     ) -> AIMessage:
         (asked,) = await in_daemon(partial(ask_all, self.engine, [prompt], [run_manager], [config], kwargs))
         return await asked.aanswer()
@@ -137,7 +155,9 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         config: list[RunnableConfig],
         **kwargs: Any,
     ) -> list[AIMessage | Exception]:
-        return await aanswer_all(await in_daemon(partial(ask_all, self.engine, prompts, run_manager, config, kwargs)))
+        return await aanswer_all(
+            await in_daemon(partial(ask_all, self.engine, prompts, run_manager, config, kwargs))
+        )
 
     def _stream(
         self,

@@ -62,7 +62,11 @@ def _validated(schema: type[BaseModel | BaseModelV1], given: Any) -> BaseModel |
 
 
 def _written(read: BaseModel | BaseModelV1) -> Any:
-    return read.model_dump(mode="json", by_alias=True) if isinstance(read, BaseModel) else json.loads(read.json(by_alias=True))
+    return (
+        read.model_dump(mode="json", by_alias=True)
+        if isinstance(read, BaseModel)
+        else json.loads(read.json(by_alias=True))
+    )
 
 
 def _conforms(value: Any, schema: Mapping[str, Any] | bool, root: Mapping[str, Any]) -> bool:

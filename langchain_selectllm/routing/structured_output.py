@@ -114,7 +114,10 @@ class ObjectBallot(Ballot):
         instead = UNANSWERED if whole.decided_by == UNANSWERED else instead
         value = self._structure.normal(election.elect(objects))
         if value is None:
-            return replace(as_whole, decided_by=instead or "whole objects, because the fields that won are not valid together")
+            return replace(
+                as_whole,
+                decided_by=instead or "whole objects, because the fields that won are not valid together",
+            )
         return replace(
             as_whole,
             answer=canonical_json(value),
@@ -136,7 +139,9 @@ class ObjectBallot(Ballot):
         own = self._structure.read(message)
         if own is not None and canonical_json(own) == counted.answer and len(message.tool_calls) == 1:
             return message
-        call = tool_call(name=self._structure.tool["name"], args=counted.value, id=message.tool_calls[0]["id"])
+        call = tool_call(
+            name=self._structure.tool["name"], args=counted.value, id=message.tool_calls[0]["id"]
+        )
         return AIMessage("", tool_calls=[call], id=message.id, response_metadata=message.response_metadata)
 
     def told(self, counted: Tally) -> dict[str, Any]:
@@ -155,13 +160,17 @@ class ObjectBallot(Ballot):
 
     def _election(self, outstanding: Sequence[int] = ()) -> FieldVote:
         decision = self._decision
-        return FieldVote(self._vote, decision.members, decision.vote_probabilities, self._latencies(), outstanding)
+        return FieldVote(
+            self._vote, decision.members, decision.vote_probabilities, self._latencies(), outstanding
+        )
 
     def _nearest(self, objects: Mapping[int, Any], value: Mapping[str, Any]) -> int:
         """The member with most of the fields that won; the most probable of several."""
 
         def shared(k: int) -> int:
-            return sum(canonical_json(objects[k].get(name)) == canonical_json(item) for name, item in value.items())
+            return sum(
+                canonical_json(objects[k].get(name)) == canonical_json(item) for name, item in value.items()
+            )
 
         return max(objects, key=lambda k: (shared(k), self._decision.vote_probabilities[k], -k))
 
@@ -169,7 +178,9 @@ class ObjectBallot(Ballot):
 class BindsTools(Protocol):
     """A chat model, or what stands for one."""
 
-    def bind_tools(self, tools: list[Any], *, tool_choice: str, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+    def bind_tools(
+        self, tools: list[Any], *, tool_choice: str, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
         """The model with tools."""
         ...
 
@@ -182,7 +193,9 @@ class _ObjectParser(JsonOutputKeyToolsParser):
     @override
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         given = super().parse_result(result, partial=partial)
-        is_part = partial and getattr(cast("ChatGeneration", result[0]).message, "chunk_position", None) != "last"
+        is_part = (
+            partial and getattr(cast("ChatGeneration", result[0]).message, "chunk_position", None) != "last"
+        )
         if given is None or is_part or self.normal(given) is not None:
             return given
         raise OutputParserException(

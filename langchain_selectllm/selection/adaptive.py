@@ -7,7 +7,13 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.further_rounds import LAST, FurtherRounds, anybody
-from langchain_selectllm.selection.operating_points import UNIT_NAMES, OperatingPoint, Unit, best_point, rank_members
+from langchain_selectllm.selection.operating_points import (
+    UNIT_NAMES,
+    OperatingPoint,
+    Unit,
+    best_point,
+    rank_members,
+)
 from langchain_selectllm.selection.policies import Selection, get_pool_vote, top
 from langchain_selectllm.selection.pool_statistics import Pool
 
@@ -76,9 +82,13 @@ class Adaptive:
         """
         point = self.point(pool)
         mask = called_after(point, point.price_weight, point.first, probabilities, pool)
-        weights = np.tile(pool.base_rates, (len(probabilities), 1)) if point.vote == "weighted" else probabilities
+        weights = (
+            np.tile(pool.base_rates, (len(probabilities), 1)) if point.vote == "weighted" else probabilities
+        )
         further = further_rounds(point, probabilities, pool) if point.extensions else None
-        return Selection(mask, weights, (_reason(point),) * len(probabilities), get_pool_vote(point.vote, pool), further)
+        return Selection(
+            mask, weights, (_reason(point),) * len(probabilities), get_pool_vote(point.vote, pool), further
+        )
 
 
 def called_after(

@@ -47,7 +47,9 @@ def best_fixed_sets(
         candidates = (
             list(combinations(range(n_members), size))
             if exhaustive
-            else sorted({tuple(sorted({*kept, k})) for kept in beam for k in range(n_members) if k not in kept})
+            else sorted(
+                {tuple(sorted({*kept, k})) for kept in beam for k in range(n_members) if k not in kept}
+            )
         )
         ranked = sorted((-accuracy(members), members) for members in candidates)
         beam = [members for _, members in ranked[:_BEAM]]

@@ -67,7 +67,9 @@ def budgets_of(trials: Sequence[Trial]) -> list[Budget]:
     for unit in units:
         spent = np.array([getattr(trial.point, unit) for trial in trials])
         if not np.isnan(spent).any() and spent.min() > 0:
-            bounds += [(unit, float(bound)) for bound in np.geomspace(spent.min() * 1.0001, spent.max(), _STEPS)]
+            bounds += [
+                (unit, float(bound)) for bound in np.geomspace(spent.min() * 1.0001, spent.max(), _STEPS)
+            ]
     return [Budget(*bound, most) for bound in bounds for most in rounds]
 
 
@@ -96,7 +98,9 @@ def guarded(
     Larger fixed sets, then fixed sets with the learned vote, then what looks at the query, have to beat what stands.
     """
     rivals = sorted(_within(baselines, budget), key=lambda trial: trial.point.first)
-    rivals += [trial for trial in (_most_accurate(_within(trials, budget)) for trials in (fixed, by_query)) if trial]
+    rivals += [
+        trial for trial in (_most_accurate(_within(trials, budget)) for trials in (fixed, by_query)) if trial
+    ]
     if not rivals:
         return None
     chosen = rivals[0]
@@ -134,5 +138,8 @@ def _describe(point: OperatingPoint) -> str:
 def kept(points: Iterable[OperatingPoint | None]) -> tuple[OperatingPoint, ...]:
     """Each point once, by calls and accuracy."""
     known = [point for point in points if point is not None]
-    different = {(p.ranking, p.price_weight, p.first, p.vote, p.extensions, p.rounds, p.unit, p.exchange): p for p in known}
+    different = {
+        (p.ranking, p.price_weight, p.first, p.vote, p.extensions, p.rounds, p.unit, p.exchange): p
+        for p in known
+    }
     return tuple(sorted(different.values(), key=lambda p: (p.calls, p.accuracy, p.rounds, p.exchange)))

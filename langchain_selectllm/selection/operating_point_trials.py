@@ -125,7 +125,9 @@ class _FurtherTrials:
         self._masks = np.stack([one.mask for one in called])
         self._worths = np.stack([one.worth for one in called])
         self._confidences = np.stack([one.confidence for one in called])
-        self._point = replace(sets.point(first), extensions=tuple(ways), rounds=rounds, unit=unit, exchange=1.0)
+        self._point = replace(
+            sets.point(first), extensions=tuple(ways), rounds=rounds, unit=unit, exchange=1.0
+        )
         self._further = further_rounds(self._point, bench.probabilities, bench.pool)
         self._usual = float(np.mean(units(np.eye(len(bench.pool.members), dtype=np.bool_), bench.pool, unit)))
 
@@ -191,7 +193,9 @@ def one_round(point: OperatingPoint, spent: Spent, called: Called) -> Trial:
     return Trial(_told(point, spent, [called.mask], called), lambda: called)
 
 
-def _told(point: OperatingPoint, spent: Spent, rounds: Sequence[NDArray[np.bool_]], called: Called) -> OperatingPoint:
+def _told(
+    point: OperatingPoint, spent: Spent, rounds: Sequence[NDArray[np.bool_]], called: Called
+) -> OperatingPoint:
     """The point, telling what it gave and took.
 
     Args:

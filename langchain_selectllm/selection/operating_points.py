@@ -53,7 +53,9 @@ class OperatingPoint:
         return max([self.first, *(way.size for way in self.extensions)])
 
 
-def rank_members(probabilities: NDArray[np.float64], costs: NDArray[np.float64], price_weight: float) -> NDArray[np.float64]:
+def rank_members(
+    probabilities: NDArray[np.float64], costs: NDArray[np.float64], price_weight: float
+) -> NDArray[np.float64]:
     """Worth of calling each member, (n, K): its probability less its price in units of the average member's price."""
     if price_weight == 0.0 or np.isnan(costs).any() or costs.mean() == 0:
         return probabilities

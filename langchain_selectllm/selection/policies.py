@@ -116,7 +116,9 @@ class SingleBest:
     def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
         """One member, whatever the query."""
         name = pool.members[pool.single_best]
-        return _constant(self, pool.mask((name,)), probabilities, pool, "the member with the best training accuracy")
+        return _constant(
+            self, pool.mask((name,)), probabilities, pool, "the member with the best training accuracy"
+        )
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,9 @@ class PriorOnly:
         """The same members whatever the query."""
         _check_size(self, self.size, pool)
         mask = top(pool.base_rates[None, :], self.size)[0]
-        return _constant(self, mask, probabilities, pool, f"the {self.size} members with the best training accuracy")
+        return _constant(
+            self, mask, probabilities, pool, f"the {self.size} members with the best training accuracy"
+        )
 
 
 @dataclass(frozen=True)

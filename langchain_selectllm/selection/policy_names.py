@@ -56,7 +56,9 @@ def parse_policy(spec: str) -> Policy:
         most = float(budget[1])
         calls, cost, latency = (most if budget[2] == unit else None for unit in ("", "usd", "s"))
         rounds = int(budget[3] or Adaptive.max_rounds)
-        return Adaptive(calls=calls, cost_usd=cost, latency_s=latency, max_rounds=rounds, guarded=_BUDGETED[name])
+        return Adaptive(
+            calls=calls, cost_usd=cost, latency_s=latency, max_rounds=rounds, guarded=_BUDGETED[name]
+        )
     names = ", ".join([*_PLAIN, *(f"{known}:S" for known in _SIZED)])
     raise PolicyError(
         f"Policy {spec!r} is unknown. Use one of {names}, with S a whole number from 1, "

@@ -41,11 +41,17 @@ def tune(
     votes = []
     for fold in range(_FOLDS):
         rows = np.flatnonzero(folds != fold)
-        votes.append(fit_vote(recorded.take(rows), probabilities[rows], pool.base_rates, pool.latencies, seed=seed))
+        votes.append(
+            fit_vote(recorded.take(rows), probabilities[rows], pool.base_rates, pool.latencies, seed=seed)
+        )
         progress((fold + 1) / (_FOLDS + 2))
     vote = fit_vote(recorded, probabilities, pool.base_rates, pool.latencies, seed=seed)
     bench = Bench(recorded, probabilities, spent, pool, folds, votes)
-    by_query = [trial for weight in _price_weights(pool) for trial in bench.trials("query", weight, _units(pool, weight))]
+    by_query = [
+        trial
+        for weight in _price_weights(pool)
+        for trial in bench.trials("query", weight, _units(pool, weight))
+    ]
     progress((_FOLDS + 1) / (_FOLDS + 2))
     fixed = list(bench.trials("fixed", 0.0, _units(pool, 0.0)))
     baselines = bench.baselines()
@@ -71,7 +77,9 @@ def single_points(
     """
 
     def trial(ranking: Ranking, weight: float, mask: NDArray[np.bool_], evidence: str) -> Trial:
-        point = OperatingPoint(ranking, weight, 1, "learned" if ranking == "query" else "weighted", evidence=evidence)
+        point = OperatingPoint(
+            ranking, weight, 1, "learned" if ranking == "query" else "weighted", evidence=evidence
+        )
         worth = np.where(mask, scores, 0.0).sum(axis=1)
         return one_round(point, spent, Called(mask, worth, worth))
 

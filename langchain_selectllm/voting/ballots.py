@@ -128,7 +128,9 @@ def cast(
         lengths=np.array([[np.nan if lengths is None else lengths[i] for i in order]], dtype=np.float64),
         candidates=[candidates],
         agreement=None if agreement is None else [agreement(candidates)],
-        grounds=None if grounds is None else grounds([slots[i] for i in order], candidates)[None].astype(np.float32),
+        grounds=None
+        if grounds is None
+        else grounds([slots[i] for i in order], candidates)[None].astype(np.float32),
     ).grouped()
 
 

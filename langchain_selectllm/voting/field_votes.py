@@ -62,7 +62,9 @@ class FieldVote:
         # An outstanding member may bring a field that nobody gave yet.
         self._note(sorted(objects), ["absent"] * len(objects))
         elected = {
-            name: self.elect({k: value.get(name, _ABSENT) for k, value in objects.items()}, f"{path}.{name}".lstrip("."))
+            name: self.elect(
+                {k: value.get(name, _ABSENT) for k, value in objects.items()}, f"{path}.{name}".lstrip(".")
+            )
             for name in names
         }
         return {name: value for name, value in elected.items() if value is not _ABSENT}

@@ -42,7 +42,9 @@ def read_reasoning(reply: str) -> Reasoning:
     return Reasoning(frozenset(said), next((word for word in reversed(said) if word[0].isdigit()), None))
 
 
-def grounding(query: str | None, reasons: Sequence[Reasoning | None], candidates: Sequence[str]) -> NDArray[np.float64]:
+def grounding(
+    query: str | None, reasons: Sequence[Reasoning | None], candidates: Sequence[str]
+) -> NDArray[np.float64]:
     """How far each reasoning arrives at each candidate answer.
 
     A candidate stands for a statement: the text of that option where the query shows options, otherwise itself. The three

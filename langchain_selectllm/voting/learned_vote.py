@@ -49,9 +49,13 @@ class LearnedVote:
         share: NDArray[np.float64] = (shifted / shifted.sum(axis=1, keepdims=True))[:, :-1]
         return share
 
-    def features(self, ballots: Ballots) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    def features(
+        self, ballots: Ballots
+    ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
         """Features of all candidates with their rows and columns, and features of "none"; see `candidate_features`."""
-        lengths = (np.log1p(ballots.lengths) - self.length_mean[ballots.members]) / self.length_scale[ballots.members]
+        lengths = (np.log1p(ballots.lengths) - self.length_mean[ballots.members]) / self.length_scale[
+            ballots.members
+        ]
         known = _known(ballots.candidates, self.known_answers, ballots.n_candidates)
         # Bounded: a prompt that makes every reply short must not look like certainty.
         return candidate_features(ballots, np.clip(np.nan_to_num(lengths), -_MAX_LENGTH, _MAX_LENGTH), known)
@@ -155,7 +159,9 @@ def _grounding(
     return np.hstack([own, others])
 
 
-def _known(candidates: Sequence[Sequence[str]], known: Sequence[str], n_candidates: int) -> NDArray[np.float64]:
+def _known(
+    candidates: Sequence[Sequence[str]], known: Sequence[str], n_candidates: int
+) -> NDArray[np.float64]:
     places = {answer: i for i, answer in enumerate(known)}
     indicators = np.zeros((len(candidates), n_candidates, len(known)))
     for i, names in enumerate(candidates):

@@ -66,7 +66,11 @@ class RecordedVotes:
             if gold is not None:
                 correct[i, : len(names)] = outcomes.matches(names, gold)
         slots = np.repeat(np.arange(n_members), depth)
-        agreement = None if outcomes.comparer is None else [outcomes.comparer.agreement(names) for names in candidates]
+        agreement = (
+            None
+            if outcomes.comparer is None
+            else [outcomes.comparer.agreement(names) for names in candidates]
+        )
         return cls(codes, slots, lengths, candidates, correct, outcomes.scores, agreement, grounds)
 
     def take(self, rows: NDArray[np.intp]) -> "RecordedVotes":

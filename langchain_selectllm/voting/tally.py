@@ -41,7 +41,12 @@ class Tally:
 
 
 def tally(
-    vote: VoteStrategy, ballots: Ballots, *, members: Sequence[str], open_ended: bool = False, ruling: str | None = None
+    vote: VoteStrategy,
+    ballots: Ballots,
+    *,
+    members: Sequence[str],
+    open_ended: bool = False,
+    ruling: str | None = None,
 ) -> Tally:
     """The decided vote over one query's ballots.
 
@@ -60,7 +65,9 @@ def tally(
     verdict = decide(vote, ballots)
     code = int(verdict.winners[0])
     if code == ABSTAIN:
-        return Tally(None, None, named, decided_by="no readable answer", vote=vote.name, open_ended=open_ended)
+        return Tally(
+            None, None, named, decided_by="no readable answer", vote=vote.name, open_ended=open_ended
+        )
     decided_by = "tie rule" if verdict.tied[0] else "vote"
     n_cast, n_candidates = int((codes >= 0).sum()), int(ballots.exists[0].sum())
     if open_ended and n_cast == n_candidates > 1:
@@ -74,7 +81,9 @@ def tally(
         answer=candidates[code],
         winner=members[best],
         answers=named,
-        scores={candidates[c]: float(verdict.scores[0, c]) for c in np.flatnonzero(ballots.exists[0]).tolist()},
+        scores={
+            candidates[c]: float(verdict.scores[0, c]) for c in np.flatnonzero(ballots.exists[0]).tolist()
+        },
         support=len(supporters) / n_cast,
         decided_by=decided_by,
         vote=vote.name,

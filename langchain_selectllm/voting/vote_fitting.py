@@ -26,7 +26,9 @@ def why_no_vote(recorded: RecordedVotes) -> str | None:
         return "no replies to vote on"
     if recorded.scores.shape[1] < 2:
         return "a single member"
-    shared = [len(names) < (row >= 0).sum() for names, row in zip(recorded.candidates, recorded.codes, strict=True)]
+    shared = [
+        len(names) < (row >= 0).sum() for names, row in zip(recorded.candidates, recorded.codes, strict=True)
+    ]
     if np.mean(shared) < _MIN_AGREEMENT:
         return f"answers are not comparable: on {100 * np.mean(shared):.0f} % of the queries any two members agree"
     return None
@@ -55,7 +57,9 @@ def fit_vote(
     ballots = recorded.ballots(probabilities, latencies)
     n_per_subset = _affordable(ballots, probabilities.shape[1])
     rng = np.random.default_rng(seed)
-    length_mean, length_scale = _length_statistics(np.log1p(recorded.lengths), recorded.slots, probabilities.shape[1])
+    length_mean, length_scale = _length_statistics(
+        np.log1p(recorded.lengths), recorded.slots, probabilities.shape[1]
+    )
     start = LearnedVote(
         answer_weights=np.empty(0),
         none_weights=np.empty(0),

@@ -85,7 +85,11 @@ class LogOddsVote:
         return ballots.summed(self.weights(ballots.probabilities))
 
 
-_VOTES: dict[str, Callable[[], VoteStrategy]] = {"majority": MajorityVote, "weighted": WeightedVote, "log_odds": LogOddsVote}
+_VOTES: dict[str, Callable[[], VoteStrategy]] = {
+    "majority": MajorityVote,
+    "weighted": WeightedVote,
+    "log_odds": LogOddsVote,
+}
 
 
 def get_vote(vote: str | VoteStrategy) -> VoteStrategy:

@@ -30,7 +30,9 @@ with ChatServer(delay_s=0.05) as server:
 def pool(monkeypatch):
     """One member behind a server in a process of its own that answers in 50 ms."""
     monkeypatch.setenv("OPENAI_API_KEY", "x")
-    process = subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     url = process.stdout.readline().strip()
     entry = {"model": "openai:small", "base_url": url, "max_concurrency": IN_FLIGHT, "timeout_s": 60.0}
     yield PoolFile.model_validate({"members": {"small": entry}})
@@ -63,14 +65,18 @@ async def test_throughput(pool, tmp_path):
         rates = " ".join(f"{n / wall:.0f}" for wall in walls)
         print(f"{name}: {rates} calls/s, {1000 * median(cpus) / n:.2f} ms of processor time a call")
     shares = [100 * client[0] / ours[0] for client, ours in zip(alone, collected, strict=True)]
-    print(f"collecting at {median(shares):.0f} % of the client's own rate (median of turns; all: {_figures(shares)})")
+    print(
+        f"collecting at {median(shares):.0f} % of the client's own rate (median of turns; all: {_figures(shares)})"
+    )
 
 
 def test_overhead_without_a_client(tmp_path):
     queries = [{"query_id": f"q{i:05d}", "query": f"question {i}"} for i in range(2000)]
     start = time.perf_counter()
     collect_outcomes({"m": CountingModel()}, queries, f"sqlite:///{tmp_path}/outcomes.db", samples=5)
-    print(f"\n10,000 calls of a chat model without latency: {10_000 / (time.perf_counter() - start):.0f} calls/s")
+    print(
+        f"\n10,000 calls of a chat model without latency: {10_000 / (time.perf_counter() - start):.0f} calls/s"
+    )
 
 
 def test_memory_over_100_000_rows(tmp_path):

@@ -22,7 +22,9 @@ def models(classifier):
 @pytest.fixture
 def router(classifier, models):
     parser = VotingOutputParser(answer="choice")
-    return SelectLLMRouter(classifier=classifier, models=models, policy="all_members", parser=parser, early_stop=False)
+    return SelectLLMRouter(
+        classifier=classifier, models=models, policy="all_members", parser=parser, early_stop=False
+    )
 
 
 def medians_ms(models, mode, repeat=400):

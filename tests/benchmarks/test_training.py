@@ -28,7 +28,9 @@ def recorded():
 
 def test_training(recorded):
     classifier, seconds, _ = recorded
-    print(f"\ntraining, lexical, {len(classifier.members)} members, {N_TRAINED:,} queries with replies: {seconds:.0f} s")
+    print(
+        f"\ntraining, lexical, {len(classifier.members)} members, {N_TRAINED:,} queries with replies: {seconds:.0f} s"
+    )
 
 
 @pytest.mark.parametrize("spec", ["learned:8", "selectllm:4"])
@@ -44,7 +46,9 @@ def test_decision_and_learned_vote(recorded, spec):
     def vote():
         row = next(rows)
         decision = decisions[row]
-        later = () if decision.further is None else np.flatnonzero(decision.further.added[0].any(axis=0)).tolist()
+        later = (
+            () if decision.further is None else np.flatnonzero(decision.further.added[0].any(axis=0)).tolist()
+        )
         slots = sorted({*decision.selected, *later})
         replies = [test.replies[row][k][0] for k in slots]
         ballots = parser.cast(
@@ -58,4 +62,6 @@ def test_decision_and_learned_vote(recorded, spec):
 
     decided = median_ms(decide)
     rows = iter(range(len(test)))
-    print(f"\n{spec}, lexical, 8 members: decision {decided:.2f} ms median, reading and vote {median_ms(vote):.2f} ms median")
+    print(
+        f"\n{spec}, lexical, 8 members: decision {decided:.2f} ms median, reading and vote {median_ms(vote):.2f} ms median"
+    )

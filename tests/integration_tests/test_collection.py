@@ -65,9 +65,23 @@ def test_three_sigkills_and_a_tenth_of_faults_leave_no_trace(tmp_path):
         settings = {**PRICES, "max_tokens": 50, "max_concurrency": 16}
         pool = pool_file(tmp_path, server, small=settings, tiny=settings)
         (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries(500)))
-        arguments = ["collect", "--pool", pool, "--queries", tmp_path / "queries.jsonl", "--samples", "5", "--json"]
+        arguments = [
+            "collect",
+            "--pool",
+            pool,
+            "--queries",
+            tmp_path / "queries.jsonl",
+            "--samples",
+            "5",
+            "--json",
+        ]
         arguments += ["--store", f"sqlite:///{tmp_path}/outcomes.db"]
-        command = [sys.executable, "-c", "from langchain_selectllm.cli import main; main()", *map(str, arguments)]
+        command = [
+            sys.executable,
+            "-c",
+            "from langchain_selectllm.cli import main; main()",
+            *map(str, arguments),
+        ]
         lost = 0
         for kill_at in (1000, 2200, 3600):
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -91,12 +105,22 @@ def test_three_sigkills_and_a_tenth_of_faults_leave_no_trace(tmp_path):
     assert len(server.answered) == 5000 + lost
     recorded = {row["reply_id"]: row for row in found}
     assert len(recorded) == 5000
-    assert sum(row["cost_usd"] for row in found) == pytest.approx(sum(cost(server.answered[i]) for i in recorded), rel=1e-12)
+    assert sum(row["cost_usd"] for row in found) == pytest.approx(
+        sum(cost(server.answered[i]) for i in recorded), rel=1e-12
+    )
     for reply_id, row in recorded.items():
         model, prompt, n_input, n_output = server.answered[reply_id]
         assert (row["member"], row["input_tokens"], row["output_tokens"]) == (model, n_input, n_output)
         assert row["text"] == f"The answer is {len(prompt)}."
-    assert set(server.injected) == {None, "rate_limit", "server_error", "hang", "truncated", "cut_off", "slow"}
+    assert set(server.injected) == {
+        None,
+        "rate_limit",
+        "server_error",
+        "hang",
+        "truncated",
+        "cut_off",
+        "slow",
+    }
     told = json.loads(done.stdout)
     assert (told["left"], told["stopped"]) == (0, None)
     assert told["spent_usd"] == pytest.approx(sum(row["cost_usd"] for row in found))
@@ -126,7 +150,9 @@ async def test_a_member_that_is_down_does_not_hold_up_the_others(tmp_path):
 async def test_retry_after_holds_the_whole_member_back(tmp_path):
     with ChatServer(fault_share=0.2, faults=("rate_limit",), retry_after_s=0.5) as server:
         pool = pool_file(tmp_path, server, small={"max_concurrency": 1})
-        await acollect_outcomes(pool, queries(20), f"sqlite:///{tmp_path}/outcomes.db", samples=1, retry=QUICK)
+        await acollect_outcomes(
+            pool, queries(20), f"sqlite:///{tmp_path}/outcomes.db", samples=1, retry=QUICK
+        )
         times = server.times["small"]
         limited = server.injected["rate_limit"]
         gaps = [after[0] - before[0] for before, after in pairwise(times)]
@@ -142,7 +168,9 @@ async def test_an_error_that_no_retry_can_cure_is_tried_once_and_kept_apart(tmp_
         assert server.requests["picky"] == 4
         assert collected.members[0].failed == 4
         found = rows(tmp_path)
-        assert all(row["text"] is None and row["error"].startswith("OpenAIInvalidRequestError") for row in found)
+        assert all(
+            row["text"] is None and row["error"].startswith("OpenAIInvalidRequestError") for row in found
+        )
         server.statuses.clear()
         again = await acollect_outcomes(pool, queries(4), store, samples=1)
         assert (again.members[0].done, len(rows(tmp_path))) == (4, 4)
@@ -181,7 +209,9 @@ async def test_stopping_waits_for_what_is_in_flight(tmp_path):
             stop.set()
 
         stopping = asyncio.create_task(stop_soon())
-        collected = await acollect_outcomes(pool, queries(100), f"sqlite:///{tmp_path}/outcomes.db", samples=1, stop=stop)
+        collected = await acollect_outcomes(
+            pool, queries(100), f"sqlite:///{tmp_path}/outcomes.db", samples=1, stop=stop
+        )
         await stopping
         assert collected.stopped == "interrupted"
         assert 0 < collected.members[0].done == len(server.answered) == len(rows(tmp_path)) < 100
@@ -193,7 +223,12 @@ def test_ctrl_c_stops_cleanly(tmp_path):
         (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries(500)))
         arguments = ["collect", "--pool", pool, "--queries", tmp_path / "queries.jsonl", "--samples", "1"]
         arguments += ["--store", f"sqlite:///{tmp_path}/outcomes.db"]
-        command = [sys.executable, "-c", "from langchain_selectllm.cli import main; main()", *map(str, arguments)]
+        command = [
+            sys.executable,
+            "-c",
+            "from langchain_selectllm.cli import main; main()",
+            *map(str, arguments),
+        ]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while len(server.answered) < 8:
             time.sleep(0.01)
@@ -209,11 +244,15 @@ def test_ctrl_c_stops_cleanly(tmp_path):
 async def test_the_system_prompt_is_sent_and_is_part_of_what_decides_the_replies(tmp_path):
     with ChatServer() as server:
         store = f"sqlite:///{tmp_path}/outcomes.db"
-        await acollect_outcomes(pool_file(tmp_path, server, small={"system_prompt": "Be brief."}), queries(3), store, samples=1)
+        await acollect_outcomes(
+            pool_file(tmp_path, server, small={"system_prompt": "Be brief."}), queries(3), store, samples=1
+        )
         n_input = {row["query_id"]: row["input_tokens"] for row in rows(tmp_path)}
         assert n_input["q0001"] == len("Be brief.") + len("question 1 x")
         # Another prompt, another outcome; another address or limit, the same.
         await acollect_outcomes(pool_file(tmp_path, server, small={}), queries(3), store, samples=1)
         assert len(rows(tmp_path)) == 6
-        await acollect_outcomes(pool_file(tmp_path, server, small={"max_concurrency": 2}), queries(3), store, samples=1)
+        await acollect_outcomes(
+            pool_file(tmp_path, server, small={"max_concurrency": 2}), queries(3), store, samples=1
+        )
         assert len(rows(tmp_path)) == 6

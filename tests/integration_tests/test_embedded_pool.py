@@ -8,9 +8,21 @@ import numpy as np
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from langchain_selectllm import OutcomeTable, SelectLLMClassifier, SelectLLMRouter, VotingOutputParser, evaluate
+from langchain_selectllm import (
+    OutcomeTable,
+    SelectLLMClassifier,
+    SelectLLMRouter,
+    VotingOutputParser,
+    evaluate,
+)
 from langchain_selectllm.cli import main
-from langchain_selectllm.embedded import embedded_models, generate_tasks, load_embedded, read_answer, sample_outcomes
+from langchain_selectllm.embedded import (
+    embedded_models,
+    generate_tasks,
+    load_embedded,
+    read_answer,
+    sample_outcomes,
+)
 from langchain_selectllm.exceptions import EmbeddedModelError
 
 pytest.importorskip("torch")
@@ -20,7 +32,9 @@ pytest.importorskip("transformers")
 @pytest.fixture(scope="module")
 def table():
     """Four samples of every member on 440 tasks that none was trained on."""
-    return OutcomeTable.from_records(*sample_outcomes(generate_tasks(440, seed=7), embedded_models(seed=7), n=4))
+    return OutcomeTable.from_records(
+        *sample_outcomes(generate_tasks(440, seed=7), embedded_models(seed=7), n=4)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +44,9 @@ def classifier(table):
 
 @pytest.fixture(scope="module")
 def router(classifier):
-    return SelectLLMRouter(classifier=classifier, models=embedded_models(seed=0), parser=VotingOutputParser(answer=read_answer))
+    return SelectLLMRouter(
+        classifier=classifier, models=embedded_models(seed=0), parser=VotingOutputParser(answer=read_answer)
+    )
 
 
 def share(table, member, *categories):
@@ -59,7 +75,9 @@ def test_the_hasty_member_is_surer_than_it_is_right(table):
 
 
 def test_looking_at_the_query_beats_every_control_on_the_pool(table, classifier):
-    report = evaluate(classifier, table.split(0.4)[1], policies=["weighted_max_conf:1", "weighted_max_conf:3"])
+    report = evaluate(
+        classifier, table.split(0.4)[1], policies=["weighted_max_conf:1", "weighted_max_conf:3"]
+    )
     assert report["weighted_max_conf:3"].versus["single_best"].verdict == "better"
     assert report["weighted_max_conf:1"].versus["fixed_best"].verdict == "better"
 
@@ -69,7 +87,9 @@ def test_a_reply_carries_usage_and_the_name_of_the_model():
     assert reply.text.endswith("The answer is 42.")
     assert reply.response_metadata == {"model_name": "embedded:arithmetic", "finish_reason": "stop"}
     usage = reply.usage_metadata
-    assert usage["input_tokens"] == len(["<ask>", "What", " is", " ", "1", "7", " ", "+", " ", "2", "5", "?", "<reply>"])
+    assert usage["input_tokens"] == len(
+        ["<ask>", "What", " is", " ", "1", "7", " ", "+", " ", "2", "5", "?", "<reply>"]
+    )
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
 
 
@@ -119,7 +139,9 @@ def test_stop_and_the_token_limit_end_a_reply():
 
 async def test_async_calls_answer_alike():
     model = load_embedded("measures", temperature=0)
-    assert (await model.ainvoke("How many minutes are 3 hours?")).text == model.invoke("How many minutes are 3 hours?").text
+    assert (await model.ainvoke("How many minutes are 3 hours?")).text == model.invoke(
+        "How many minutes are 3 hours?"
+    ).text
 
 
 def test_only_the_last_human_message_is_read():
@@ -130,9 +152,13 @@ def test_only_the_last_human_message_is_read():
 
 def test_settings_out_of_range_and_long_prompts_are_errors():
     model = load_embedded("letters")
-    with pytest.raises(EmbeddedModelError, match=r"A prompt has \d+ tokens; the embedded models read 448 at most"):
+    with pytest.raises(
+        EmbeddedModelError, match=r"A prompt has \d+ tokens; the embedded models read 448 at most"
+    ):
         model.invoke("1" * 500)
-    with pytest.raises(EmbeddedModelError, match=r"temperature is -1, n is 1, max_tokens is 64\. Use a temperature from 0"):
+    with pytest.raises(
+        EmbeddedModelError, match=r"temperature is -1, n is 1, max_tokens is 64\. Use a temperature from 0"
+    ):
         model.invoke("What is 1 + 1?", temperature=-1)
 
 
@@ -182,7 +208,16 @@ def test_the_demo_tells_the_whole_story_and_what_it_keeps_can_be_asked(selectllm
     kept = tmp_path / "demo"
     code, out, _ = selectllm("demo", "--queries", 220, "--samples", 3, "--out", kept)
     assert code == 0
-    for part in ("3,300 replies", "some member", "Out of fold", "oracle", "Verdict: ", "Prompt: ", "Voted answer: ", "Done in"):
+    for part in (
+        "3,300 replies",
+        "some member",
+        "Out of fold",
+        "oracle",
+        "Verdict: ",
+        "Prompt: ",
+        "Voted answer: ",
+        "Done in",
+    ):
         assert part in out
     code, out, _ = selectllm("ask", kept / "router", "What is 21 + 34?", "--json")
     assert code == 0

@@ -25,7 +25,13 @@ def small_roberta(tmp_path_factory):
     folder = tmp_path_factory.mktemp("roberta")
     tokenizer = byte_tokenizer(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
     tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
-    names = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
+    names = {
+        "bos_token": "<s>",
+        "pad_token": "<pad>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "mask_token": "<mask>",
+    }
     fast = RobertaTokenizerFast(tokenizer_object=tokenizer, cls_token="<s>", sep_token="</s>", **names)
     fast.save_pretrained(folder)
     config = RobertaConfig(
@@ -58,7 +64,9 @@ def test_minilm_learns_and_is_saved_by_reference(minilm, tmp_path):
 
 
 def test_minilm_embeddings_mean_something(minilm):
-    embeddings = get_encoder(minilm).encode(["a cat sat on the mat", "a kitten rested on the rug", "interest rates rose"])
+    embeddings = get_encoder(minilm).encode(
+        ["a cat sat on the mat", "a kitten rested on the rug", "interest rates rose"]
+    )
     assert embeddings.shape == (3, 384)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)
     assert embeddings[0] @ embeddings[1] > 0.4 > embeddings[0] @ embeddings[2] + 0.2
@@ -75,7 +83,10 @@ def test_what_is_unlike_all_training_texts_shrinks_towards_the_base_rates(minilm
     train, test = demo_table(tmp_path, n_queries=200).split(0.3)
     classifier = SelectLLMClassifier(encoder=minilm).fit(train)
     encoder = classifier.learned.encoder
-    strange = ["The minister resigned after the vote in parliament.", "Simmer the onions in butter until they are golden."]
+    strange = [
+        "The minister resigned after the vote in parliament.",
+        "Simmer the onions in butter until they are golden.",
+    ]
     known, unknown = (encoder.novelty(texts, encoder.encode(texts)) for texts in (test.texts, strange))
     assert known.mean() < 0.05
     assert unknown.min() > 0.3
@@ -107,7 +118,9 @@ def topics():
 
 @pytest.mark.parametrize("class_weights", [False, True])
 def test_fine_tuning_learns_from_observed_cells_alone(small_roberta, topics, tmp_path, class_weights):
-    tuning = FineTuning(max_length=32, batch_size=16, epochs=6, learning_rates=(1e-5, 3e-3), class_weights=class_weights)
+    tuning = FineTuning(
+        max_length=32, batch_size=16, epochs=6, learning_rates=(1e-5, 3e-3), class_weights=class_weights
+    )
     encoder = FineTunedEncoder(small_roberta, tuning=tuning)
     classifier = SelectLLMClassifier(encoder=encoder).fit(topics)
     probabilities = classifier.predict_proba(["12345 + 67890", "spell a word"])

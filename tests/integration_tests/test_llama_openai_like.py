@@ -43,7 +43,11 @@ class Handler(BaseHTTPRequestHandler):
             self.stream(asked)
         else:
             message = self.message(asked)
-            choice = {"index": 0, "finish_reason": "tool_calls" if "tool_calls" in message else "stop", "message": message}
+            choice = {
+                "index": 0,
+                "finish_reason": "tool_calls" if "tool_calls" in message else "stop",
+                "message": message,
+            }
             self.answer(200, self.head(asked, "chat.completion") | {"choices": [choice], "usage": self.usage})
 
     usage = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}  # noqa: RUF012
@@ -69,7 +73,9 @@ class Handler(BaseHTTPRequestHandler):
             words = message["content"].split(" ")
             deltas = [{"role": "assistant", "content": ""}, *({"content": f"{word} "} for word in words)]
         head = self.head(asked, "chat.completion.chunk")
-        events = [head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas]
+        events = [
+            head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in deltas
+        ]
         events.append(head | {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         events.append(head | {"choices": [], "usage": self.usage})
         body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
@@ -133,13 +139,20 @@ def llama(server, name):
 def make(fitted, server, **fields):
     """Four LlamaIndex clients, and one of LangChain."""
     models = {name: llama(server, name) for name in LETTERS}
-    models["reader"] = ChatOpenAI(model="reader", base_url=server.url, api_key="none", max_retries=0, timeout=30)
+    models["reader"] = ChatOpenAI(
+        model="reader", base_url=server.url, api_key="none", max_retries=0, timeout=30
+    )
     parser = VotingOutputParser(answer="choice")
-    return SelectLLM.from_models(fitted, models, **{"policy": "all_members", "parser": parser, "early_stop": False, **fields})
+    return SelectLLM.from_models(
+        fitted, models, **{"policy": "all_members", "parser": parser, "early_stop": False, **fields}
+    )
 
 
 def ask(llm, mode):
-    messages = [ChatMessage(role="system", content="Be brief."), ChatMessage(role="user", content="Add 3 and 4.")]
+    messages = [
+        ChatMessage(role="system", content="Be brief."),
+        ChatMessage(role="user", content="Add 3 and 4."),
+    ]
 
     async def last():
         return [piece async for piece in await llm.astream_chat(messages)][-1]
@@ -188,7 +201,9 @@ def test_a_member_that_hangs_misses_its_deadline(fitted, server, mode):
     assert told["answer"] == "A"
 
 
-@pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20", "ignore::pydantic.PydanticDeprecatedSince211")
+@pytest.mark.filterwarnings(
+    "ignore::pydantic.PydanticDeprecatedSince20", "ignore::pydantic.PydanticDeprecatedSince211"
+)
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_a_function_agent_runs_over_http(fitted, server, streaming):
     called = []

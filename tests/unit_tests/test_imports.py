@@ -9,7 +9,9 @@ HEAVY = ("torch", "transformers", "sentence_transformers", "sklearn", "scipy", "
 
 
 def modules_after(code):
-    script = f"import sys, json\n{code}\nprint(','.join(sorted({{m.partition('.')[0] for m in sys.modules}})))"
+    script = (
+        f"import sys, json\n{code}\nprint(','.join(sorted({{m.partition('.')[0] for m in sys.modules}})))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(done.stdout.strip().split(","))
 

@@ -33,7 +33,9 @@ def test_the_area_is_taken_over_the_range_of_costs_and_extended_flat():
 
 def test_a_better_point_beyond_the_dearest_cost_counts_only_by_the_line_that_leads_to_it():
     # The line from (1, 0) to (3, 1) is at 0.5 where the range ends.
-    assert average_improvement_in_quality(np.array([1.0, 3.0]), np.array([0.0, 1.0]), 1.0, 2.0) == pytest.approx(0.25)
+    assert average_improvement_in_quality(
+        np.array([1.0, 3.0]), np.array([0.0, 1.0]), 1.0, 2.0
+    ) == pytest.approx(0.25)
 
 
 def test_a_router_without_a_setting_cheap_enough_is_refused():

@@ -54,8 +54,12 @@ class SelectLLM(FunctionCallingLLM):
     """
 
     router: SelectLLMRouter = Field(exclude=True, description="Decides, calls the members, and votes.")
-    context_window: int | None = Field(default=None, description="Tokens of prompt and reply; the smallest member's when None.")
-    num_output: int | None = Field(default=None, description="Tokens of a reply; the smallest member's when None.")
+    context_window: int | None = Field(
+        default=None, description="Tokens of prompt and reply; the smallest member's when None."
+    )
+    num_output: int | None = Field(
+        default=None, description="Tokens of a reply; the smallest member's when None."
+    )
 
     _calls_functions: bool = PrivateAttr(default=False)
 
@@ -63,12 +67,17 @@ class SelectLLM(FunctionCallingLLM):
     def model_post_init(self, context: Any, /) -> None:
         """Find out once whether any member can be offered tools."""
         super().model_post_init(context)
-        probe = {"type": "function", "function": {"name": "probe", "description": "", "parameters": {"type": "object"}}}
+        probe = {
+            "type": "function",
+            "function": {"name": "probe", "description": "", "parameters": {"type": "object"}},
+        }
         with contextlib.suppress(ToolSupportError):
             self._calls_functions = bool(self.router.with_tools([probe]))
 
     @classmethod
-    def from_models(cls, classifier: SelectLLMClassifier, models: Mapping[str, AnyModel], **kwargs: Any) -> Self:
+    def from_models(
+        cls, classifier: SelectLLMClassifier, models: Mapping[str, AnyModel], **kwargs: Any
+    ) -> Self:
         """The LLM over a fitted classifier and its members.
 
         Args:
@@ -171,17 +180,25 @@ class SelectLLM(FunctionCallingLLM):
     @llm_completion_callback()
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """The winning member's reply to one text."""
-        return await achat_to_completion_decorator(self.achat)(self._text(prompt, formatted=formatted), **kwargs)
+        return await achat_to_completion_decorator(self.achat)(
+            self._text(prompt, formatted=formatted), **kwargs
+        )
 
     @llm_completion_callback()
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """The winning member's reply to one text, in the pieces that the router streams."""
-        return stream_chat_to_completion_decorator(self.stream_chat)(self._text(prompt, formatted=formatted), **kwargs)
+        return stream_chat_to_completion_decorator(self.stream_chat)(
+            self._text(prompt, formatted=formatted), **kwargs
+        )
 
     @llm_completion_callback()
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+    async def astream_complete(
+        self, prompt: str, formatted: bool = False, **kwargs: Any
+    ) -> CompletionResponseAsyncGen:
         """The winning member's reply to one text, in the pieces that the router streams."""
-        return await astream_chat_to_completion_decorator(self.astream_chat)(self._text(prompt, formatted=formatted), **kwargs)
+        return await astream_chat_to_completion_decorator(self.astream_chat)(
+            self._text(prompt, formatted=formatted), **kwargs
+        )
 
     @override
     def get_tool_calls_from_response(
@@ -196,7 +213,9 @@ class SelectLLM(FunctionCallingLLM):
         if not calls and error_on_no_tool_call:
             raise ValueError("The winning reply calls no tool. Expected at least one call.")
         return [
-            ToolSelection(tool_id=call.tool_call_id or "", tool_name=call.tool_name, tool_kwargs=arguments_of(call))
+            ToolSelection(
+                tool_id=call.tool_call_id or "", tool_name=call.tool_name, tool_kwargs=arguments_of(call)
+            )
             for call in calls
         ]
 
@@ -260,11 +279,19 @@ def _response(message: AIMessage, *, parallel: bool, delta: str | None = None) -
         reply.additional_kwargs["tool_calls"] = [openai_call(call) for call in calls]
     told = message.response_metadata.get("selectllm")
     usage: Mapping[str, Any] = message.usage_metadata or {}
-    names = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
+    names = {
+        "prompt_tokens": "input_tokens",
+        "completion_tokens": "output_tokens",
+        "total_tokens": "total_tokens",
+    }
     counts = {theirs: usage[ours] for theirs, ours in names.items() if ours in usage}
     return ChatResponse(
         message=reply,
         delta=delta,
-        raw={"selectllm": told, "model": message.response_metadata.get("model_name"), "usage": counts or None},
+        raw={
+            "selectllm": told,
+            "model": message.response_metadata.get("model_name"),
+            "usage": counts or None,
+        },
         additional_kwargs={**({"selectllm": told} if told else {}), **counts},
     )

@@ -52,7 +52,9 @@ class LlamaIndexChatModel(BaseChatModel):
         """
         if not self.llm.metadata.is_function_calling_model:
             raise NotImplementedError(f"{self.model_name!r} ({self.llm.class_name()}) cannot call functions.")
-        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], tool_choice=tool_choice, **kwargs)
+        return self.bind(
+            tools=[convert_to_openai_tool(tool) for tool in tools], tool_choice=tool_choice, **kwargs
+        )
 
     @override
     def _generate(
@@ -114,7 +116,9 @@ class LlamaIndexChatModel(BaseChatModel):
         # A static look-up: LlamaIndex wraps its methods anew at every access.
         return getattr_static(self.llm, "achat") is getattr_static(CustomLLM, "achat")
 
-    def _asked(self, form: str, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]) -> Any:
+    def _asked(
+        self, form: str, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any]
+    ) -> Any:
         """What the LLM returns, in the form "", "a", "stream_" or "astream_"."""
         history = [to_llama_index(message) for message in messages]
         settings = {**kwargs, **({"stop": stop} if stop else {})}

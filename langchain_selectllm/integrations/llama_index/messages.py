@@ -58,7 +58,9 @@ def to_llama_index(message: BaseMessage) -> ChatMessage:
     known: dict[str, Any] = {}
     if isinstance(message, AIMessage):
         role = MessageRole.ASSISTANT
-        blocks: list[ContentBlock] = [TextBlock(text=message.text)] if message.text or not message.tool_calls else []
+        blocks: list[ContentBlock] = (
+            [TextBlock(text=message.text)] if message.text or not message.tool_calls else []
+        )
         blocks += [
             ToolCallBlock(tool_call_id=call["id"], tool_name=call["name"], tool_kwargs=call["args"])
             for call in message.tool_calls
@@ -85,20 +87,32 @@ def arguments_of(call: ToolCallBlock) -> dict[str, Any]:
 
 def uncarried(blocks: Sequence[ContentBlock]) -> dict[str, Any]:
     """The blocks that LangChain has no word for, as `additional_kwargs` of a LangChain message."""
-    kept = [[i, block.model_dump(mode="json")] for i, block in enumerate(blocks) if not isinstance(block, _CARRIED)]
+    kept = [
+        [i, block.model_dump(mode="json")]
+        for i, block in enumerate(blocks)
+        if not isinstance(block, _CARRIED)
+    ]
     return {_UNCARRIED: kept} if kept else {}
 
 
 def _role(message: BaseMessage) -> MessageRole:
-    for kind, role in ((SystemMessage, MessageRole.SYSTEM), (HumanMessage, MessageRole.USER), (ToolMessage, MessageRole.TOOL)):
+    for kind, role in (
+        (SystemMessage, MessageRole.SYSTEM),
+        (HumanMessage, MessageRole.USER),
+        (ToolMessage, MessageRole.TOOL),
+    ):
         if isinstance(message, kind):
             return role
-    raise ValueError(f"LlamaIndex has no counterpart for a {type(message).__name__}. Use system, human, AI or tool messages.")
+    raise ValueError(
+        f"LlamaIndex has no counterpart for a {type(message).__name__}. Use system, human, AI or tool messages."
+    )
 
 
 def _content(blocks: Sequence[ContentBlock]) -> str | list[str | dict[Any, Any]]:
     parts = [
-        _langchain_block(block) for block in blocks if isinstance(block, TextBlock | ImageBlock | AudioBlock | DocumentBlock)
+        _langchain_block(block)
+        for block in blocks
+        if isinstance(block, TextBlock | ImageBlock | AudioBlock | DocumentBlock)
     ]
     if len(parts) == 1 and parts[0]["type"] == "text":
         return str(parts[0]["text"])
@@ -137,4 +151,6 @@ def _llama_block(block: Mapping[str, Any]) -> ContentBlock:
         return AudioBlock(audio=data, url=url, format=mime.partition("/")[2] if mime else None)
     if kind == "file":
         return DocumentBlock(data=data, url=url, document_mimetype=mime, title=block.get("filename"))
-    raise ValueError(f"LlamaIndex has no counterpart for a {kind!r} block. Use text, image, audio or file blocks.")
+    raise ValueError(
+        f"LlamaIndex has no counterpart for a {kind!r} block. Use text, image, audio or file blocks."
+    )

@@ -55,7 +55,8 @@ class SelectLLMSelector(BaseSelector):
         decision = decide_all(self._classifier, self._policy, [query.query_str])[0]
         ranked = sorted(decision.selected, key=lambda k: (-decision.probabilities[k], k))
         selections = [
-            SingleSelection(index=indices[decision.members[k]], reason=f"p={decision.probabilities[k]:.2f}") for k in ranked
+            SingleSelection(index=indices[decision.members[k]], reason=f"p={decision.probabilities[k]:.2f}")
+            for k in ranked
         ]
         return SelectorResult(selections=selections)
 

@@ -33,7 +33,9 @@ class SpecifiedTool(BaseTool):
 
     @override
     def __call__(self, input: Any) -> ToolOutput:
-        raise NotImplementedError(f"Only the specification of {self._metadata.name!r} is known. Call the tool itself.")
+        raise NotImplementedError(
+            f"Only the specification of {self._metadata.name!r} is known. Call the tool itself."
+        )
 
 
 def choice_of(choice: str | bool | Mapping[str, Any] | None) -> str | None:

@@ -60,7 +60,9 @@ def test_names_of_other_scopes_stay():
 
 
 def test_a_function_that_can_see_its_own_names_keeps_them():
-    assert python_form("def f():\n    x = 1\n    return locals()") == "def f():\n    x = 1\n    return locals()"
+    assert (
+        python_form("def f():\n    x = 1\n    return locals()") == "def f():\n    x = 1\n    return locals()"
+    )
 
 
 def test_a_number_never_collides_with_a_name_that_stays():
@@ -83,7 +85,10 @@ def test_annotated_fields_of_a_class_stay():
 
 def test_python_that_does_not_parse_abstains():
     assert READ("```python\ndef f(:\n```") is None
-    assert VotingOutputParser(answer="code").count(["```python\ndef f(:\n```"]).decided_by == "no readable answer"
+    assert (
+        VotingOutputParser(answer="code").count(["```python\ndef f(:\n```"]).decided_by
+        == "no readable answer"
+    )
 
 
 def test_other_languages_are_compared_up_to_white_space():

@@ -3,7 +3,13 @@ import time
 
 import pytest
 
-from langchain_selectllm.answers import ChoiceExtractor, NumberExtractor, TextExtractor, get_extractor, is_correct
+from langchain_selectllm.answers import (
+    ChoiceExtractor,
+    NumberExtractor,
+    TextExtractor,
+    get_extractor,
+    is_correct,
+)
 from langchain_selectllm.exceptions import AnswerError
 
 QUERY = "Which is a fruit?\nA. apple\nB. brick\nC. stone wall\nD. table"
@@ -129,7 +135,19 @@ def uncollected():
 @pytest.mark.parametrize("kind", ["choice", "number", "text"])
 @pytest.mark.parametrize(
     "unit",
-    ["answer is ", "1,", "(A) ", "= ", "\\boxed{", "Question: ", "9", "**", "A. x\n", "each choice: (A)", "options: (A)\n"],
+    [
+        "answer is ",
+        "1,",
+        "(A) ",
+        "= ",
+        "\\boxed{",
+        "Question: ",
+        "9",
+        "**",
+        "A. x\n",
+        "each choice: (A)",
+        "options: (A)\n",
+    ],
 )
 def test_reading_takes_linear_time(kind, unit):
     extractor = get_extractor(kind)

@@ -43,7 +43,9 @@ def test_spelling_changes_nothing(value, indented):
 
 @given(st.dictionaries(st.text(max_size=5), VALUES, max_size=3))
 def test_an_object_is_found_within_a_sentence(value):
-    assert JsonExtractor().extract(f"So it is {json.dumps(value)} in the end.") == JsonExtractor().canonical(json.dumps(value))
+    assert JsonExtractor().extract(f"So it is {json.dumps(value)} in the end.") == JsonExtractor().canonical(
+        json.dumps(value)
+    )
 
 
 def test_outcomes_are_graded_as_json():

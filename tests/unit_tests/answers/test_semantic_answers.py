@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_selectllm import OutcomeTable, SelectLLMClassifier, SelectLLMRouter, SemanticAnswers, VotingOutputParser
+from langchain_selectllm import (
+    OutcomeTable,
+    SelectLLMClassifier,
+    SelectLLMRouter,
+    SemanticAnswers,
+    VotingOutputParser,
+)
 from langchain_selectllm.evaluation import evaluate
 from langchain_selectllm.exceptions import AnswerError
 from langchain_selectllm.testing import ReplayChatModel, replay_models
@@ -28,7 +34,12 @@ def meaning(threshold=0.8):
 
 def test_replies_that_say_the_same_vote_together():
     tally = VotingOutputParser(answer=meaning()).count({"a": "at 90", "b": "at 0", "c": "at 10"})
-    assert (tally.answer, tally.winner, tally.support, tally.decided_by) == ("at 0", "b", pytest.approx(2 / 3), "vote")
+    assert (tally.answer, tally.winner, tally.support, tally.decided_by) == (
+        "at 0",
+        "b",
+        pytest.approx(2 / 3),
+        "vote",
+    )
     assert tally.answers == {"a": "at 90", "b": "at 0", "c": "at 10"}
     assert tally.scores == {"at 90": 1.0, "at 0": 2.0}
 
@@ -106,7 +117,9 @@ def test_every_member_of_a_group_agrees_with_its_medoid_whatever_the_order(angle
     again = medoids(meaning().agreement(shuffled), np.linspace(1, 2, len(texts)))
     weights = np.linspace(1, 2, len(texts))[[shuffled.index(text) for text in texts]]
     before = medoids(agreement, weights)
-    assert {texts[i]: texts[m] for i, m in enumerate(before)} == {shuffled[i]: shuffled[m] for i, m in enumerate(again)}
+    assert {texts[i]: texts[m] for i, m in enumerate(before)} == {
+        shuffled[i]: shuffled[m] for i, m in enumerate(again)
+    }
 
 
 def routed(replies, **kwargs):
@@ -129,9 +142,16 @@ async def test_a_router_votes_by_meaning_and_leaves_the_event_loop_free():
     told = sync.response_metadata["selectllm"]
     assert told["answer"] in {"at 0", "at 10"}
     assert told["vote"]["decided_by"] == "vote"
-    assert told["answer"] == asynchronous.response_metadata["selectllm"]["answer"] == asynchronous.text == sync.text
+    assert (
+        told["answer"]
+        == asynchronous.response_metadata["selectllm"]["answer"]
+        == asynchronous.text
+        == sync.text
+    )
     threads.clear()
-    await router.model_copy(update={"parser": VotingOutputParser(answer=SemanticAnswers(model=embed))}).ainvoke("q")
+    await router.model_copy(
+        update={"parser": VotingOutputParser(answer=SemanticAnswers(model=embed))}
+    ).ainvoke("q")
     assert threads
     assert threading.main_thread() not in threads
     threads.clear()
@@ -148,7 +168,9 @@ def test_early_stop_waits_for_replies_that_could_group_the_others_anew():
 def open_table(rows, gold, answer):
     queries = [{"query_id": f"q{i}", "query": f"question {i}", "reference": g} for i, g in enumerate(gold)]
     replies = [
-        {"query_id": f"q{i}", "model": f"m{k}", "response": text} for i, row in enumerate(rows) for k, text in enumerate(row)
+        {"query_id": f"q{i}", "model": f"m{k}", "response": text}
+        for i, row in enumerate(rows)
+        for k, text in enumerate(row)
     ]
     return OutcomeTable.from_records(queries, replies, answer=answer)
 
@@ -202,7 +224,9 @@ def test_a_learned_vote_is_replayed_and_served_alike_by_meaning():
     parser = VotingOutputParser(answer=meaning(0.9))
     for policy in ("weighted_max_conf:3", "fixed_best:3", "learned:3", "adaptive:3"):
         report = evaluate(classifier, test, policies=[policy])[policy]
-        router = SelectLLMRouter(classifier=classifier, models=replay_models(test), policy=policy, parser=parser)
+        router = SelectLLMRouter(
+            classifier=classifier, models=replay_models(test), policy=policy, parser=parser
+        )
         served = [told(message) for message in router.batch(list(test.texts))]
         graded = [test.matches([one["answer"]], g)[0] for one, g in zip(served, test.references, strict=True)]
         assert np.mean(graded) == pytest.approx(report.accuracy)

@@ -21,7 +21,13 @@ def test_it_learns_who_is_right_where():
     probabilities = (
         SelectLLMClassifier()
         .fit(topic_table())
-        .predict_proba(["question number 7 about topic0", "question number 7 about topic1", "question number 7 about topic2"])
+        .predict_proba(
+            [
+                "question number 7 about topic0",
+                "question number 7 about topic1",
+                "question number 7 about topic2",
+            ]
+        )
     )
     assert probabilities.shape == (3, 4)
     assert probabilities[0, 0] > 0.8 > 0.2 > probabilities[1, 0]
@@ -96,7 +102,10 @@ def test_too_few_outcomes_are_refused():
 
 
 def test_a_handful_of_queries_is_enough_to_run():
-    assert SelectLLMClassifier().fit(score_table([[1, 0], [0, 1], [1, 1]])).predict_proba(["x"]).shape == (1, 2)
+    assert SelectLLMClassifier().fit(score_table([[1, 0], [0, 1], [1, 1]])).predict_proba(["x"]).shape == (
+        1,
+        2,
+    )
 
 
 def test_an_added_member_leaves_the_others_bit_for_bit(tmp_path):
@@ -163,7 +172,9 @@ def test_metrics_by_hand():
 
 def test_calibration_error_by_hand():
     # Two bins: confidence 0.9 with accuracy 1/2, confidence 0.1 with accuracy 0.
-    assert calibration_error(np.array([0.9, 0.9, 0.1, 0.1]), np.array([1, 0, 0, 0])) == pytest.approx(0.5 * 0.4 + 0.5 * 0.1)
+    assert calibration_error(np.array([0.9, 0.9, 0.1, 0.1]), np.array([1, 0, 0, 0])) == pytest.approx(
+        0.5 * 0.4 + 0.5 * 0.1
+    )
 
 
 def test_metrics_of_members_with_one_label_are_still_numbers():

@@ -49,7 +49,9 @@ def test_the_folder_holds_no_executable_format_and_explains_itself(saved, fitted
 
 
 def point(ranking, size, evidence):
-    return OperatingPoint(ranking, 0.0, size, "weighted", accuracy=size / 10, calls=float(size), evidence=evidence)
+    return OperatingPoint(
+        ranking, 0.0, size, "weighted", accuracy=size / 10, calls=float(size), evidence=evidence
+    )
 
 
 def card_with(fitted, *points):
@@ -58,28 +60,45 @@ def card_with(fitted, *points):
 
 
 def test_the_card_tells_where_looking_at_the_query_pays_and_where_a_fixed_set_is_used(fitted):
-    card = card_with(fitted, point("fixed", 1, "best fixed set"), point("query", 3, "beats the fixed set of 2"))
+    card = card_with(
+        fitted, point("fixed", 1, "best fixed set"), point("query", 3, "beats the fixed set of 2")
+    )
     assert "looking at the query pays at S = 3 to 5." in card
-    assert "**no** paired evidence that looking at the query beats a fixed set of members at S = 1, 2:" in card
+    assert (
+        "**no** paired evidence that looking at the query beats a fixed set of members at S = 1, 2:" in card
+    )
     assert "- S = 1, 2: asks the fixed set of 1 (best fixed set)" in card
     assert "- S = 3 to 5: looks at the query (beats the fixed set of 2)" in card
 
 
 def test_the_card_lists_the_operating_points_of_every_s_with_their_settings(fitted):
     ways = (Extension(1, 2, 0.04, (0.3, -0.2, 0.0)), Extension(1, 3, 0.0, (0.5, -0.5, 0.0)))
-    climbs = replace(point("query", 1, "x"), extensions=ways, exchange=0.0125, price_weight=0.04, vote="learned", latency_s=1.5)
+    climbs = replace(
+        point("query", 1, "x"),
+        extensions=ways,
+        exchange=0.0125,
+        price_weight=0.04,
+        vote="learned",
+        latency_s=1.5,
+    )
     card = card_with(fitted, climbs)
     cells = "by the query | 1 | 2, +3 | 0.013 per call | 0.04 | learned | 0.100 | 1.00 | - | 1.50 |"
     assert f"| selectllm, S = 1 to 5 | {cells}" in card
     assert "more, for other budgets" not in card
     dear = replace(climbs, accuracy=0.05)
-    assert "1 more, for other budgets of cost, latency and rounds, are in `config.json`." in card_with(fitted, dear, climbs)
+    assert "1 more, for other budgets of cost, latency and rounds, are in `config.json`." in card_with(
+        fitted, dear, climbs
+    )
 
 
 def test_the_card_names_the_vote_or_what_stands_in_for_it(fitted):
     assert "A learned vote" in write_card(fitted.learned)
     summary = replace(fitted.summary, vote="log_odds (no replies to vote on)")
-    bare = replace(fitted.learned, summary=summary, pool=replace(fitted.pool, vote=None, guarded_points=(), adaptive_points=()))
+    bare = replace(
+        fitted.learned,
+        summary=summary,
+        pool=replace(fitted.pool, vote=None, guarded_points=(), adaptive_points=()),
+    )
     assert "No learned vote: log_odds (no replies to vote on)." in write_card(bare)
     assert "`selectllm:S` and `adaptive:S` cannot be used" in write_card(bare)
     grown = replace(bare, summary=fitted.summary)

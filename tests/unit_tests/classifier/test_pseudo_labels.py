@@ -11,7 +11,8 @@ from tests.support.worlds import demo_table, reply_table, score_table
 def test_right_is_who_agrees_with_the_vote_of_all_samples():
     # Query 0: A has 4 of 6 ballots; query 1: B 3 of 5, one abstention; query 2: A and B 3 each; query 3: nobody answers.
     table = reply_table(
-        [["AA", "AB", "AB"], ["BB", "B-", "CC"], ["AA", "BB", "AB"], ["--", "--", "--"]], gold=["D", "D", "D", "D"]
+        [["AA", "AB", "AB"], ["BB", "B-", "CC"], ["AA", "BB", "AB"], ["--", "--", "--"]],
+        gold=["D", "D", "D", "D"],
     )
     labelled = label_from_agreement(table)
     assert labelled.references == ("A", "B", None, None)
@@ -24,7 +25,9 @@ def test_right_is_who_agrees_with_the_vote_of_all_samples():
 def test_no_reference_is_needed_and_none_is_used():
     with_gold = reply_table([["A", "A", "B"]] * 3, gold=["B", "B", "B"])
     without = reply_table([["A", "A", "B"]] * 3, gold=[None, None, None])
-    np.testing.assert_array_equal(label_from_agreement(with_gold).scores, label_from_agreement(without).scores)
+    np.testing.assert_array_equal(
+        label_from_agreement(with_gold).scores, label_from_agreement(without).scores
+    )
 
 
 def test_an_unobserved_cell_stays_unobserved():
@@ -45,9 +48,13 @@ def test_artefact_card_and_report_are_marked(tmp_path):
     marked.save_pretrained(tmp_path / "marked")
     loaded = SelectLLMClassifier.from_pretrained(tmp_path / "marked")
     assert loaded.summary.labels_from == "agreement with the pool's own vote"
-    assert json.loads((tmp_path / "marked" / "config.json").read_text())["training"]["labels_from"].startswith("agreement")
+    assert json.loads((tmp_path / "marked" / "config.json").read_text())["training"][
+        "labels_from"
+    ].startswith("agreement")
     assert "Trained without references" in (tmp_path / "marked" / "README.md").read_text()
-    assert evaluate(loaded, label_from_agreement(test)).verdict.startswith("Measured as agreement with the pool's own vote")
+    assert evaluate(loaded, label_from_agreement(test)).verdict.startswith(
+        "Measured as agreement with the pool's own vote"
+    )
 
     plain = SelectLLMClassifier().fit(train)
     plain.save_pretrained(tmp_path / "plain")

@@ -36,7 +36,9 @@ def trained(world, selectllm):
 
 
 def test_the_whole_job(trained, selectllm):
-    code, out, _ = selectllm("evaluate", trained / "router", trained / "test", "--report", trained / "report.json")
+    code, out, _ = selectllm(
+        "evaluate", trained / "router", trained / "test", "--report", trained / "report.json"
+    )
     assert code == 0
     assert "Verdict: selectllm:3" in out
     report = json.loads((trained / "report.json").read_text())
@@ -53,9 +55,13 @@ def test_json_everywhere(trained, selectllm, tmp_path):
     folder, router = trained / "outcomes", trained / "router"
     split = json.loads(selectllm("split", folder, tmp_path / "a", tmp_path / "b", "--json")[1])
     assert (split["n_train"], split["n_test"]) == (105, 45)
-    config = json.loads(selectllm("train", folder, "--members", "reader,guesser", "--out", tmp_path / "r", "--json")[1])
+    config = json.loads(
+        selectllm("train", folder, "--members", "reader,guesser", "--out", tmp_path / "r", "--json")[1]
+    )
     assert config["members"] == ["reader", "guesser"]
-    report = json.loads(selectllm("evaluate", router, trained / "test", "--policy", "max_conf:2", "--json")[1])
+    report = json.loads(
+        selectllm("evaluate", router, trained / "test", "--policy", "max_conf:2", "--json")[1]
+    )
     assert [system["name"] for system in report["systems"]] == [
         "oracle",
         "single_best",
@@ -88,7 +94,9 @@ def test_json_everywhere(trained, selectllm, tmp_path):
         (("split", "OUTCOMES", "new1", "new2", "--test", "1"), "test share of 1.0"),
     ],
 )
-def test_bad_input_ends_in_code_2_and_one_clear_line(trained, selectllm, tmp_path, monkeypatch, arguments, message):
+def test_bad_input_ends_in_code_2_and_one_clear_line(
+    trained, selectllm, tmp_path, monkeypatch, arguments, message
+):
     monkeypatch.chdir(tmp_path)
     places = {"OUTCOMES": "outcomes", "ROUTER": "router", "TRAIN": "train", "TEST": "test"}
     code, out, err = selectllm(*(str(trained / places[a]) if a in places else a for a in arguments))

@@ -42,7 +42,10 @@ def models(monkeypatch):
 def world(tmp_path, monkeypatch, models):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pool.yaml").write_text(POOL)
-    rows = [{"query_id": f"q{i:02d}", "query": f"Say {i}", "reference": str(i), "answer_type": "number"} for i in range(60)]
+    rows = [
+        {"query_id": f"q{i:02d}", "query": f"Say {i}", "reference": str(i), "answer_type": "number"}
+        for i in range(60)
+    ]
     (tmp_path / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path
 
@@ -72,9 +75,13 @@ def test_from_queries_to_a_router(world, models, selectllm):
     assert "good 120, judge 120, poor 120" in out
     assert selectllm("split", "folder", "train", "test")[0] == 0
     # The pool file serves as well; its judge is no member of this router.
-    asked = json.loads(selectllm("ask", "router", "Say 12", "--pool", "pool.yaml", "--policy", "max_conf:1", "--json")[1])
+    asked = json.loads(
+        selectllm("ask", "router", "Say 12", "--pool", "pool.yaml", "--policy", "max_conf:1", "--json")[1]
+    )
     assert asked["reply"] == "The answer is 12."
-    code, out, _ = selectllm("evaluate", "router", "sqlite:///outcomes.db", "--allow-training-queries", "--json")
+    code, out, _ = selectllm(
+        "evaluate", "router", "sqlite:///outcomes.db", "--allow-training-queries", "--json"
+    )
     assert json.loads(out)["member_accuracy"]["good"] == 1.0
 
 
@@ -86,7 +93,17 @@ def test_every_way_to_grade(world, models, selectllm):
     assert "0.500" in out
     calls = models["judge"].calls.total()
     judged = json.loads(
-        selectllm("grade", "sqlite:///outcomes.db", "--judge", "judge", "--pool", "pool.yaml", "--name", "ai", "--json")[1]
+        selectllm(
+            "grade",
+            "sqlite:///outcomes.db",
+            "--judge",
+            "judge",
+            "--pool",
+            "pool.yaml",
+            "--name",
+            "ai",
+            "--json",
+        )[1]
     )
     # Of 0..59 six end in 2.
     assert judged["members"]["good"]["mean"] == pytest.approx(0.1)
@@ -97,11 +114,16 @@ def test_every_way_to_grade(world, models, selectllm):
 
 def test_without_references_labels_come_from_agreement(world, selectllm):
     (world / "queries.jsonl").write_text(
-        "".join(json.dumps({"query_id": f"q{i:02d}", "query": f"Say {i}", "answer_type": "number"}) + "\n" for i in range(60))
+        "".join(
+            json.dumps({"query_id": f"q{i:02d}", "query": f"Say {i}", "answer_type": "number"}) + "\n"
+            for i in range(60)
+        )
     )
     selectllm(*COLLECT)
     assert selectllm("train", "sqlite:///outcomes.db", "--out", "router")[0] == 2
-    code, out, err = selectllm("train", "sqlite:///outcomes.db", "--label-from-agreement", "--out", "router", "--json")
+    code, out, err = selectllm(
+        "train", "sqlite:///outcomes.db", "--label-from-agreement", "--out", "router", "--json"
+    )
     assert code == 0, err
     assert json.loads(out)["training"]["labels_from"] == "agreement with the pool's own vote"
 

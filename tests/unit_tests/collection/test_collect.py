@@ -84,14 +84,20 @@ async def test_a_full_disk_ends_the_collection_with_one_clear_error(store, monke
 
 
 def test_attempts_are_counted_and_the_last_error_is_kept(store):
-    model = CountingModel(answer=lambda prompt, n: "fine" if n == 2 and "7" not in prompt else ValueError(f"attempt {n + 1}"))
+    model = CountingModel(
+        answer=lambda prompt, n: "fine" if n == 2 and "7" not in prompt else ValueError(f"attempt {n + 1}")
+    )
     breaker = BreakerPolicy(failures=1000)
     collected = collect_outcomes({"m": model}, QUERIES, store, samples=1, retry=QUICK, breaker=breaker)
     assert (collected.members[0].done, collected.members[0].failed) == (9, 1)
     with open_store(store) as opened:
         assert [row["attempts"] for row in opened.read_replies()] == [3] * 9
         (failure,) = opened.read_failures()
-        assert (failure["query_id"], failure["error"], failure["attempts"]) == ("q7", "ValueError: attempt 3", 3)
+        assert (failure["query_id"], failure["error"], failure["attempts"]) == (
+            "q7",
+            "ValueError: attempt 3",
+            3,
+        )
 
 
 def test_no_more_calls_are_in_flight_than_the_member_takes(store):
@@ -137,7 +143,11 @@ def test_the_plan_counts_what_is_missing_and_what_that_would_cost(store):
 def test_progress_is_told_and_ends_with_the_whole(store):
     seen = []
     collect_outcomes(
-        {"m": CountingModel(delay_s=0.05)}, QUERIES, store, samples=10, progress=lambda members: seen.append(members[0].done)
+        {"m": CountingModel(delay_s=0.05)},
+        QUERIES,
+        store,
+        samples=10,
+        progress=lambda members: seen.append(members[0].done),
     )
     assert seen == sorted(seen)
     assert len(seen) > 1
@@ -184,7 +194,9 @@ def test_ray_shards_divide_the_limits_of_a_member():
     shards = split_member(member, read_queries(QUERIES), 3)
     assert [shard.spec.max_concurrency for shard in shards] == [2, 2, 1]
     assert [shard.spec.requests_per_second for shard in shards] == [10, 10, 10]
-    assert sorted(query.query_id for shard in shards for query in shard.queries) == [query["query_id"] for query in QUERIES]
+    assert sorted(query.query_id for shard in shards for query in shard.queries) == [
+        query["query_id"] for query in QUERIES
+    ]
     # A piece without a call in flight would never end.
     assert len(split_member(member, read_queries(QUERIES), 20)) == 5
 
@@ -198,7 +210,10 @@ def test_without_its_packages_collecting_says_what_to_install():
         "except ImportError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 'A store of outcomes needs sqlalchemy. Install it: pip install "langchain-selectllm[collect]"' in done.stdout
+    assert (
+        'A store of outcomes needs sqlalchemy. Install it: pip install "langchain-selectllm[collect]"'
+        in done.stdout
+    )
     assert issubclass(MissingDependencyError, ImportError)
 
 

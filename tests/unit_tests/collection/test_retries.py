@@ -13,7 +13,13 @@ from langchain_core.exceptions import ModelAuthenticationError, ModelInvalidRequ
 
 from langchain_selectllm.collection import circuit_breaker as gate_module
 from langchain_selectllm.collection.circuit_breaker import BreakerPolicy, Gate
-from langchain_selectllm.collection.retries import RetryPolicy, describe, is_hopeless, is_retryable, retry_after_s
+from langchain_selectllm.collection.retries import (
+    RetryPolicy,
+    describe,
+    is_hopeless,
+    is_retryable,
+    retry_after_s,
+)
 from langchain_selectllm.exceptions import DeadlineError
 
 
@@ -57,7 +63,9 @@ def test_retry_after_is_read_in_every_spelling():
 
 
 @given(attempt=st.integers(1, 30), seed=st.integers(0, 99), asked=st.floats(0, 100))
-def test_the_wait_doubles_with_jitter_up_to_its_limit_and_is_never_shorter_than_asked_for(attempt, seed, asked):
+def test_the_wait_doubles_with_jitter_up_to_its_limit_and_is_never_shorter_than_asked_for(
+    attempt, seed, asked
+):
     policy = RetryPolicy(base_s=0.5, max_s=30)
     whole = min(0.5 * 2 ** (attempt - 1), 30)
     assert 0.5 * whole <= policy.wait_s(attempt, ValueError(), Random(seed)) <= whole
@@ -105,7 +113,9 @@ async def test_the_breaker_opens_after_failures_in_a_row_and_lets_one_probe_thro
 
 
 async def test_each_failed_probe_doubles_the_pause_until_the_member_is_given_up(now):
-    gate = Gate(None, BreakerPolicy(failures=1, pause_s=0.01, max_pause_s=0.02, max_pauses=3), asyncio.Event())
+    gate = Gate(
+        None, BreakerPolicy(failures=1, pause_s=0.01, max_pause_s=0.02, max_pauses=3), asyncio.Event()
+    )
     pauses = []
     while (leave := await gate.enter()) is not None:
         leave.failed(ValueError("down"))

@@ -55,7 +55,9 @@ def told(text, numbers):
 
 
 def converted(text, n):
-    units = [word for word in re.findall("[a-z]+", text.lower()) if word in {u for pair in FACTORS for u in pair}]
+    units = [
+        word for word in re.findall("[a-z]+", text.lower()) if word in {u for pair in FACTORS for u in pair}
+    ]
     source, target = reversed(units) if text.startswith("How") else units
     return n * FACTORS[source, target] if (source, target) in FACTORS else n // FACTORS[target, source]
 
@@ -120,7 +122,10 @@ def test_categories_come_in_turn_and_texts_are_distinct():
 
 def test_no_held_out_problem_is_ever_trained_on():
     held_out = {task.problem for task in generate_tasks(1100, seed=5)}
-    trained = {task.problem for task in itertools.islice(training_stream(dict.fromkeys(CATEGORIES, 1.0), seed=5), 20_000)}
+    trained = {
+        task.problem
+        for task in itertools.islice(training_stream(dict.fromkeys(CATEGORIES, 1.0), seed=5), 20_000)
+    }
     assert not held_out & trained
     assert not any(task.held_out for task in generate_tasks(110, held_out=False))
 
@@ -188,12 +193,16 @@ def test_five_models_come_with_the_package_small_and_with_a_card():
 
 
 def test_the_oracle_is_far_above_the_single_best():
-    points = re.search(r"([\d.]+) points over the single best", (MODELS / "README.md").read_text(encoding="utf-8"))
+    points = re.search(
+        r"([\d.]+) points over the single best", (MODELS / "README.md").read_text(encoding="utf-8")
+    )
     assert float(points[1]) >= 15.0
 
 
 def test_an_unknown_embedded_model_is_an_error():
-    with pytest.raises(EmbeddedModelError, match=r"'gpt' is not an embedded model\. Use one of arithmetic, generalist, "):
+    with pytest.raises(
+        EmbeddedModelError, match=r"'gpt' is not an embedded model\. Use one of arithmetic, generalist, "
+    ):
         load_embedded("gpt")
 
 

@@ -50,7 +50,9 @@ def test_features_of_a_text_do_not_depend_on_its_neighbours():
 
 
 def test_only_n_grams_of_several_training_texts_are_kept():
-    encoder = LexicalEncoder().fit(["alpha beta", "alpha gamma", "alpha delta"], np.zeros((3, 1)), np.zeros(3, bool))
+    encoder = LexicalEncoder().fit(
+        ["alpha beta", "alpha gamma", "alpha delta"], np.zeros((3, 1)), np.zeros(3, bool)
+    )
     assert len(encoder._arrays["words"]) == 1
 
 
@@ -79,7 +81,10 @@ def test_familiar_texts_are_a_spread_sample():
     texts = [str(i) for i in range(10_000)]
     sample = Familiarity.sample(texts)
     assert (len(sample), sample[0], sample[-1]) == (500, "0", "9999")
-    assert Familiarity.fit(np.ones((1, 4), np.float32)).novelty(np.ones((2, 4), np.float32)).tolist() == [0.0, 0.0]
+    assert Familiarity.fit(np.ones((1, 4), np.float32)).novelty(np.ones((2, 4), np.float32)).tolist() == [
+        0.0,
+        0.0,
+    ]
 
 
 def test_an_unfitted_encoder_says_so():

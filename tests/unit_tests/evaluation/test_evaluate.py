@@ -23,7 +23,10 @@ def replayed(table, vote, mask, probabilities):
     votes = RecordedVotes.from_outcomes(table)
     shape = (len(table), len(table.members))
     return votes.replay(
-        vote, np.broadcast_to(np.array(mask, bool), shape), np.broadcast_to(np.array(probabilities), shape), NAN
+        vote,
+        np.broadcast_to(np.array(mask, bool), shape),
+        np.broadcast_to(np.array(probabilities), shape),
+        NAN,
     )[1]
 
 
@@ -103,7 +106,9 @@ def report(fitted, demo):
 
 def test_reference_systems_agree_with_an_independent_count(report, demo):
     train, test = demo
-    right = np.array([[cell[0] == gold for cell in row] for row, gold in zip(test.answers, test.references, strict=True)])
+    right = np.array(
+        [[cell[0] == gold for cell in row] for row, gold in zip(test.answers, test.references, strict=True)]
+    )
     rates = np.array(
         [[cell[0] == gold for cell in row] for row, gold in zip(train.answers, train.references, strict=True)]
     ).mean(0)
@@ -146,7 +151,9 @@ def test_calls_cost_and_latency_are_those_of_the_called_members(report, demo):
     assert report["random:2"].calls == 2
     assert 1 <= report["labelled_max_conf:3"].calls <= 3
     # A system that looks at the query pays for the look.
-    assert report["max_conf:5"].latency_total_s == pytest.approx(everybody.latency_total_s + report.decision_s)
+    assert report["max_conf:5"].latency_total_s == pytest.approx(
+        everybody.latency_total_s + report.decision_s
+    )
 
 
 def test_differences_are_paired_and_a_loss_is_called_a_loss():
@@ -175,7 +182,15 @@ def test_the_verdict_names_each_control_with_its_interval(report):
 def test_report_json_holds_the_promised_keys_and_no_nan(report, tmp_path):
     report.save(tmp_path / "report.json")
     loaded = json.loads((tmp_path / "report.json").read_text(), parse_constant=lambda name: pytest.fail(name))
-    assert {"members", "n_queries", "systems", "member_accuracy", "classifier", "per_category", "verdict"} <= set(loaded)
+    assert {
+        "members",
+        "n_queries",
+        "systems",
+        "member_accuracy",
+        "classifier",
+        "per_category",
+        "verdict",
+    } <= set(loaded)
     keys = {"name", "accuracy", "accuracy_ci95", "calls", "cost_usd", "latency_parallel_s", "latency_total_s"}
     assert all(keys <= set(system) for system in loaded["systems"])
     assert {"f1_weighted", "f1_weighted_prior", "auroc_macro", "brier", "ece"} <= set(loaded["classifier"])

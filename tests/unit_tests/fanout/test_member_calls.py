@@ -62,7 +62,9 @@ def hang():
 
 
 def errors(message):
-    return {name: failure["error"] for name, failure in message.response_metadata["selectllm"]["failures"].items()}
+    return {
+        name: failure["error"] for name, failure in message.response_metadata["selectllm"]["failures"].items()
+    }
 
 
 def test_a_deadline_returns_on_time_with_the_others(fitted, hang):
@@ -91,13 +93,17 @@ router = SelectLLMRouter.from_pretrained({str(tmp_path / "router")!r}, models, p
     early_stop=False, parser=VotingOutputParser(answer="choice"))
 print(router.invoke("x").response_metadata["selectllm"]["failures"]["reader"]["error"])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, env=os.environ)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, env=os.environ
+    )
     assert done.stdout.strip() == "DeadlineError"
 
 
 @pytest.mark.parametrize("facade", ["router", "chat"])
 @pytest.mark.parametrize("kind", [Refusing, InThreads, RunnableLambda])
-def test_a_hanging_member_without_an_async_form_holds_up_neither_other_work_nor_the_end_of_the_loop(fitted, hang, kind, facade):
+def test_a_hanging_member_without_an_async_form_holds_up_neither_other_work_nor_the_end_of_the_loop(
+    fitted, hang, kind, facade
+):
     best = fitted.members[fitted.pool.single_best]
     streamed = facade == "chat"
     router = make(
@@ -151,4 +157,6 @@ def test_a_member_that_returns_no_message_has_failed_and_no_more(fitted, mode, r
     models = {**scripted(LETTERS), "reader": RunnableLambda(lambda _: returned)}
     told = call(make(fitted, models), "x", mode).response_metadata["selectllm"]
     assert told["answer"] == "A"
-    assert told["failures"]["reader"]["message"].startswith(f"The member returned a {type(returned).__name__}.")
+    assert told["failures"]["reader"]["message"].startswith(
+        f"The member returned a {type(returned).__name__}."
+    )

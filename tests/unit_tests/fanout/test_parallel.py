@@ -109,9 +109,9 @@ def test_a_decided_vote_gives_up_the_rest(mode):
 
     plan = plan_for(range(3), is_decided=lambda replies, _: len(replies) == 2)
     try:
-        carry_out(plan, call, Limits(), "sync" if mode == "sync" else mode) if mode == "sync" else asyncio.run(
-            arun(plan, _async_call(call), Limits())
-        )
+        carry_out(
+            plan, call, Limits(), "sync" if mode == "sync" else mode
+        ) if mode == "sync" else asyncio.run(arun(plan, _async_call(call), Limits()))
     finally:
         release.set()
     assert sorted(plan.replies) == [0, 1]

@@ -55,7 +55,10 @@ def make(fitted, models=None, facade="router", **fields):
 def scripted_streams(fitted, best, others="fine"):
     chosen, release = fitted.members[fitted.pool.single_best], threading.Event()
     said = {name: best if name == chosen else others for name in fitted.members}
-    return {name: Scripted(model=name, says=says, closed=threading.Event(), release=release) for name, says in said.items()}
+    return {
+        name: Scripted(model=name, says=says, closed=threading.Event(), release=release)
+        for name, says in said.items()
+    }
 
 
 def chunks_of(model, mode, prompt="x", config=None, seen=None):
@@ -109,7 +112,9 @@ def test_members_that_reply_in_blocks_stream_blocks(fitted, mode, facade, policy
 @modes
 @facades
 def test_a_member_that_fails_before_its_first_chunk_is_replaced(fitted, mode, facade):
-    told = chunks_of(make(fitted, scripted_streams(fitted, "! never"), facade), mode)[-1].response_metadata["selectllm"]
+    told = chunks_of(make(fitted, scripted_streams(fitted, "! never"), facade), mode)[-1].response_metadata[
+        "selectllm"
+    ]
     chosen = fitted.members[fitted.pool.single_best]
     assert list(told["failures"]) == told["selection"]["members"] == [chosen]
     assert told["topped_up"] == [told["winner"]] != [chosen]
@@ -187,7 +192,11 @@ def test_streamed_member_runs_nest_and_tokens_are_counted_once(fitted, mode, pol
     if wrapped:
         models = {name: model.bind(stop=["s"]) for name, model in models.items()}
     tracer, usage = Recorder(), UsageMetadataCallbackHandler()
-    chain = ChatPromptTemplate.from_messages([("human", "{q}")]) | make(fitted, models, policy=policy) | StrOutputParser()
+    chain = (
+        ChatPromptTemplate.from_messages([("human", "{q}")])
+        | make(fitted, models, policy=policy)
+        | StrOutputParser()
+    )
     assert "".join(chunks_of(chain, mode, {"q": "x"}, {"callbacks": [tracer, usage]})) == "one two three"
     (root,) = tracer.roots
     router = next(run for run in flatten(root) if run.name == "SelectLLMRouter")
@@ -214,9 +223,17 @@ def test_the_policy_is_chosen_per_request_without_loading_anything(fitted, monke
     assert (told()["calls"], told({"configurable": {"policy": "max_conf:2"}})["calls"]) == (5, 2)
     assert told({"configurable": {"policy": MaxConf(1)}})["selection"]["policy"] == "max_conf:1"
     # Tools that were bound stay bound.
-    assert told({"configurable": {"policy": "max_conf:2"}})["answer"] == '[{"args": {"a": 3, "b": 4}, "name": "add"}]'
+    assert (
+        told({"configurable": {"policy": "max_conf:2"}})["answer"]
+        == '[{"args": {"a": 3, "b": 4}, "name": "add"}]'
+    )
     prepared, _ = field.prepare({"configurable": {"policy": "max_conf:2"}})
     assert prepared.classifier is fitted
     with pytest.raises(PolicyError, match="'nonsense' is unknown"):
         told({"configurable": {"policy": "nonsense"}})
-    assert field.with_config(configurable={"policy": "max_conf:3"}).invoke("x").response_metadata["selectllm"]["calls"] == 3
+    assert (
+        field.with_config(configurable={"policy": "max_conf:3"})
+        .invoke("x")
+        .response_metadata["selectllm"]["calls"]
+        == 3
+    )

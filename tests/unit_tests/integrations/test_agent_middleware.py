@@ -31,7 +31,9 @@ def agent(fitted, tools=(add,), changes=None, models=None, before=(), **settings
 def test_every_model_call_is_voted_on(fitted, mode, wrapped):
     models = tool_models(guesser={"args": {"a": 30, "b": 40}}, reader={"error": RuntimeError("down")})
     if wrapped:
-        models = {name: model.bind(stop=["s"]).with_retry(stop_after_attempt=1) for name, model in models.items()}
+        models = {
+            name: model.bind(stop=["s"]).with_retry(stop_after_attempt=1) for name, model in models.items()
+        }
     messages = run(agent(fitted, models=models), mode, QUESTION)["messages"]
     assert messages[1].tool_calls[0]["args"] == {"a": 3, "b": 4}
     assert messages[-1].content == "The tool said: 7"
@@ -82,7 +84,11 @@ async def test_a_member_whose_async_form_is_langchains_default_keeps_off_asyncio
 
 @modes
 def test_a_structured_response_is_the_winners(fitted, mode):
-    changes = {"calculator": {"args": {"total": 7}}, "reader": {"args": {"total": 7}}, "guesser": {"args": {"total": 8}}}
+    changes = {
+        "calculator": {"args": {"total": 7}},
+        "reader": {"args": {"total": 7}},
+        "guesser": {"args": {"total": 8}},
+    }
     changes |= {"clockmaker": {"args": {"total": 7}}, "generalist": {"args": {"total": "many"}}}
     result = run(agent(fitted, (), changes, response_format=Sum), mode, {"messages": "What is the total?"})
     assert result["structured_response"] == Sum(total=7)
@@ -129,7 +135,10 @@ def test_without_langchain_the_extra_is_named():
         "try:\n    import langchain_selectllm.integrations.agent_middleware\nexcept ImportError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert 'SelectLLMMiddleware needs langchain. Install it: pip install "langchain-selectllm[langchain]".' in done.stdout
+    assert (
+        'SelectLLMMiddleware needs langchain. Install it: pip install "langchain-selectllm[langchain]".'
+        in done.stdout
+    )
 
 
 def test_concurrent_agents_do_not_mix_their_responses(fitted):
@@ -139,4 +148,6 @@ def test_concurrent_agents_do_not_mix_their_responses(fitted):
         questions = [{"messages": f"Add {i} and 1."} for i in range(6)]
         return await asyncio.gather(*(shared.ainvoke(question) for question in questions))
 
-    assert [result["messages"][-1].content for result in asyncio.run(gather())] == [f"The tool said: {i + 1}" for i in range(6)]
+    assert [result["messages"][-1].content for result in asyncio.run(gather())] == [
+        f"The tool said: {i + 1}" for i in range(6)
+    ]

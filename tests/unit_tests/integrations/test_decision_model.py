@@ -107,7 +107,11 @@ class BaseDecisionModel(RunnableSerializable[dict, ClassifierResponse], ABC):
 
     def _traced(self, config):
         config = ensure_config(config)
-        config["metadata"] = {**config["metadata"], "ls_provider": self._provider, "ls_model_name": self.model}
+        config["metadata"] = {
+            **config["metadata"],
+            "ls_provider": self._provider,
+            "ls_model_name": self.model,
+        }
         return config
 
 
@@ -142,7 +146,9 @@ def ask(**questions):
 
 
 def test_a_choice_among_members_is_the_most_probable_one(library, decide, fitted):
-    probabilities = dict(zip(fitted.members, fitted.predict_proba(["What is 2 + 2?"])[0].tolist(), strict=True))
+    probabilities = dict(
+        zip(fitted.members, fitted.predict_proba(["What is 2 + 2?"])[0].tolist(), strict=True)
+    )
     offered = list(fitted.members[1:4])
     question = library.Choice(instructions="Which?", criteria=dict.fromkeys(offered, "fits"))
     answer = decide.invoke(ask(model_route=question)).choices["model_route"]
@@ -162,14 +168,27 @@ async def test_yes_or_no_about_a_member_is_its_probability_sync_and_async(librar
 def test_the_last_human_message_of_the_state_is_routed_on(library, decide, fitted):
     name = fitted.members[0]
     expected = fitted.predict_proba(["What is 2 + 2?"])[0][0]
-    messages = [SystemMessage("Be kind."), HumanMessage("Hi"), AIMessage("Hello"), HumanMessage("What is 2 + 2?")]
-    for state in ("What is 2 + 2?", messages[-1], messages, {"messages": messages, "step": 3}, ["Hi", "What is 2 + 2?"]):
+    messages = [
+        SystemMessage("Be kind."),
+        HumanMessage("Hi"),
+        AIMessage("Hello"),
+        HumanMessage("What is 2 + 2?"),
+    ]
+    for state in (
+        "What is 2 + 2?",
+        messages[-1],
+        messages,
+        {"messages": messages, "step": 3},
+        ["Hi", "What is 2 + 2?"],
+    ):
         response = decide.invoke({"state": state, "questions": {name: library.Noul(instructions="?")}})
         assert response.nouls[name].noul == pytest.approx(expected)
 
 
 def test_what_it_cannot_answer_is_refused(library, decide):
-    with pytest.raises(MemberMismatchError, match="offers 'fast', 'powerful'; 'fast', 'powerful' is no member"):
+    with pytest.raises(
+        MemberMismatchError, match="offers 'fast', 'powerful'; 'fast', 'powerful' is no member"
+    ):
         decide.invoke(ask(r=library.Choice(instructions="?", criteria={"fast": None, "powerful": None})))
     with pytest.raises(MemberMismatchError, match="'urgent' is no member"):
         decide.invoke(ask(urgent=library.Noul(instructions="?")))
@@ -187,8 +206,12 @@ def test_langchains_model_router_routes_an_agent_by_our_probabilities_offline(de
     from langchain.agents import create_agent
 
     models = {name: ReplayChatModel(model=name, default=f"I am {name}.") for name in fitted.members}
-    choices = {name: middleware.ModelChoice(model=model, criteria="any task") for name, model in models.items()}
-    router = middleware.ModelRouterMiddleware(choices=choices, instructions="Who is right?", classifier=decide)
+    choices = {
+        name: middleware.ModelChoice(model=model, criteria="any task") for name, model in models.items()
+    }
+    router = middleware.ModelRouterMiddleware(
+        choices=choices, instructions="Who is right?", classifier=decide
+    )
     agent = create_agent(ReplayChatModel(default="nobody chose me"), middleware=[router])
     tracer = Recorder()
     given, config = {"messages": [HumanMessage("What is 2 + 2?")]}, {"callbacks": [tracer]}
@@ -197,7 +220,9 @@ def test_langchains_model_router_routes_an_agent_by_our_probabilities_offline(de
     best = fitted.members[probabilities.argmax()]
     assert result["messages"][-1].text == f"I am {best}."
     assert result["model_route"].choice == best
-    assert result["model_route"].probabilities == pytest.approx(dict(zip(fitted.members, probabilities, strict=True)))
+    assert result["model_route"].probabilities == pytest.approx(
+        dict(zip(fitted.members, probabilities, strict=True))
+    )
     (decided,) = [run for run in flatten(tracer.roots[0]) if run.name == "SelectLLMDecisionModel"]
     assert decided.extra["metadata"]["ls_provider"] == "selectllm"
 
@@ -206,7 +231,9 @@ def test_the_stand_in_has_the_shape_of_the_real_socket(library):
     if library.BaseDecisionModel is BaseDecisionModel:
         pytest.skip("langchain_core.decisions came with langchain-core 1.8; `make unit-1.5` runs this test")
     for name in ("_classify", "_aclassify"):
-        ours, real = (inspect.signature(getattr(base, name)) for base in (BaseDecisionModel, library.BaseDecisionModel))
+        ours, real = (
+            inspect.signature(getattr(base, name)) for base in (BaseDecisionModel, library.BaseDecisionModel)
+        )
         assert list(ours.parameters) == list(real.parameters)
     for kind in (Noul, Choice, Score, NoulAnswer, ChoiceAnswer, ClassifierResponse):
         assert set(kind.model_fields) <= set(getattr(library, kind.__name__).model_fields)

@@ -45,7 +45,16 @@ def ask(llm, mode, prompt="Add 3 and 4."):
 
 every_mode = pytest.mark.parametrize(
     "mode",
-    ["chat", "achat", "stream_chat", "astream_chat", "complete", "acomplete", "stream_complete", "astream_complete"],
+    [
+        "chat",
+        "achat",
+        "stream_chat",
+        "astream_chat",
+        "complete",
+        "acomplete",
+        "stream_complete",
+        "astream_complete",
+    ],
 )
 
 
@@ -74,7 +83,9 @@ def test_members_of_both_frameworks_vote_together(fitted, mode):
 
 @every_mode
 def test_failing_members_are_recorded_and_the_rest_vote(fitted, mode):
-    told = ask(make(fitted, llamas(LETTERS, errors=("calculator", "guesser"))), mode)[0].additional_kwargs["selectllm"]
+    told = ask(make(fitted, llamas(LETTERS, errors=("calculator", "guesser"))), mode)[0].additional_kwargs[
+        "selectllm"
+    ]
     assert told["failures"]["guesser"] == {"error": "RuntimeError", "message": "guesser is down"}
     assert set(told["answers"]) == {"clockmaker", "generalist", "reader"}
 
@@ -87,7 +98,11 @@ def test_when_all_fail_one_error_carries_every_cause(fitted, mode):
 
 
 def test_it_answers_exactly_as_the_router_does(fitted, demo):
-    fields = {"policy": "weighted_max_conf:3", "parser": VotingOutputParser(answer="number"), "early_stop": False}
+    fields = {
+        "policy": "weighted_max_conf:3",
+        "parser": VotingOutputParser(answer="number"),
+        "early_stop": False,
+    }
     router = SelectLLMRouter(classifier=fitted, models=replay_models(demo[1]), **fields)
     replayed = {
         name: ScriptedLlama(lambda messages, tools, m=model: m.invoke(messages[-1].content).text, model=name)
@@ -103,7 +118,9 @@ def test_it_answers_exactly_as_the_router_does(fitted, demo):
             for mode in ("complete", "achat"):
                 response, text = ask(llm, mode, prompt)
                 assert text == wanted.text
-                assert essence(response.additional_kwargs["selectllm"]) == essence(wanted.response_metadata["selectllm"])
+                assert essence(response.additional_kwargs["selectllm"]) == essence(
+                    wanted.response_metadata["selectllm"]
+                )
 
 
 def test_it_loads_a_saved_classifier(fitted, tmp_path):
@@ -128,7 +145,10 @@ def test_it_is_a_llama_index_llm_whose_records_hold_no_member(fitted):
 
 
 def test_its_windows_are_the_smallest_of_the_members_unless_told_otherwise(fitted):
-    models = llamas(LETTERS) | {"guesser": PlainLlama(), "reader": ReplayChatModel(profile={"max_input_tokens": 1500})}
+    models = llamas(LETTERS) | {
+        "guesser": PlainLlama(),
+        "reader": ReplayChatModel(profile={"max_input_tokens": 1500}),
+    }
     metadata = make(fitted, models).metadata
     assert (metadata.context_window, metadata.num_output) == (1500, 64)
     assert metadata.is_chat_model
@@ -163,7 +183,9 @@ def test_settings_and_the_whole_conversation_reach_every_member(fitted):
     make(fitted, models).chat(conversation, temperature=0.3)
     for llm in models.values():
         (asked,) = llm.asked
-        assert [(m.role.value, m.content) for m in asked["messages"]] == [(m.role.value, m.content) for m in conversation]
+        assert [(m.role.value, m.content) for m in asked["messages"]] == [
+            (m.role.value, m.content) for m in conversation
+        ]
         assert asked["temperature"] == 0.3
 
 
@@ -231,7 +253,9 @@ def test_cancelling_a_call_cancels_every_member(fitted):
                 raise
 
     async def give_up():
-        task = asyncio.create_task(make(fitted, {name: Waiting(model=name) for name in LETTERS}).achat(user("x")))
+        task = asyncio.create_task(
+            make(fitted, {name: Waiting(model=name) for name in LETTERS}).achat(user("x"))
+        )
         await all_called.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

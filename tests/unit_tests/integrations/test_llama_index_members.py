@@ -36,7 +36,9 @@ def test_a_llama_index_llm_is_a_member_of_a_langchain_router(fitted):
     router = SelectLLMRouter(classifier=fitted, models=models, **FIELDS)
     message = router.invoke("x", {"callbacks": [counter]})
     assert message.text == "The answer is (A)."
-    assert {name: usage["total_tokens"] for name, usage in counter.usage_metadata.items()} == dict.fromkeys(LETTERS, 14)
+    assert {name: usage["total_tokens"] for name, usage in counter.usage_metadata.items()} == dict.fromkeys(
+        LETTERS, 14
+    )
 
 
 def test_a_llama_index_llm_streams_its_own_pieces():
@@ -70,7 +72,9 @@ def test_a_tool_may_be_asked_for_in_openais_words(choice):
     assert (llm.asked[0]["tool_choice"], llm.asked[0]["required"]) == ("add", False)
 
 
-@pytest.mark.parametrize(("choice", "required"), [(True, True), ("required", True), (False, False), ("auto", False)])
+@pytest.mark.parametrize(
+    ("choice", "required"), [(True, True), ("required", True), (False, False), ("auto", False)]
+)
 def test_choices_that_name_no_tool(choice, required):
     llm = ScriptedLlama([("add", {"a": 1, "b": 2})], model="m")
     LlamaIndexChatModel(llm=llm).bind_tools([add], tool_choice=choice).invoke("x")
@@ -97,7 +101,9 @@ def test_two_llms_of_other_settings_share_no_cache_entry():
     assert one._identifying_params != two._identifying_params
 
 
-PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 @pytest.mark.parametrize(
@@ -107,17 +113,30 @@ PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4
         ChatMessage(role="user", content="u"),
         ChatMessage(role="assistant", content="a"),
         ChatMessage(role="user", blocks=[TextBlock(text="a"), TextBlock(text="b")]),
-        ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": 1})]),
+        ChatMessage(
+            role="assistant", blocks=[ToolCallBlock(tool_call_id="1", tool_name="add", tool_kwargs={"a": 1})]
+        ),
         ChatMessage(role="tool", content="7", additional_kwargs={"tool_call_id": "1"}),
-        ChatMessage(role="user", blocks=[ImageBlock(image=PNG, image_mimetype="image/png"), TextBlock(text="what?")]),
+        ChatMessage(
+            role="user", blocks=[ImageBlock(image=PNG, image_mimetype="image/png"), TextBlock(text="what?")]
+        ),
         ChatMessage(role="user", blocks=[ImageBlock(url="https://example.org/x.png")]),
         ChatMessage(role="user", blocks=[AudioBlock(audio=b"RIFFxx", format="wav")]),
-        ChatMessage(role="user", blocks=[DocumentBlock(data=b"%PDF-1.4", document_mimetype="application/pdf", title="x.pdf")]),
+        ChatMessage(
+            role="user",
+            blocks=[DocumentBlock(data=b"%PDF-1.4", document_mimetype="application/pdf", title="x.pdf")],
+        ),
         ChatMessage(
             role="assistant",
-            blocks=[ThinkingBlock(content="hm", additional_information={"signature": "s"}), TextBlock(text="a")],
+            blocks=[
+                ThinkingBlock(content="hm", additional_information={"signature": "s"}),
+                TextBlock(text="a"),
+            ],
         ),
-        ChatMessage(role="user", blocks=[TextBlock(text="a"), CachePoint(cache_control=CacheControl(type="ephemeral"))]),
+        ChatMessage(
+            role="user",
+            blocks=[TextBlock(text="a"), CachePoint(cache_control=CacheControl(type="ephemeral"))],
+        ),
     ],
     ids=lambda message: "+".join([message.role.value, *(block.block_type for block in message.blocks)]),
 )
@@ -130,18 +149,27 @@ def test_messages_come_back_as_they_went(message):
 def test_langchain_sees_only_what_it_has_words_for():
     thought = ChatMessage(role="assistant", blocks=[ThinkingBlock(content="hm"), TextBlock(text="a")])
     assert to_langchain(thought).content == "a"
-    picture = to_langchain(ChatMessage(role="user", blocks=[ImageBlock(image=PNG, image_mimetype="image/png")]))
-    assert picture.content == [{"type": "image", "base64": base64.b64encode(PNG).decode(), "mime_type": "image/png"}]
+    picture = to_langchain(
+        ChatMessage(role="user", blocks=[ImageBlock(image=PNG, image_mimetype="image/png")])
+    )
+    assert picture.content == [
+        {"type": "image", "base64": base64.b64encode(PNG).decode(), "mime_type": "image/png"}
+    ]
 
 
 def test_thinking_of_the_winner_is_kept(fitted):
-    blocks = [ThinkingBlock(content="hm", additional_information={"signature": "s"}), TextBlock(text="The answer is (A).")]
+    blocks = [
+        ThinkingBlock(content="hm", additional_information={"signature": "s"}),
+        TextBlock(text="The answer is (A)."),
+    ]
     response = make(fitted, {name: ScriptedLlama(blocks) for name in LETTERS}).chat(user("x"))
     assert response.message.blocks == blocks
 
 
 def test_arguments_as_json_text_are_read():
-    message = ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_name="add", tool_kwargs='{"a": 1}', tool_call_id="1")])
+    message = ChatMessage(
+        role="assistant", blocks=[ToolCallBlock(tool_name="add", tool_kwargs='{"a": 1}', tool_call_id="1")]
+    )
     assert to_langchain(message).tool_calls[0]["args"] == {"a": 1}
 
 
@@ -149,7 +177,10 @@ def test_arguments_as_json_text_are_read():
     ("message", "complaint"),
     [
         (RoleMessage("x", role="judge"), "no counterpart for a ChatMessage"),
-        (HumanMessage([{"type": "video", "url": "https://example.org/x.mp4"}]), "no counterpart for a 'video' block"),
+        (
+            HumanMessage([{"type": "video", "url": "https://example.org/x.mp4"}]),
+            "no counterpart for a 'video' block",
+        ),
     ],
 )
 def test_what_llama_index_has_no_word_for_is_refused(message, complaint):

@@ -37,7 +37,9 @@ class Engine(BaseQueryEngine):
 
 
 def engines(names):
-    return [QueryEngineTool.from_defaults(Engine(name), name=name, description=f"Asks {name}.") for name in names]
+    return [
+        QueryEngineTool.from_defaults(Engine(name), name=name, description=f"Asks {name}.") for name in names
+    ]
 
 
 def route(engine, mode, query):
@@ -62,7 +64,9 @@ def test_a_router_query_engine_asks_the_most_probable_engine(fitted, mode):
 
 @sync_and_async
 def test_several_engines_are_asked_the_most_probable_first(fitted, mode):
-    engine = RouterQueryEngine(SelectLLMSelector(fitted, policy="max_conf:2"), engines(fitted.members), llm=MockLLM())
+    engine = RouterQueryEngine(
+        SelectLLMSelector(fitted, policy="max_conf:2"), engines(fitted.members), llm=MockLLM()
+    )
     response = route(engine, mode, READING)
     probabilities = fitted.predict_proba([READING])[0]
     best = sorted(range(5), key=lambda k: -probabilities[k])[:2]
@@ -76,7 +80,11 @@ def test_a_selection_is_never_empty(fitted, mode):
     selector = SelectLLMSelector(fitted, policy="labelled_max_conf:3")
     choices = [tool.metadata for tool in engines(fitted.members)]
     for query in ("", "zzz", READING):
-        result = selector.select(choices, query) if mode == "sync" else asyncio.run(selector.aselect(choices, query))
+        result = (
+            selector.select(choices, query)
+            if mode == "sync"
+            else asyncio.run(selector.aselect(choices, query))
+        )
         assert 1 <= len(result.inds) <= 3
         assert len(result.inds) == len(result.reasons) == len(set(result.inds))
 

@@ -41,8 +41,18 @@ def agent_says(first):
 
 
 def adders(**says):
-    right, floats, wrong = [("add", {"a": 3, "b": 4})], [("add", {"b": 4.0, "a": 3.0})], [("multiply", {"a": 3, "b": 4})]
-    firsts = {"calculator": right, "clockmaker": floats, "generalist": wrong, "guesser": "7, I guess", "reader": wrong} | says
+    right, floats, wrong = (
+        [("add", {"a": 3, "b": 4})],
+        [("add", {"b": 4.0, "a": 3.0})],
+        [("multiply", {"a": 3, "b": 4})],
+    )
+    firsts = {
+        "calculator": right,
+        "clockmaker": floats,
+        "generalist": wrong,
+        "guesser": "7, I guess",
+        "reader": wrong,
+    } | says
     return {name: ScriptedLlama(agent_says(first), model=name) for name, first in firsts.items()}
 
 
@@ -118,7 +128,10 @@ def test_a_pool_without_tools_says_so(fitted):
 def test_wrapped_chat_models_keep_their_wrappers_when_tools_are_bound(fitted):
     right = ToolChatModel(model="right", call={"name": "add", "args": {"a": 3, "b": 4}}, default="")
     down = ToolChatModel(model="down", error=RuntimeError("down"))
-    models = adders() | {"guesser": down.with_fallbacks([right]), "reader": right.with_retry().with_config(tags=["t"])}
+    models = adders() | {
+        "guesser": down.with_fallbacks([right]),
+        "reader": right.with_retry().with_config(tags=["t"]),
+    }
     told = make(fitted, models).chat_with_tools(TOOLS, user_msg="x").additional_kwargs["selectllm"]
     assert told["failures"] == {}
     assert told["answers"]["guesser"] == told["answers"]["reader"] == ADD_3_4
@@ -168,14 +181,20 @@ def test_structured_predictions_are_voted_on(fitted):
 def test_calls_stand_where_llama_index_looks_for_them_too(fitted):
     twice = [("add", {"a": 1, "b": 2}), ("multiply", {"a": 3, "b": 4})]
     llm = make(fitted, adders(**dict.fromkeys(LETTERS, twice)))
-    call = {"id": "generalist-0", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+    call = {
+        "id": "generalist-0",
+        "type": "function",
+        "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'},
+    }
     message = llm.chat_with_tools(TOOLS, user_msg="x").message
     assert message.additional_kwargs["tool_calls"] == [call]
     assert "tool_calls" not in make(fitted).chat([message]).message.additional_kwargs
 
 
 # LlamaIndex's workflows look at every attribute of an agent, pydantic's deprecated ones included.
-@pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecatedSince20", "ignore::pydantic.PydanticDeprecatedSince211")
+@pytest.mark.filterwarnings(
+    "ignore::pydantic.PydanticDeprecatedSince20", "ignore::pydantic.PydanticDeprecatedSince211"
+)
 @pytest.mark.parametrize("streaming", [True, False])
 async def test_a_function_agent_runs_real_tools_chosen_by_the_vote(fitted, streaming):
     called = []
@@ -187,7 +206,9 @@ async def test_a_function_agent_runs_real_tools_chosen_by_the_vote(fitted, strea
 
     right = [("add", {"a": 3, "b": 4})]
     models = adders(clockmaker=right, guesser=right)
-    models["reader"] = ToolChatModel(model="reader", call={"name": "add", "args": {"a": 3, "b": 4}}, default="The result is 7.")
+    models["reader"] = ToolChatModel(
+        model="reader", call={"name": "add", "args": {"a": 3, "b": 4}}, default="The result is 7."
+    )
     parser = VotingOutputParser(answer="number")
     agent = FunctionAgent(tools=[add, multiply], llm=make(fitted, models, parser=parser), streaming=streaming)
     handler = agent.run("Add 3 and 4.")

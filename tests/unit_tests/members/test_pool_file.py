@@ -48,7 +48,12 @@ def test_members_stand_in_the_order_of_the_file_with_everything_but_the_model_op
     small, tiny = members.values()
     assert (small.timeout_s, small.max_concurrency, small.requests_per_second) == (30, 16, 50)
     assert small.price_output_usd_per_million == 0.6
-    assert (tiny.temperature, tiny.max_tokens, tiny.base_url, tiny.requests_per_second) == (None, None, None, None)
+    assert (tiny.temperature, tiny.max_tokens, tiny.base_url, tiny.requests_per_second) == (
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def test_what_decides_the_replies_is_not_where_or_how_fast_they_are_asked_for(write):
@@ -84,7 +89,10 @@ def test_what_decides_the_replies_is_not_where_or_how_fast_they_are_asked_for(wr
         ),
         ("members:\n  a: {model: x}\n  a: {model: y}\n", "pool.yaml:3: 'a' stands twice"),
         ("members:\n  a: {model: x}\nmember: 1\n", "pool.yaml:3: member is unknown. Use members"),
-        ("members:\n  a: {model: x, base_url: 'ftp://host'}\n", "pool.yaml:2: members.a.base_url .* should start with http"),
+        (
+            "members:\n  a: {model: x, base_url: 'ftp://host'}\n",
+            "pool.yaml:2: members.a.base_url .* should start with http",
+        ),
         ("members:\n  ' a': {model: x}\n", "pool.yaml:1: members; every member needs a printable name"),
         ("members:\n  a: &loop {model: x, more: *loop}\n", "pool.yaml:2: members.a.more is unknown"),
         (
@@ -111,7 +119,9 @@ def test_a_malformed_file_is_refused_with_the_line(write, text, message):
     ],
 )
 def test_a_key_in_the_file_is_refused_and_not_repeated(write, entry):
-    with pytest.raises(PoolFileError, match=r"pool.yaml:4: .*API keys are read from the environment only") as refused:
+    with pytest.raises(
+        PoolFileError, match=r"pool.yaml:4: .*API keys are read from the environment only"
+    ) as refused:
         read_pool_file(write(f"members:\n  a:\n    model: x\n    {entry}\n"))
     assert "hunter2" not in str(refused.value)
 
@@ -128,7 +138,12 @@ def test_the_registry_comes_from_the_same_file(write, monkeypatch, embedded):
     assert registry["small"].price_input_usd_per_million == 0.15
     # The chat model behind the system prompt.
     model = registry["small"].model.last
-    assert (model.model_name, model.temperature, model.max_tokens, model.request_timeout) == ("gpt-4o-mini", 0.7, 750, 30)
+    assert (model.model_name, model.temperature, model.max_tokens, model.request_timeout) == (
+        "gpt-4o-mini",
+        0.7,
+        750,
+        30,
+    )
     assert (model.openai_api_base, model.max_retries) == ("http://127.0.0.1:8000/v1", 0)
     assert embedded == [("arithmetic", {})]
 
@@ -143,9 +158,13 @@ def test_the_system_prompt_stands_before_every_kind_of_prompt(write, embedded):
 
 def test_a_provider_that_lacks_its_key_or_its_package_is_a_clear_error(write, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(PoolFileError, match=r"Member 'a' \(openai:x\) cannot be set up: .* key is in the environment"):
+    with pytest.raises(
+        PoolFileError, match=r"Member 'a' \(openai:x\) cannot be set up: .* key is in the environment"
+    ):
         ModelRegistry.from_file(write("members: {a: {model: 'openai:x'}}"))
-    with pytest.raises(PoolFileError, match=r"Member 'a' \(nobody:x\) cannot be set up: Unable to infer model provider"):
+    with pytest.raises(
+        PoolFileError, match=r"Member 'a' \(nobody:x\) cannot be set up: Unable to infer model provider"
+    ):
         ModelRegistry.from_file(write("members: {a: {model: 'nobody:x'}}"))
     with pytest.raises(MissingDependencyError, match=r"Member 'a' \(mistralai:x\): .*langchain-mistralai"):
         ModelRegistry.from_file(write("members: {a: {model: 'mistralai:x'}}"))

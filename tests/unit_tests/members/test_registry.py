@@ -23,7 +23,9 @@ def test_cost_follows_prices_and_usage():
 def test_a_mismatch_with_the_classifier_says_what_to_do():
     registry = ModelRegistry(scripted({"a": "A", "b": "A"}))
     registry.check_covers(["b", "a"])
-    with pytest.raises(MemberMismatchError, match=r"Missing from the classifier: 'b'. Fit with .* registry.subset"):
+    with pytest.raises(
+        MemberMismatchError, match=r"Missing from the classifier: 'b'. Fit with .* registry.subset"
+    ):
         registry.check_covers(["a"])
     with pytest.raises(MemberMismatchError, match="Missing from the registry: 'c'"):
         registry.check_covers(["a", "b", "c"])

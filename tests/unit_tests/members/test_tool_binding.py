@@ -84,11 +84,18 @@ def test_a_reply_with_calls_votes_with_them_and_an_unreadable_call_abstains():
     parser = VotingOutputParser()
     call = calls(("add", {"a": 1}))
     broken = {"name": "add", "args": "{", "id": "1", "error": "no JSON", "type": "invalid_tool_call"}
-    assert parser.extract(AIMessage("I add.", tool_calls=call)) == parser.extract(AIMessage("", tool_calls=call))
+    assert parser.extract(AIMessage("I add.", tool_calls=call)) == parser.extract(
+        AIMessage("", tool_calls=call)
+    )
     assert parser.extract(AIMessage("I add.", tool_calls=call)) != parser.extract(AIMessage("I add."))
     assert parser.extract(AIMessage("I add.", invalid_tool_calls=[broken])) is None
     assert parser.extract(AIMessage("I add.", tool_calls=call, invalid_tool_calls=[broken])) is None
-    assert parser.count([AIMessage("x", tool_calls=call), AIMessage("y", tool_calls=call), AIMessage("x")]).support == 2 / 3
+    assert (
+        parser.count(
+            [AIMessage("x", tool_calls=call), AIMessage("y", tool_calls=call), AIMessage("x")]
+        ).support
+        == 2 / 3
+    )
 
 
 MODES = {
@@ -169,7 +176,11 @@ def test_wrappers_are_applied_again_around_the_bound_model():
     bound = bind_model(wrapped, [add], tool_choice="any")
     assert (bound.config["tags"], bound.bound.max_attempt_number) == (["t"], 2)
     bound.invoke("x")
-    assert (raw.calls[-1]["stop"], names_of(raw.calls[-1]), raw.calls[-1]["tool_choice"]) == (["s"], ["add"], "any")
+    assert (raw.calls[-1]["stop"], names_of(raw.calls[-1]), raw.calls[-1]["tool_choice"]) == (
+        ["s"],
+        ["add"],
+        "any",
+    )
 
 
 def test_tools_bound_before_are_replaced():
@@ -192,7 +203,10 @@ def test_fallbacks_sequences_and_configurable_fields_are_bound_inside():
 def test_a_configurable_router_is_a_member_that_can_call_tools(fitted):
     router = make(fitted).configurable_fields(max_calls=ConfigurableField(id="max_calls"))
     reply = bind_model(router, [add]).invoke("Add 3 and 4.", {"configurable": {"max_calls": 2}})
-    assert (reply.tool_calls[0]["args"], reply.response_metadata["selectllm"]["calls"]) == ({"a": 3, "b": 4}, 2)
+    assert (reply.tool_calls[0]["args"], reply.response_metadata["selectllm"]["calls"]) == (
+        {"a": 3, "b": 4},
+        2,
+    )
     without = make(fitted, {name: ReplayChatModel(model=name, default="x") for name in fitted.members})
     assert bind_model(without.configurable_fields(max_calls=ConfigurableField(id="max_calls")), [add]) is None
 
@@ -220,7 +234,9 @@ def test_fallbacks_around_us_stay_around_the_chat_model(fitted):
 def test_tool_choice_and_further_settings_reach_the_members(fitted, facade):
     models = tool_models()
     model = as_facade(make(fitted, models), facade)
-    reply = model.bind_tools([add, weather], tool_choice="weather", parallel_tool_calls=False).invoke("Add 'Rome'.")
+    reply = model.bind_tools([add, weather], tool_choice="weather", parallel_tool_calls=False).invoke(
+        "Add 'Rome'."
+    )
     assert reply.tool_calls[0]["name"] == "weather"
     assert all(one.calls[-1]["parallel_tool_calls"] is False for one in models.values())
 

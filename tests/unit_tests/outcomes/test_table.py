@@ -178,7 +178,9 @@ def test_a_split_shares_no_query_and_depends_on_ids_and_seed_alone(demo):
 def test_splitting_a_folder_keeps_unknown_fields_and_refuses_existing_targets(tmp_path):
     folder = write(tmp_path / "o", [{**q, "mine": 1} for q in QUERIES], [{**r, "yours": 2} for r in REPLIES])
     assert split_folder(folder, tmp_path / "a", tmp_path / "b", share=0.5, seed=0) == (1, 1)
-    rows = [json.loads(line) for side in "ab" for line in gzip.open(tmp_path / side / "queries.jsonl.gz", "rt")]
+    rows = [
+        json.loads(line) for side in "ab" for line in gzip.open(tmp_path / side / "queries.jsonl.gz", "rt")
+    ]
     assert sorted(row["query_id"] for row in rows) == ["q1", "q2"]
     assert all(row["mine"] == 1 for row in rows)
     files = [path for side in "ab" for path in (tmp_path / side / "responses").iterdir()]

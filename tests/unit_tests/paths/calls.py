@@ -133,24 +133,58 @@ def of_runnables(group, made):
         ("with_fallbacks().", fallbacks, PROMPT),
         ("(prompt | … | parser).", lambda router: chain(made(router)), {"q": PROMPT}),
     ):
-        yield Path(group, f"{name}invoke", lambda r, c, b=build, g=given: b(r).invoke(g, c), asynchronous=False)
-        yield Path(group, f"{name}ainvoke", lambda r, c, b=build, g=given: b(r).ainvoke(g, c), asynchronous=True)
-        yield Path(group, f"{name}batch", lambda r, c, b=build, g=given: b(r).batch([g], c), asynchronous=False)
-        yield Path(group, f"{name}abatch", lambda r, c, b=build, g=given: b(r).abatch([g], c), asynchronous=True)
         yield Path(
-            group, f"{name}stream", lambda r, c, b=build, g=given: texts(b(r).stream(g, c)), asynchronous=False, streams=True
+            group, f"{name}invoke", lambda r, c, b=build, g=given: b(r).invoke(g, c), asynchronous=False
         )
         yield Path(
-            group, f"{name}astream", lambda r, c, b=build, g=given: atexts(b(r).astream(g, c)), asynchronous=True, streams=True
+            group, f"{name}ainvoke", lambda r, c, b=build, g=given: b(r).ainvoke(g, c), asynchronous=True
         )
-    yield Path(group, 'astream_events(version="v2")', lambda r, c: events_v2(made(r), c), asynchronous=True, streams=True)
+        yield Path(
+            group, f"{name}batch", lambda r, c, b=build, g=given: b(r).batch([g], c), asynchronous=False
+        )
+        yield Path(
+            group, f"{name}abatch", lambda r, c, b=build, g=given: b(r).abatch([g], c), asynchronous=True
+        )
+        yield Path(
+            group,
+            f"{name}stream",
+            lambda r, c, b=build, g=given: texts(b(r).stream(g, c)),
+            asynchronous=False,
+            streams=True,
+        )
+        yield Path(
+            group,
+            f"{name}astream",
+            lambda r, c, b=build, g=given: atexts(b(r).astream(g, c)),
+            asynchronous=True,
+            streams=True,
+        )
+    yield Path(
+        group,
+        'astream_events(version="v2")',
+        lambda r, c: events_v2(made(r), c),
+        asynchronous=True,
+        streams=True,
+    )
 
     def structured(router):
         return made(router).with_structured_output(Sum)
 
     name = "with_structured_output()."
-    yield Path(group, f"{name}invoke", lambda r, c: structured(r).invoke(PROMPT, c), asynchronous=False, structured=True)
-    yield Path(group, f"{name}ainvoke", lambda r, c: structured(r).ainvoke(PROMPT, c), asynchronous=True, structured=True)
+    yield Path(
+        group,
+        f"{name}invoke",
+        lambda r, c: structured(r).invoke(PROMPT, c),
+        asynchronous=False,
+        structured=True,
+    )
+    yield Path(
+        group,
+        f"{name}ainvoke",
+        lambda r, c: structured(r).ainvoke(PROMPT, c),
+        asynchronous=True,
+        structured=True,
+    )
 
 
 def of_graphs(group, name, made):
@@ -180,9 +214,15 @@ def all_paths():
         yield from of_graphs(group, "create_agent", lambda r, m=made: create_agent(m(r), []))
         yield from of_graphs(group, "LangGraph node", lambda r, m=made: graph(m(r)))
     chat = "ChatSelectLLM"
-    yield Path(chat, 'stream_events(version="v3")', lambda r, c: events_v3(its_chat_model(r), c), False, streams=True)
     yield Path(
-        chat, 'async with astream_events(version="v3")', lambda r, c: aevents_v3(its_chat_model(r), c), True, streams=True
+        chat, 'stream_events(version="v3")', lambda r, c: events_v3(its_chat_model(r), c), False, streams=True
+    )
+    yield Path(
+        chat,
+        'async with astream_events(version="v3")',
+        lambda r, c: aevents_v3(its_chat_model(r), c),
+        True,
+        streams=True,
     )
     yield from of_graphs("SelectLLMMiddleware", "create_agent", middleware_agent)
     llama, said = "SelectLLM (LlamaIndex)", [ChatMessage(PROMPT)]

@@ -87,8 +87,16 @@ class Probe(ToolModel):
 def probes(fitted, watch, *, hanging=(), **fields):
     """A router over probes, all chosen; those named in `hanging` never reply."""
     models = {
-        name: Probe(model=name, watch=watch, says=fields.get("says"), hangs=name in hanging, gated=fields.get("gated", False))
+        name: Probe(
+            model=name,
+            watch=watch,
+            says=fields.get("says"),
+            hangs=name in hanging,
+            gated=fields.get("gated", False),
+        )
         for name in fitted.members
     }
     settings = {"policy": fields.get("policy", "all_members"), "deadline_s": fields.get("deadline_s")}
-    return SelectLLMRouter(classifier=fitted, models=models, parser=VotingOutputParser(), early_stop=False, **settings)
+    return SelectLLMRouter(
+        classifier=fitted, models=models, parser=VotingOutputParser(), early_stop=False, **settings
+    )

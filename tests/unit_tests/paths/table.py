@@ -75,7 +75,9 @@ Time that a call adds to its slowest member, with eight members that reply at on
 def page():
     """The reference page."""
     notes = []
-    text = HEAD.format(properties="\n".join(f"- **{name}**: {meaning}" for name, meaning in PROPERTIES.items()))
+    text = HEAD.format(
+        properties="\n".join(f"- **{name}**: {meaning}" for name, meaning in PROPERTIES.items())
+    )
     for group in dict.fromkeys(path.group for path in PATHS):
         text += f"\n## {group}\n\n| path | {' | '.join(PROPERTIES)} |\n|{'---|' * (1 + len(PROPERTIES))}\n"
         for path in PATHS:

@@ -90,7 +90,9 @@ def test_every_token_is_counted_once(fitted, watch, path, word):
 @every_cell("cancellation")
 def test_every_member_is_cancelled_with_the_task(fitted, watch, path, word):
     async def cancel():
-        task = asyncio.create_task(acarry_out(path, probes(fitted, watch, hanging=fitted.members, says=says(path))))
+        task = asyncio.create_task(
+            acarry_out(path, probes(fitted, watch, hanging=fitted.members, says=says(path)))
+        )
         async with asyncio.timeout(30):
             while len(watch.started) < len(fitted.members):  # noqa: ASYNC110 - members start in threads too
                 await asyncio.sleep(0.001)

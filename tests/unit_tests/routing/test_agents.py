@@ -135,8 +135,12 @@ def approving_graph(model):
 
 @facades
 @modes
-@pytest.mark.parametrize(("approved", "final"), [(True, "The tool said: 7"), (False, "The tool said: refused")])
-def test_a_graph_with_checkpointer_and_interrupt_resumes_where_it_stopped(fitted, facade, mode, approved, final):
+@pytest.mark.parametrize(
+    ("approved", "final"), [(True, "The tool said: 7"), (False, "The tool said: refused")]
+)
+def test_a_graph_with_checkpointer_and_interrupt_resumes_where_it_stopped(
+    fitted, facade, mode, approved, final
+):
     graph = approving_graph(make(fitted, facade))
     config = {"configurable": {"thread_id": "1"}}
     stopped = run(graph, mode, QUESTION, config)
@@ -153,7 +157,9 @@ def test_a_graph_with_checkpointer_and_interrupt_resumes_where_it_stopped(fitted
 @pytest.mark.parametrize("policy", ["all_members", "single_best"])
 def test_a_member_that_asks_a_human_pauses_the_graph(fitted, mode, stream, policy):
     models = tool_models()
-    models[fitted.members[fitted.pool.single_best]] = RunnableLambda(lambda _: AIMessage(interrupt("Which sum?")))
+    models[fitted.members[fitted.pool.single_best]] = RunnableLambda(
+        lambda _: AIMessage(interrupt("Which sum?"))
+    )
     router = make(fitted, "router", models=models, policy=policy)
 
     def ask(state: MessagesState):
@@ -162,7 +168,11 @@ def test_a_member_that_asks_a_human_pauses_the_graph(fitted, mode, stream, polic
 
     async def aask(state: MessagesState):
         given = state["messages"]
-        return {"messages": [c async for c in router.astream(given)][-1:] if stream else [await router.ainvoke(given)]}
+        return {
+            "messages": [c async for c in router.astream(given)][-1:]
+            if stream
+            else [await router.ainvoke(given)]
+        }
 
     graph = StateGraph(MessagesState).add_node("ask", RunnableLambda(ask, aask)).add_edge(START, "ask")
     graph, config = graph.compile(InMemorySaver()), {"configurable": {"thread_id": "1"}}
@@ -201,7 +211,9 @@ def test_no_members_tokens_leak_into_the_stream_of_messages(fitted, facade, mode
 def test_one_chosen_members_tokens_are_streamed_through_an_agent(fitted, mode):
     changes = {name: {"says": "one two three"} for name in fitted.members}
     agent = create_agent(make(fitted, "router", changes, policy="single_best"), [])
-    chunks = [m.content for m in streamed(agent, mode, QUESTION) if isinstance(m, AIMessageChunk) and m.content]
+    chunks = [
+        m.content for m in streamed(agent, mode, QUESTION) if isinstance(m, AIMessageChunk) and m.content
+    ]
     assert chunks == ["one ", "two ", "three"]
 
 

@@ -27,7 +27,12 @@ from tests.unit_tests.routing.test_router import LETTERS, Recorder, flatten
 
 
 def chat(fitted, models=None, **fields):
-    fields = {"policy": "all_members", "parser": VotingOutputParser(answer="choice"), "early_stop": False, **fields}
+    fields = {
+        "policy": "all_members",
+        "parser": VotingOutputParser(answer="choice"),
+        "early_stop": False,
+        **fields,
+    }
     return SelectLLMRouter(classifier=fitted, models=models or scripted(LETTERS), **fields).as_chat_model()
 
 
@@ -117,7 +122,9 @@ def test_a_member_can_be_asked_for_by_name(fitted, mode):
     message = call(chat(fitted), "x", mode, model="guesser")
     told = message.response_metadata["selectllm"]
     assert (message.content, told["winner"], told["calls"]) == ("The answer is (C).", "guesser", 1)
-    with pytest.raises(MemberMismatchError, match=r"'nobody' is not a member\. Members to choose from: calculator"):
+    with pytest.raises(
+        MemberMismatchError, match=r"'nobody' is not a member\. Members to choose from: calculator"
+    ):
         call(chat(fitted), "x", mode, model="nobody")
     with pytest.raises(FanOutError, match="All 1 called members failed"):
         call(chat(fitted, scripted(LETTERS, errors=["guesser"])), "x", mode, model="guesser")
@@ -148,7 +155,10 @@ def test_content_is_text_or_blocks_as_asked(fitted, version):
 def test_two_routers_never_share_a_cached_reply(fitted):
     set_llm_cache(InMemoryCache())
     try:
-        first, other_pool = chat(fitted), chat(fitted, scripted({**LETTERS, "reader": "B", "clockmaker": "B"}))
+        first, other_pool = (
+            chat(fitted),
+            chat(fitted, scripted({**LETTERS, "reader": "B", "clockmaker": "B"})),
+        )
         assert first.invoke("x").content == "The answer is (A)."
         assert other_pool.invoke("x").content == "The answer is (B)."
         assert "selectllm" in first.invoke("x").response_metadata
@@ -168,8 +178,17 @@ def test_identity_covers_pool_artefact_policy_and_vote(fitted, demo):
         chat(fitted, {name: model.bind(stop=["x"]) for name, model in scripted(LETTERS).items()}),
         chat(fitted, {name: model.bind(stop=["y"]) for name, model in scripted(LETTERS).items()}),
         chat(fitted, {name: model.with_retry() for name, model in scripted(LETTERS).items()}),
-        chat(fitted, {name: model.with_fallbacks([ReplayChatModel(default="z")]) for name, model in scripted(LETTERS).items()}),
-        chat(fitted, {name: model | RunnableLambda(lambda reply: reply) for name, model in scripted(LETTERS).items()}),
+        chat(
+            fitted,
+            {
+                name: model.with_fallbacks([ReplayChatModel(default="z")])
+                for name, model in scripted(LETTERS).items()
+            },
+        ),
+        chat(
+            fitted,
+            {name: model | RunnableLambda(lambda reply: reply) for name, model in scripted(LETTERS).items()},
+        ),
         chat(fitted, {name: Member(model, latency_s=1.0) for name, model in scripted(LETTERS).items()}),
         chat(fitted, {name: Member(model, 1.0, 2.0) for name, model in scripted(LETTERS).items()}),
         chat(fitted, text_of=whole_transcript),
@@ -180,7 +199,9 @@ def test_identity_covers_pool_artefact_policy_and_vote(fitted, demo):
     seen = [repr(model._identifying_params) for model in models]
     assert len(set(seen)) == len(models)
     assert repr(chat(fitted)._identifying_params) == seen[0]
-    tools = [chat(fitted, tool_models()).router.with_tools([tool]).as_chat_model() for tool in (add, subtract)]
+    tools = [
+        chat(fitted, tool_models()).router.with_tools([tool]).as_chat_model() for tool in (add, subtract)
+    ]
     assert len({repr(model._identifying_params) for model in [chat(fitted, tool_models()), *tools]}) == 3
 
 

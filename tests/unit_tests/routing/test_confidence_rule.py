@@ -30,7 +30,9 @@ def models_that_say(fitted, **numbers):
 
 
 def make(fitted, models, **fields):
-    return SelectLLMRouter(classifier=fitted, models=models, **{"parser": NUMBER, "policy": "all_members", **fields})
+    return SelectLLMRouter(
+        classifier=fitted, models=models, **{"parser": NUMBER, "policy": "all_members", **fields}
+    )
 
 
 def told(message):
@@ -39,13 +41,19 @@ def told(message):
 
 def test_agreement_raises_the_confidence_and_disagreement_lowers_it(fitted):
     together = make(fitted, models_that_say(fitted)).invoke("Add 3 and 4.")
-    apart = make(fitted, models_that_say(fitted, calculator=1, clockmaker=2, generalist=3, reader=4)).invoke("Add 3 and 4.")
+    apart = make(fitted, models_that_say(fitted, calculator=1, clockmaker=2, generalist=3, reader=4)).invoke(
+        "Add 3 and 4."
+    )
     assert 0 < told(apart)["confidence"] < 0.7 < 0.9 < told(together)["confidence"] <= 1
 
 
 def test_the_posterior_of_a_lone_reply_is_near_its_members_probability(fitted):
-    message = make(fitted, models_that_say(fitted), policy="max_conf:1").invoke("How many letters has the word river?")
-    assert told(message)["confidence"] == pytest.approx(told(message)["probabilities"][told(message)["winner"]], abs=0.15)
+    message = make(fitted, models_that_say(fitted), policy="max_conf:1").invoke(
+        "How many letters has the word river?"
+    )
+    assert told(message)["confidence"] == pytest.approx(
+        told(message)["probabilities"][told(message)["winner"]], abs=0.15
+    )
 
 
 @pytest.mark.parametrize("mode", ["invoke", "ainvoke", "stream"])
@@ -97,14 +105,18 @@ def test_the_error_of_an_unsure_answer_travels_whole(again):
 
 
 def test_escalation_calls_a_member_that_was_not_selected(fitted):
-    router = make(fitted, models_that_say(fitted), policy="max_conf:1", min_confidence=0.999, below_confidence="guesser")
+    router = make(
+        fitted, models_that_say(fitted), policy="max_conf:1", min_confidence=0.999, below_confidence="guesser"
+    )
     message = router.invoke("How many letters has the word river?")
     assert told(message)["selection"]["members"] == ["reader"]
     assert (told(message)["winner"], told(message)["calls"], told(message)["rounds"]) == ("guesser", 2, 2)
 
 
 def test_a_sure_answer_is_left_alone(fitted):
-    message = make(fitted, models_that_say(fitted), min_confidence=0.5, below_confidence="guesser").invoke("Add 3 and 4.")
+    message = make(fitted, models_that_say(fitted), min_confidence=0.5, below_confidence="guesser").invoke(
+        "Add 3 and 4."
+    )
     assert told(message)["rounds"] == 1
     assert not told(message)["abstained"]
 
@@ -124,11 +136,20 @@ def test_rules_that_cannot_be_applied_are_refused_at_construction(fitted):
 def test_adaptive_rounds_serve_what_they_replay(fitted, demo):
     test = demo[1]
     unique = test.take([test.texts.index(text) for text in set(test.texts)])
-    for policy in ("adaptive:2", "selectllm:2", "learned:3", "adaptive:4", "adaptive:4:1round", "adaptive:4:3rounds"):
+    for policy in (
+        "adaptive:2",
+        "selectllm:2",
+        "learned:3",
+        "adaptive:4",
+        "adaptive:4:1round",
+        "adaptive:4:3rounds",
+    ):
         router = make(fitted, replay_models(unique), policy=policy)
         replies = router.batch(list(unique.texts))
         report = evaluate(fitted, unique, policies=[policy])[policy]
-        served = np.mean([told(reply)["answer"] == gold for reply, gold in zip(replies, unique.references, strict=True)])
+        served = np.mean(
+            [told(reply)["answer"] == gold for reply, gold in zip(replies, unique.references, strict=True)]
+        )
         assert served == pytest.approx(report.accuracy)
         assert np.mean([told(reply)["calls"] for reply in replies]) == pytest.approx(report.calls)
 
@@ -170,7 +191,9 @@ def test_a_round_of_members_that_were_called_already_gives_way_to_the_next(fitte
     added = np.zeros((1, 2, 5), dtype=bool)
     added[0, 0, 1] = added[0, 1, 2] = True
     gains = {"starts": np.array([1, 2]), "ends": np.array([2, 3]), "gains": np.array([[1.0, 0.0, 0.0]] * 2)}
-    further = replace(decision.further, most=3, **gains, added=added, able=anybody(added), prices=np.zeros((1, 2)))
+    further = replace(
+        decision.further, most=3, **gains, added=added, able=anybody(added), prices=np.zeros((1, 2))
+    )
     _, ballot = engine.plan(replace(decision, further=further))
     reply = {0: AIMessage("The answer is 7.")}
     assert list(ballot.next_round(reply, {0, 1})) == [2]
@@ -211,7 +234,10 @@ def test_a_vote_that_is_decided_early_still_gets_its_second_round(fitted, mode):
 
 
 def test_the_vote_stands_where_the_member_escalated_to_has_no_answer(fitted):
-    models = {**models_that_say(fitted), "guesser": ReplayChatModel(model="guesser", default="I would rather not say.")}
+    models = {
+        **models_that_say(fitted),
+        "guesser": ReplayChatModel(model="guesser", default="I would rather not say."),
+    }
     rule = {"min_confidence": 1.0, "below_confidence": "guesser"}
     after = told(make(fitted, models, policy="max_conf:2", **rule).invoke("Add 3 and 4."))
     assert (after["answer"], after["answers"]["guesser"], after["rounds"]) == ("7", None, 2)

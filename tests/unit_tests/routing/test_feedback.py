@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from langchain_core.messages import AIMessage
 
-from langchain_selectllm import FeedbackLog, OutcomeTable, SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
+from langchain_selectllm import (
+    FeedbackLog,
+    OutcomeTable,
+    SelectLLMClassifier,
+    SelectLLMRouter,
+    VotingOutputParser,
+)
 from langchain_selectllm.evaluation import evaluate
 from langchain_selectllm.exceptions import EncoderError, LeakageError, OutcomeError
 from langchain_selectllm.outcomes import combine
@@ -27,7 +33,13 @@ def router(classifier, log=None, letters="ABB", answer="choice", **kwargs):
     models = scripted({f"m{k}": letter for k, letter in enumerate(letters)})
     parser = VotingOutputParser(answer=answer, vote="majority")
     return SelectLLMRouter(
-        classifier=classifier, models=models, policy="all_members", parser=parser, early_stop=False, feedback_log=log, **kwargs
+        classifier=classifier,
+        models=models,
+        policy="all_members",
+        parser=parser,
+        early_stop=False,
+        feedback_log=log,
+        **kwargs,
     )
 
 
@@ -135,8 +147,12 @@ def test_two_tables_become_one_by_hand():
     both = combine(old, new)
     assert both.query_ids == ("k", "q0000", "q0001")
     # k: new alone. q0000: 0 and, by its text, 1. q0001: observed by the new table.
-    assert both.scores.tolist() == pytest.approx(np.array([[np.nan, 0.4], [1.0, 0.5], [0.0, 1.0]]), nan_ok=True)
-    assert both.labels.tolist() == pytest.approx(np.array([[np.nan, 0.0], [1.0, 1.0], [0.0, 1.0]]), nan_ok=True)
+    assert both.scores.tolist() == pytest.approx(
+        np.array([[np.nan, 0.4], [1.0, 0.5], [0.0, 1.0]]), nan_ok=True
+    )
+    assert both.labels.tolist() == pytest.approx(
+        np.array([[np.nan, 0.0], [1.0, 1.0], [0.0, 1.0]]), nan_ok=True
+    )
     assert both.replies[0].tolist() == [(), ("r",)]
     assert both.costs[0, 1] == 2.0
 
@@ -146,7 +162,8 @@ def test_tables_that_contradict_each_other_are_refused():
     with pytest.raises(OutcomeError, match="of 'c' too"):
         combine(old, score_table([[1]], members=["c"]))
     other = OutcomeTable.from_records(
-        [{"query_id": "q0000", "query": "another"}], [{"query_id": "q0000", "model": "a", "response": None, "score": 1}]
+        [{"query_id": "q0000", "query": "another"}],
+        [{"query_id": "q0000", "model": "a", "response": None, "score": 1}],
     )
     with pytest.raises(OutcomeError, match="'q0000' has another text"):
         combine(old, other)
@@ -154,7 +171,11 @@ def test_tables_that_contradict_each_other_are_refused():
 
 def test_an_update_rests_on_old_and_new_outcomes_and_says_how_many():
     words = {"apple": [1, 0], "pear": [0, 1]}
-    queries = [{"query_id": f"q{i}", "query": f"about {word} number {i}"} for i in range(40) for word in [[*words][i % 2]]]
+    queries = [
+        {"query_id": f"q{i}", "query": f"about {word} number {i}"}
+        for i in range(40)
+        for word in [[*words][i % 2]]
+    ]
     replies = [
         {"query_id": f"q{i}", "model": name, "response": None, "score": float(words[[*words][i % 2]][k])}
         for i in range(40)
@@ -194,7 +215,12 @@ def test_an_update_with_feedback_is_saved_like_any_other(fitted, demo, log, tmp_
     copy = SelectLLMClassifier.from_pretrained(_saved(fitted, tmp_path))
     parser = VotingOutputParser(answer="choice", vote="majority")
     routed = SelectLLMRouter(
-        classifier=copy, models=models, policy="all_members", parser=parser, feedback_log=log, early_stop=False
+        classifier=copy,
+        models=models,
+        policy="all_members",
+        parser=parser,
+        feedback_log=log,
+        early_stop=False,
     )
     for i in range(20):
         routed.feedback(routed.invoke(f"A new question {i}"), 1.0)
@@ -230,7 +256,9 @@ def test_a_classifier_that_does_not_know_its_training_outcomes_asks_for_them(fit
 
 
 def test_an_update_without_the_training_outcomes_is_refused(fitted, demo):
-    with pytest.raises(OutcomeError, match=r"280 of 280 queries that the classifier was trained on are not in `training`"):
+    with pytest.raises(
+        OutcomeError, match=r"280 of 280 queries that the classifier was trained on are not in `training`"
+    ):
         fitted.update(demo[1], training=demo[1])
 
 

@@ -40,7 +40,12 @@ def log(tmp_path):
 def router(fitted, letters="AABCA", models=None, **fields):
     """Members answer with the letters, in the order of their names."""
     models = models or scripted(dict(zip(BY_ALL, letters, strict=True)))
-    fields = {"policy": "all_members", "parser": VotingOutputParser(answer="choice"), "early_stop": False, **fields}
+    fields = {
+        "policy": "all_members",
+        "parser": VotingOutputParser(answer="choice"),
+        "early_stop": False,
+        **fields,
+    }
     return SelectLLMRouter(classifier=fitted, models=models, **fields)
 
 
@@ -63,8 +68,12 @@ AROUND = {
     "chat model": lambda routed: routed.as_chat_model(),
     "chain": lambda routed: RunnableLambda(str) | routed,
     "chain with parser": lambda routed: RunnableLambda(str) | routed | StrOutputParser(),
-    "chain in a chain": lambda routed: RunnableParallel(x=RunnableLambda(str) | routed | StrOutputParser()) | dict,
-    "assign": lambda routed: RunnableLambda(lambda text: {"q": text}) | RunnablePassthrough.assign(x=PROMPT | routed),
+    "chain in a chain": lambda routed: (
+        RunnableParallel(x=RunnableLambda(str) | routed | StrOutputParser()) | dict
+    ),
+    "assign": lambda routed: (
+        RunnableLambda(lambda text: {"q": text}) | RunnablePassthrough.assign(x=PROMPT | routed)
+    ),
     "raw": lambda routed: routed.with_structured_output(Sum, include_raw=True),
     "lambda": lambda routed: RunnableLambda(lambda text: routed.invoke(text).text),
     "retry": lambda routed: routed.with_retry(),
@@ -114,7 +123,14 @@ def test_a_chain_that_ends_in_a_reply_is_about_that_reply(fitted, log):
 
 
 def test_a_router_is_scored_for_its_own_reply_however_late_one_of_its_members_ends(log):
-    told = {"text": "Which?", "answer": "A", "answers": {"a": "A"}, "supporters": ["a"], "winner": "a", "open_ended": False}
+    told = {
+        "text": "Which?",
+        "answer": "A",
+        "answers": {"a": "A"},
+        "supporters": ["a"],
+        "winner": "a",
+        "open_ended": False,
+    }
     outer, inner = uuid.uuid4(), uuid.uuid4()
     log.on_chain_end(AIMessage("A", response_metadata={"selectllm": told}), run_id=outer)
     late = {**told, "winner": "b", "supporters": ["b"], "answers": {"b": "A"}}
@@ -152,9 +168,16 @@ def test_langsmith_feedback_records_become_outcomes(fitted, log):
     added = log.add_records(records, key="correct")
     right = ("calculator", "clockmaker", "reader")
     assert added.outcomes == {**dict.fromkeys(right, 2), **dict.fromkeys(("generalist", "guesser"), 1)}
-    assert (added.unknown_runs, added.ambiguous_runs, added.without_score) == ((str(foreign),), (str(twice),), 1)
+    assert (added.unknown_runs, added.ambiguous_runs, added.without_score) == (
+        (str(foreign),),
+        (str(twice),),
+        1,
+    )
     table = log.outcomes(right)
-    assert dict(zip(table.texts, table.scores.tolist(), strict=True)) == {"Question 0": [1.0] * 3, "Question 1": [0.0] * 3}
+    assert dict(zip(table.texts, table.scores.tolist(), strict=True)) == {
+        "Question 0": [1.0] * 3,
+        "Question 1": [0.0] * 3,
+    }
     (line,) = (log.folder / "responses" / "guesser.jsonl").read_text().splitlines()
     assert {"run_id": str(runs[0]), "key": "correct", "comment": "fine"}.items() <= json.loads(line).items()
 
@@ -170,4 +193,6 @@ def test_a_copied_router_writes_into_the_same_log(fitted, log):
     routed = router(fitted, feedback_log=log)
     copied = copy.deepcopy(routed)
     assert copied.feedback_log is log
-    assert copied.feedback(run_of(routed, "Which?", log), 0.0) == dict.fromkeys(("calculator", "clockmaker", "reader"), 0.0)
+    assert copied.feedback(run_of(routed, "Which?", log), 0.0) == dict.fromkeys(
+        ("calculator", "clockmaker", "reader"), 0.0
+    )

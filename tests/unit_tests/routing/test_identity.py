@@ -34,12 +34,19 @@ class Reader:
 
 
 def choosing(model, **asked):
-    alternatives = {"other": ReplayChatModel(default="other"), "made": partial(ReplayChatModel, default="made")}
-    return model.configurable_alternatives(ConfigurableField(id="which"), **alternatives).with_config(configurable=asked)
+    alternatives = {
+        "other": ReplayChatModel(default="other"),
+        "made": partial(ReplayChatModel, default="made"),
+    }
+    return model.configurable_alternatives(ConfigurableField(id="which"), **alternatives).with_config(
+        configurable=asked
+    )
 
 
 def answering(model, name):
-    fields = model.configurable_fields(default=ConfigurableField(id="default"), model=ConfigurableField(id="model"))
+    fields = model.configurable_fields(
+        default=ConfigurableField(id="default"), model=ConfigurableField(id="model")
+    )
     return fields.with_config(configurable={"default": name})
 
 
@@ -73,7 +80,9 @@ def test_what_wraps_members_is_told_apart_by_what_it_holds(fitted):
 
 
 def test_a_method_is_told_apart_by_its_object(fitted):
-    one, same, other = (chat(fitted, parser=VotingOutputParser(answer=Reader(letter).read)) for letter in "AAB")
+    one, same, other = (
+        chat(fitted, parser=VotingOutputParser(answer=Reader(letter).read)) for letter in "AAB"
+    )
     assert identity(one) == identity(same) != identity(other)
     assert callable_name(len) == "builtins.len"
 

@@ -5,7 +5,14 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 
-from langchain_selectllm import JudgeVote, MajorityVote, Member, SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
+from langchain_selectllm import (
+    JudgeVote,
+    MajorityVote,
+    Member,
+    SelectLLMClassifier,
+    SelectLLMRouter,
+    VotingOutputParser,
+)
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.worlds import score_table
 
@@ -19,8 +26,13 @@ def judge(choose, seen=None):
         text = messages[-1].text
         if seen is not None:
             seen.append(text)
-        answers = {body: int(n) for n, body in re.findall(r'<answer number="(\d+)">\n(.*?)\n</answer>', text, re.DOTALL)}
-        return AIMessage(choose(answers), usage_metadata={"input_tokens": 100, "output_tokens": 1, "total_tokens": 101})
+        answers = {
+            body: int(n)
+            for n, body in re.findall(r'<answer number="(\d+)">\n(.*?)\n</answer>', text, re.DOTALL)
+        }
+        return AIMessage(
+            choose(answers), usage_metadata={"input_tokens": 100, "output_tokens": 1, "total_tokens": 101}
+        )
 
     return RunnableLambda(rule)
 
@@ -33,7 +45,9 @@ def routed(model, replies=REPLIES, **kwargs):
     classifier = SelectLLMClassifier().fit(score_table([[1, 1, 0], [1, 0, 1], [1, 1, 0], [1, 0, 0]] * 4))
     models = {f"m{k}": ReplayChatModel(model=f"m{k}", default=reply) for k, reply in enumerate(replies)}
     parser = VotingOutputParser(answer="text", vote=JudgeVote(model))
-    return SelectLLMRouter(classifier=classifier, models=models, policy="all_members", parser=parser, **kwargs)
+    return SelectLLMRouter(
+        classifier=classifier, models=models, policy="all_members", parser=parser, **kwargs
+    )
 
 
 def told(message):
@@ -78,7 +92,9 @@ def test_the_judges_price_is_part_of_the_cost():
     member = Member(judge(longest), price_input_usd_per_million=1.0, price_output_usd_per_million=10.0)
     router = routed(member)
     free = {name: Member(router.models[name].model, 0.0, 0.0) for name in router.models}
-    router = SelectLLMRouter(classifier=router.classifier, models=free, policy="all_members", parser=router.parser)
+    router = SelectLLMRouter(
+        classifier=router.classifier, models=free, policy="all_members", parser=router.parser
+    )
     assert told(router.invoke("Which colour?"))["cost_usd"] == pytest.approx((100 * 1 + 1 * 10) / 1e6)
     assert told(routed(judge(longest)).invoke("Which colour?"))["cost_usd"] is None
 
@@ -104,7 +120,9 @@ async def test_without_a_ruling_the_members_decide_and_the_result_says_so(choose
         assert message.text == REPLIES[0]
         assert told(message)["vote"]["decided_by"] == "vote, because the judge gave no ruling"
         assert failure in told(message)["vote"]["judge"]["failure"]
-    tally = VotingOutputParser(answer="text", vote=JudgeVote(judge(choose), otherwise=MajorityVote())).count(REPLIES)
+    tally = VotingOutputParser(answer="text", vote=JudgeVote(judge(choose), otherwise=MajorityVote())).count(
+        REPLIES
+    )
     assert (tally.winner, tally.decided_by) == ("sample 1", "vote, because the judge gave no ruling")
 
 

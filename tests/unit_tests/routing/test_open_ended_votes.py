@@ -51,7 +51,9 @@ class Caller(RunnableLambda):
 def routed(replies, parser, **kwargs):
     classifier = SelectLLMClassifier().fit(score_table([[1, 1, 0], [1, 0, 1], [1, 1, 0], [1, 0, 0]] * 4))
     models = {f"m{k}": Caller(lambda _, reply=reply: reply) for k, reply in enumerate(replies)}
-    return SelectLLMRouter(classifier=classifier, models=models, policy="all_members", parser=parser, **kwargs)
+    return SelectLLMRouter(
+        classifier=classifier, models=models, policy="all_members", parser=parser, **kwargs
+    )
 
 
 def told(message):
@@ -65,7 +67,9 @@ def choosing(wanted, seen=None):
         text = messages[-1].text
         if seen is not None:
             seen.append(text)
-        return AIMessage(next(n for n, body in re.findall(r'<answer number="(\d+)">\n(.*?)\n</', text) if wanted in body))
+        return AIMessage(
+            next(n for n, body in re.findall(r'<answer number="(\d+)">\n(.*?)\n</', text) if wanted in body)
+        )
 
     return JudgeVote(RunnableLambda(rule))
 
@@ -83,7 +87,9 @@ def test_similar_calls_are_not_one_answer_where_answers_are_compared_by_meaning(
 
 
 def test_feedback_on_a_call_says_nothing_of_members_that_made_another():
-    message = routed(CALLS, VotingOutputParser(answer="choice", vote="majority"), early_stop=False).invoke("Where?")
+    message = routed(CALLS, VotingOutputParser(answer="choice", vote="majority"), early_stop=False).invoke(
+        "Where?"
+    )
     assert told(message)["open_ended"]
     assert member_scores(told(message), 1.0) == {"m0": 1.0, "m2": 1.0}
     assert VotingOutputParser(answer="choice").count(CALLS).open_ended
@@ -119,11 +125,15 @@ def test_with_structured_output_a_judge_chooses_a_whole_object(vote):
 
 
 def test_nobody_supports_an_object_that_nobody_gave():
-    router = routed([*CALLS[:2], calling(city="Bonn", floor=1)], VotingOutputParser(answer="text", vote="majority"))
+    router = routed(
+        [*CALLS[:2], calling(city="Bonn", floor=1)], VotingOutputParser(answer="text", vote="majority")
+    )
     raw = router.with_structured_output(SCHEMA, include_raw=True).invoke("Where?")["raw"]
     assert told(raw)["supporters"] == ["m0"]
     apart = [calling(city="Rome", floor=1), calling(city="Bonn", floor=2), calling(city="Rome", floor=2)]
-    raw = routed(apart, VotingOutputParser(answer="text", vote="majority")).with_structured_output(SCHEMA, include_raw=True)
+    raw = routed(apart, VotingOutputParser(answer="text", vote="majority")).with_structured_output(
+        SCHEMA, include_raw=True
+    )
     assert told(raw.invoke("Where?")["raw"])["supporters"] == ["m2"]
 
 
@@ -134,7 +144,9 @@ async def test_comparing_is_done_off_the_event_loop():
         threads.add(threading.current_thread())
         return alike(texts)
 
-    router = routed([AIMessage("a"), AIMessage("b"), AIMessage("c")], VotingOutputParser(answer=SemanticAnswers(embed)))
+    router = routed(
+        [AIMessage("a"), AIMessage("b"), AIMessage("c")], VotingOutputParser(answer=SemanticAnswers(embed))
+    )
     message = await router.ainvoke("x")
     assert told(message)["support"] == 1
     assert threads
@@ -170,7 +182,9 @@ def test_an_agent_asks_the_judge_beside_its_members():
     parser = VotingOutputParser(answer="text", vote=choosing("green"))
     router = routed([AIMessage("red"), AIMessage("green"), AIMessage("red")], parser)
 
-    agent = agents.create_agent(ReplayChatModel(default="nobody"), [], middleware=[SelectLLMMiddleware(router)])
+    agent = agents.create_agent(
+        ReplayChatModel(default="nobody"), [], middleware=[SelectLLMMiddleware(router)]
+    )
     message = agent.invoke({"messages": [("human", "Which colour?")]})["messages"][-1]
     assert message.text == "green"
     assert told(message)["vote"]["decided_by"] == "judge"
@@ -178,13 +192,16 @@ def test_an_agent_asks_the_judge_beside_its_members():
 
 def test_labels_from_agreement_count_by_meaning_and_keep_their_mark():
     replies = [
-        {"query_id": "q", "model": name, "response": text} for name, text in (("a", "yes"), ("b", "yes, it is"), ("c", "no"))
+        {"query_id": "q", "model": name, "response": text}
+        for name, text in (("a", "yes"), ("b", "yes, it is"), ("c", "no"))
     ]
 
     def embed(texts):
         return np.array([[1.0, 0.0] if "yes" in text else [0.0, 1.0] for text in texts])
 
-    table = OutcomeTable.from_records([{"query_id": "q", "query": "x"}], replies, answer=SemanticAnswers(embed))
+    table = OutcomeTable.from_records(
+        [{"query_id": "q", "query": "x"}], replies, answer=SemanticAnswers(embed)
+    )
     labelled = label_from_agreement(table)
     assert labelled.labels.tolist() == [[1, 1, 0]]
     assert combine(table, labelled).labels_from == AGREEMENT

@@ -38,12 +38,16 @@ def test_it_parses_behind_one_model():
 
 
 def test_content_blocks_are_read_as_text():
-    message = AIMessage([{"type": "reasoning", "reasoning": "(A)?"}, {"type": "text", "text": "The answer is (B)."}])
+    message = AIMessage(
+        [{"type": "reasoning", "reasoning": "(A)?"}, {"type": "text", "text": "The answer is (B)."}]
+    )
     assert VotingOutputParser(answer="choice").invoke(message).answer == "B"
 
 
 def test_a_callable_reads_answers():
-    parser = VotingOutputParser(answer=lambda reply: json.loads(reply)["x"] if reply.startswith("{") else None)
+    parser = VotingOutputParser(
+        answer=lambda reply: json.loads(reply)["x"] if reply.startswith("{") else None
+    )
     assert parser.invoke(['{"x": "p"}', "oops", '{"x": "p"}', '{"x": "q"}']).answer == "p"
 
 

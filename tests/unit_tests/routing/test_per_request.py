@@ -111,7 +111,9 @@ def test_each_request_in_a_chain_has_settings_of_its_own(fitted, mode):
 @pytest.mark.usefixtures("nothing_is_loaded")
 def test_a_request_reaches_the_chat_models_router_through_its_config(fitted):
     cheap, dear = make(fitted, max_calls=1), make(fitted)
-    chain = dear.as_chat_model().configurable_fields(router=ConfigurableField(id="router")) | StrOutputParser()
+    chain = (
+        dear.as_chat_model().configurable_fields(router=ConfigurableField(id="router")) | StrOutputParser()
+    )
     assert chain.invoke("x") == "The answer is (A)."
     chosen = cheap.decide("x").selected_members[0]
     said = chain.with_config(configurable={"router": cheap}).invoke("x")
@@ -176,7 +178,9 @@ BATCHES = {
     "batch": lambda model, *given: model.batch(*given),
     "abatch": lambda model, *given: asyncio.run(model.abatch(*given)),
     "batch_as_completed": lambda model, *given: [reply for _, reply in model.batch_as_completed(*given)],
-    "abatch_as_completed": lambda model, *given: [r for _, r in asyncio.run(gathered(model.abatch_as_completed(*given)))],
+    "abatch_as_completed": lambda model, *given: [
+        r for _, r in asyncio.run(gathered(model.abatch_as_completed(*given)))
+    ],
     "chain": lambda model, *given: (RunnableLambda(lambda prompt: prompt) | model).batch(*given),
     "bound": lambda model, *given: model.bind(stop=None).batch(*given),
 }
@@ -201,7 +205,10 @@ def test_max_concurrency_bounds_all_member_calls_of_a_batch_together(fitted, fac
 def test_a_pool_whose_member_is_a_pool_does_not_wait_for_itself(fitted, inside, outside, mode):
     """One slot for the whole batch: the inner pool's calls are the outer member's own affair."""
     outer = as_facade(make(fitted, dict.fromkeys(LETTERS, as_facade(make(fitted), inside))), outside)
-    given, done = (["x", "y"], [{"max_concurrency": 1, "configurable": {"max_calls": 5 + i}} for i in range(2)]), []
+    given, done = (
+        (["x", "y"], [{"max_concurrency": 1, "configurable": {"max_calls": 5 + i}} for i in range(2)]),
+        [],
+    )
     worker = threading.Thread(target=lambda: done.extend(BATCHES[mode](outer, *given)), daemon=True)
     worker.start()
     worker.join(20)
@@ -215,7 +222,9 @@ def test_one_call_outside_a_batch_is_bounded_too(fitted):
 
 
 def test_a_batch_can_return_what_went_wrong(fitted):
-    model = make(fitted, {name: ReplayChatModel(model=name, replies={"a": "(A)"}) for name in LETTERS}).as_chat_model()
+    model = make(
+        fitted, {name: ReplayChatModel(model=name, replies={"a": "(A)"}) for name in LETTERS}
+    ).as_chat_model()
     good, bad = model.batch(["a", "b"], {"max_concurrency": 2}, return_exceptions=True)
     assert good.content == "(A)"
     assert type(bad).__name__ == "FanOutError"
@@ -250,7 +259,9 @@ def test_a_request_to_an_agent_sets_the_fields_of_its_router(tooled, facade, mod
     if facade == "router":
         agent = create_agent(tooled, [add])
     else:
-        agent = create_agent(ToolModel(error=AssertionError()), [add], middleware=[SelectLLMMiddleware(tooled)])
+        agent = create_agent(
+            ToolModel(error=AssertionError()), [add], middleware=[SelectLLMMiddleware(tooled)]
+        )
 
     def calls(**settings):
         messages = run(agent, mode, {"messages": "Add 3 and 4."}, {"configurable": settings})["messages"]
@@ -266,7 +277,9 @@ def test_a_configured_batch_is_encoded_and_bounded_together(fitted, mode, monkey
     (models, calls), encoded = counting(2), []
     original = SelectLLMClassifier.predict_proba
     router = make(fitted, models).configurable_fields(**FIELDS)
-    monkeypatch.setattr(SelectLLMClassifier, "predict_proba", lambda self, ts: encoded.append(len(ts)) or original(self, ts))
+    monkeypatch.setattr(
+        SelectLLMClassifier, "predict_proba", lambda self, ts: encoded.append(len(ts)) or original(self, ts)
+    )
     config = {"max_concurrency": 2, "configurable": {"max_calls": 3}}
     assert [told(reply)["calls"] for reply in BATCHES[mode](router, ["x"] * 4, config)] == [3] * 4
     assert calls.peak == 2
@@ -280,7 +293,10 @@ def test_fields_that_requests_set_on_members_are_told(fitted):
     says = {"says": ConfigurableField(id="words"), "args": ConfigurableField(id="arguments")}
     models = {name: ToolModel(model=name, says=name).configurable_fields(**says) for name in LETTERS}
     router = make(fitted, models, parser=VotingOutputParser(answer="text"))
-    assert {spec.id: spec.default for spec in router.config_specs} == {"words": "calculator", "arguments": None}
+    assert {spec.id: spec.default for spec in router.config_specs} == {
+        "words": "calculator",
+        "arguments": None,
+    }
     asked = {"configurable": {"words": "hello", "max_calls": 2}}
     assert told(router.invoke("x", asked))["answer"] == "hello"
     configurable = router.configurable_fields(max_calls=ConfigurableField(id="max_calls"))

@@ -51,7 +51,11 @@ def test_the_reply_is_the_winners_own_message_with_everything_beside_it(fitted, 
     assert told["answer"] == "A"
     assert told["answers"] == LETTERS
     assert told["support"] == pytest.approx(0.6)
-    assert told["vote"] == {"strategy": "majority", "scores": {"A": 3.0, "B": 1.0, "C": 1.0}, "decided_by": "vote"}
+    assert told["vote"] == {
+        "strategy": "majority",
+        "scores": {"A": 3.0, "B": 1.0, "C": 1.0},
+        "decided_by": "vote",
+    }
     assert told["selection"] == {"members": list(LETTERS), "policy": "all_members", "reason": "all members"}
     assert told["calls"] == 5
     assert set(told["probabilities"]) == set(told["latencies_s"]) == set(LETTERS)
@@ -78,7 +82,12 @@ def test_when_all_fail_one_error_carries_every_cause(fitted, mode):
 
 
 def test_sync_and_async_and_batch_agree(fitted, demo):
-    router = make(fitted, replay_models(demo[1]), policy="weighted_max_conf:3", parser=VotingOutputParser(answer="number"))
+    router = make(
+        fitted,
+        replay_models(demo[1]),
+        policy="weighted_max_conf:3",
+        parser=VotingOutputParser(answer="number"),
+    )
     prompts = list(demo[1].texts[:12])
 
     def essence(message):
@@ -94,7 +103,13 @@ def test_evaluation_and_serving_agree(fitted, demo):
     test = demo[1]
     unique = test.take([test.texts.index(text) for text in set(test.texts)])
     for policy in ("weighted_max_conf:3", "max_conf:2", "labelled_max_conf:3", "fixed_best:4"):
-        router = make(fitted, replay_models(unique), policy=policy, parser=VotingOutputParser(answer="number"), early_stop=True)
+        router = make(
+            fitted,
+            replay_models(unique),
+            policy=policy,
+            parser=VotingOutputParser(answer="number"),
+            early_stop=True,
+        )
         replies = router.batch(list(unique.texts))
         answers = [message.response_metadata["selectllm"]["answer"] for message in replies]
         served = np.mean([answer == gold for answer, gold in zip(answers, unique.references, strict=True)])
@@ -104,7 +119,9 @@ def test_evaluation_and_serving_agree(fitted, demo):
 def test_batch_encodes_all_prompts_at_once(fitted, monkeypatch):
     seen = []
     original = type(fitted).predict_proba
-    monkeypatch.setattr(type(fitted), "predict_proba", lambda self, texts: seen.append(len(texts)) or original(self, texts))
+    monkeypatch.setattr(
+        type(fitted), "predict_proba", lambda self, texts: seen.append(len(texts)) or original(self, texts)
+    )
     router = make(fitted)
     seen.clear()
     router.batch(["one", "two", "three"])
@@ -123,7 +140,11 @@ def test_one_bad_prompt_of_a_batch_is_returned_when_asked_for(fitted, demo):
 def test_a_failed_single_pick_falls_back_to_the_next_most_probable(fitted):
     prompt = "How many letters has the word river?"
     order = [fitted.members[k] for k in np.argsort(-fitted.predict_proba([prompt])[0])]
-    told = make(fitted, scripted(LETTERS, errors=order[:1]), policy="max_conf:1").invoke(prompt).response_metadata["selectllm"]
+    told = (
+        make(fitted, scripted(LETTERS, errors=order[:1]), policy="max_conf:1")
+        .invoke(prompt)
+        .response_metadata["selectllm"]
+    )
     assert told["selection"]["members"] == order[:1] == ["reader"]
     assert told["topped_up"] == order[1:2]
     assert told["winner"] == order[1]
@@ -190,7 +211,12 @@ def test_it_composes_in_chains_with_fallbacks_and_retries(fitted):
 
 
 def test_the_last_human_text_is_routed_on_unless_told_otherwise(fitted):
-    messages = [SystemMessage("s"), HumanMessage("first"), AIMessage("r"), HumanMessage([{"type": "text", "text": "second"}])]
+    messages = [
+        SystemMessage("s"),
+        HumanMessage("first"),
+        AIMessage("r"),
+        HumanMessage([{"type": "text", "text": "second"}]),
+    ]
     assert make(fitted).decide(messages).text == "second"
     assert make(fitted, text_of=lambda ms: ms[1].text).decide(messages).text == "first"
     assert make(fitted).decide("plain").text == "plain"
@@ -199,7 +225,9 @@ def test_the_last_human_text_is_routed_on_unless_told_otherwise(fitted):
 @every_mode
 @pytest.mark.parametrize("prompt", [None, 5, {"q": "x"}, HumanMessage("x")])
 def test_what_is_no_prompt_is_refused_before_anybody_is_called(fitted, mode, prompt):
-    with pytest.raises(TypeError, match=f"The prompt is a {type(prompt).__name__}. Pass a string, a list of messages"):
+    with pytest.raises(
+        TypeError, match=f"The prompt is a {type(prompt).__name__}. Pass a string, a list of messages"
+    ):
         call(make(fitted), prompt, mode)
 
 

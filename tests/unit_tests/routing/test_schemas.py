@@ -50,7 +50,11 @@ LOOSE = {
         (City, {"name": "Rome"}, None),
         (Old, {"n": "3"}, {"n": 3}),
         (Old, {"n": "x"}, None),
-        (CityDict, {"name": "Rome", "millions": 3, "country": "Italy"}, {"name": "Rome", "millions": 3, "country": "Italy"}),
+        (
+            CityDict,
+            {"name": "Rome", "millions": 3, "country": "Italy"},
+            {"name": "Rome", "millions": 3, "country": "Italy"},
+        ),
         (CityDict, {"name": "Rome", "millions": True, "country": "Italy"}, None),
         (CityDict, {"name": "Rome", "millions": 3}, None),
         (CityDict, "Rome", None),

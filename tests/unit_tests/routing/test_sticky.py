@@ -73,7 +73,12 @@ def test_the_two_questions_are_for_different_members(fitted):
 def test_the_whole_transcript_is_routed_on_when_asked_for(fitted):
     call = {"name": "add", "args": {}, "id": "1"}
     picture = [{"type": "text", "text": "Look."}, {"type": "image_url", "image_url": {"url": "data:,"}}]
-    said = [SystemMessage("Be brief."), HumanMessage(picture), AIMessage("", tool_calls=[call]), HumanMessage("Go on.")]
+    said = [
+        SystemMessage("Be brief."),
+        HumanMessage(picture),
+        AIMessage("", tool_calls=[call]),
+        HumanMessage("Go on."),
+    ]
     assert whole_transcript(said) == "system: Be brief.\nhuman: Look.\nhuman: Go on."
     assert make(fitted, text_of=whole_transcript).decide(said).text == whole_transcript(said)
 
@@ -97,7 +102,9 @@ def test_an_agents_thread_keeps_its_members_over_several_turns(fitted, facade, m
 @modes
 def test_without_it_every_turn_is_decided_anew(fitted, facade, mode):
     agent, config = agent_over(make(fitted), facade), {"configurable": {"thread_id": "a"}}
-    turns = [run(agent, mode, {"messages": [HumanMessage(text)]}, config)["messages"][-1] for text in (WORDS, SUM)]
+    turns = [
+        run(agent, mode, {"messages": [HumanMessage(text)]}, config)["messages"][-1] for text in (WORDS, SUM)
+    ]
     assert [asked(turn) for turn in turns] == [["reader"], own_choice(fitted, SUM)]
 
 
@@ -151,7 +158,9 @@ def test_a_member_that_lacks_tools_is_replaced_for_the_rest_of_the_thread(fitted
     assert asked(router.invoke(WORDS, config)) == ["reader"]
     instead = asked(router.bind_tools([add]).invoke(WORDS, config))
     assert instead != ["reader"]
-    assert asked(router.bind_tools([add]).invoke(SUM, config)) == asked(router.invoke(WORDS, config)) == instead
+    assert (
+        asked(router.bind_tools([add]).invoke(SUM, config)) == asked(router.invoke(WORDS, config)) == instead
+    )
 
 
 def test_the_least_recently_used_thread_is_forgotten(fitted):

@@ -62,7 +62,11 @@ facades = pytest.mark.parametrize("facade", ["router", "chat"])
 def test_every_field_goes_to_its_own_majority(fitted, schema, mode, facade):
     # Rome 2 of 3, three million 2 of 3, France 2 of 3: an object that nobody gave.
     city = call(make(fitted, facade=facade).with_structured_output(schema), mode)
-    assert (city.model_dump() if isinstance(city, City) else city) == {"name": "Rome", "millions": 3, "country": "France"}
+    assert (city.model_dump() if isinstance(city, City) else city) == {
+        "name": "Rome",
+        "millions": 3,
+        "country": "France",
+    }
 
 
 @facades
@@ -133,9 +137,13 @@ def test_when_no_object_is_valid_the_parser_says_so(fitted):
 @pytest.mark.parametrize("policy", ["all_members", "single_best"])
 def test_a_schema_without_a_class_says_so_too(fitted, schema, mode, policy):
     given = {name: {"args": {"name": "Oslo", "millions": "many"}} for name in GIVEN}
-    with pytest.raises(OutputParserException, match=r"what City(Dict)? asks for; the winner's is {'name': 'Oslo', 'mill"):
+    with pytest.raises(
+        OutputParserException, match=r"what City(Dict)? asks for; the winner's is {'name': 'Oslo', 'mill"
+    ):
         call(make(fitted, given, policy=policy).with_structured_output(schema), mode)
-    result = call(make(fitted, given, policy=policy).with_structured_output(schema, include_raw=True), "invoke")
+    result = call(
+        make(fitted, given, policy=policy).with_structured_output(schema, include_raw=True), "invoke"
+    )
     assert result["parsed"] is None
     assert isinstance(result["parsing_error"], OutputParserException)
 
@@ -143,7 +151,9 @@ def test_a_schema_without_a_class_says_so_too(fitted, schema, mode, policy):
 @facades
 def test_unknown_arguments_are_refused(fitted, facade):
     model = make(fitted, facade=facade)
-    with pytest.raises(PolicyError, match="vote='best' is unknown for structured output. Use 'fields' or 'whole'"):
+    with pytest.raises(
+        PolicyError, match="vote='best' is unknown for structured output. Use 'fields' or 'whole'"
+    ):
         model.with_structured_output(City, vote="best")
     with pytest.raises(ValueError, match="with_structured_output got shape"):
         model.with_structured_output(City, shape="round")
@@ -171,9 +181,9 @@ def test_nested_objects_are_voted_on_field_by_field_and_lists_as_a_whole():
 def test_a_field_that_most_leave_out_is_left_out():
     assert elect([{"a": 1}, {"a": 1}, {"a": 1, "b": 2}])[0] == {"a": 1}
     assert elect([{"a": 1}, {"a": 1, "b": 2}, {"a": 1, "b": 2}])[0] == {"a": 1, "b": 2}
-    assert elect([{"a": None}, {"a": {"x": 1}}, {"a": {"x": 2, "y": 1}}], probabilities=(0.5, 0.5, 0.9))[0] == {
-        "a": {"x": 2, "y": 1}
-    }
+    assert elect([{"a": None}, {"a": {"x": 1}}, {"a": {"x": 2, "y": 1}}], probabilities=(0.5, 0.5, 0.9))[
+        0
+    ] == {"a": {"x": 2, "y": 1}}
 
 
 def test_fields_weigh_as_the_vote_says():
@@ -215,7 +225,9 @@ APART = {
 @pytest.mark.parametrize("vote", ["fields", "whole"])
 @pytest.mark.parametrize("policy", ["all_members", "max_conf:2"])
 def test_an_object_that_is_not_sure_enough_is_the_named_members(fitted, facade, mode, vote, policy):
-    model = make(fitted, APART, facade, policy=policy, min_confidence=1.0, below_confidence="guesser", early_stop=True)
+    model = make(
+        fitted, APART, facade, policy=policy, min_confidence=1.0, below_confidence="guesser", early_stop=True
+    )
     result = call(model.with_structured_output(City, vote=vote, include_raw=True), mode)
     told = result["raw"].response_metadata["selectllm"]
     assert result["parsed"] == City(name="Paris", millions=4)
@@ -241,4 +253,6 @@ def test_an_object_that_is_not_sure_enough_is_withheld_or_an_error(fitted, facad
     assert (result["parsed"], result["raw"].tool_calls) == (None, [])
     assert result["raw"].response_metadata["selectllm"]["abstained"]
     with pytest.raises(LowConfidenceError, match=r"less than min_confidence=1\. The message"):
-        make(fitted, APART, facade, min_confidence=1.0).with_structured_output(City).invoke("Tell me about a city.")
+        make(fitted, APART, facade, min_confidence=1.0).with_structured_output(City).invoke(
+            "Tell me about a city."
+        )

@@ -22,12 +22,23 @@ def priced_world(n, seed=0):
     rng = np.random.default_rng(seed)
     queries, records = [], []
     for i in range(n):
-        queries.append({"query_id": f"q{i:04d}", "query": f"question {i}", "reference": "A", "answer_type": "choice"})
+        queries.append(
+            {"query_id": f"q{i:04d}", "query": f"question {i}", "reference": "A", "answer_type": "choice"}
+        )
         easy = rng.random() < 0.6
-        for name, rate, cost in (("one", 0.97 if easy else 0.2, 1.0), ("two", 0.97 if easy else 0.2, 1.0), (DEAR, 0.97, 50.0)):
+        for name, rate, cost in (
+            ("one", 0.97 if easy else 0.2, 1.0),
+            ("two", 0.97 if easy else 0.2, 1.0),
+            (DEAR, 0.97, 50.0),
+        ):
             letter = "A" if rng.random() < rate else "BCDEF"[rng.integers(5)]
             records.append(
-                {"query_id": f"q{i:04d}", "model": name, "response": f"The answer is ({letter}).", "cost_usd": cost / 1000}
+                {
+                    "query_id": f"q{i:04d}",
+                    "model": name,
+                    "response": f"The answer is ({letter}).",
+                    "cost_usd": cost / 1000,
+                }
             )
     return OutcomeTable.from_records(queries, records, members=["one", "two", DEAR])
 
@@ -38,7 +49,9 @@ def priced():
 
 
 def pool_with(pool, *ways, exchange=0.0, unit="calls", rounds=2, weight=0.0):
-    point = OperatingPoint("query", weight, 1, "learned", ways, rounds, unit, exchange, 0.5, 1.0, 0.01, float("nan"), "made up")
+    point = OperatingPoint(
+        "query", weight, 1, "learned", ways, rounds, unit, exchange, 0.5, 1.0, 0.01, float("nan"), "made up"
+    )
     return replace(pool, adaptive_points=(point,))
 
 
@@ -46,7 +59,9 @@ PROBABILITIES = np.array([[0.7, 0.6, 0.9], [0.9, 0.6, 0.7]])
 
 
 def test_a_round_that_forgets_prices_adds_the_most_probable_member_and_is_the_last(priced):
-    pool = pool_with(priced, Extension(1, 1, 0.0, (0.5, -1.0, 0.0)), weight=0.4, exchange=0.01, unit="cost_usd")
+    pool = pool_with(
+        priced, Extension(1, 1, 0.0, (0.5, -1.0, 0.0)), weight=0.4, exchange=0.01, unit="cost_usd"
+    )
     selection = Adaptive().select(PROBABILITIES, pool)
     assert selection.mask.tolist() == [[True, False, False], [True, False, False]]
     assert selection.further.added[:, 0].tolist() == [[False, False, True], [False, False, False]]
@@ -58,7 +73,9 @@ def test_a_round_that_forgets_prices_adds_the_most_probable_member_and_is_the_la
 
 def test_the_reason_says_when_price_does_not_matter(priced):
     pool = pool_with(priced, Extension(1, 2, 0.0, (0.3, 0.0, 0.0)))
-    expected = "the members most worth their call (1), and more where they are expected to add to the accuracy"
+    expected = (
+        "the members most worth their call (1), and more where they are expected to add to the accuracy"
+    )
     assert Adaptive().select(PROBABILITIES, pool).reasons[0] == expected
 
 
@@ -88,9 +105,13 @@ def test_a_third_round_goes_on_from_where_the_second_ended(priced):
 
 
 def test_an_extension_without_the_members_that_are_left_out_calls_the_others_or_nobody(priced):
-    further = Adaptive().select(PROBABILITIES, pool_with(priced, Extension(1, 2, 0.0, (1.0, 0.0, 0.0)))).further
+    further = (
+        Adaptive().select(PROBABILITIES, pool_with(priced, Extension(1, 2, 0.0, (1.0, 0.0, 0.0)))).further
+    )
     assert further.of(0).choose(np.array([0.5]), np.array([1])).tolist() == [0]
-    assert further.of(0).without(np.array([True, False, False])).choose(np.array([0.5]), np.array([1])).tolist() == [STOP]
+    assert further.of(0).without(np.array([True, False, False])).choose(
+        np.array([0.5]), np.array([1])
+    ).tolist() == [STOP]
 
 
 def test_rounds_are_bounded():

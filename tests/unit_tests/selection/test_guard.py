@@ -63,7 +63,9 @@ def test_calibration_leaves_out_what_heads_had_seen():
     rng = np.random.default_rng(0)
     seen = np.arange(20) < 5
     logits = np.where(seen[:, None], np.nan, rng.normal(size=(20, 2)))
-    found = cross_calibrated(logits, np.zeros((20, 0)), (rng.random((20, 2)) < 0.5).astype(float), ~seen, seed=0)
+    found = cross_calibrated(
+        logits, np.zeros((20, 0)), (rng.random((20, 2)) < 0.5).astype(float), ~seen, seed=0
+    )
     assert np.isnan(found[seen]).all()
     assert not np.isnan(found[~seen]).any()
 
@@ -75,7 +77,9 @@ def called(right, sure):
 
 
 def trial(name, gave):
-    point = OperatingPoint("query" if name == "query" else "fixed", 0.0, 1, "learned", accuracy=gave.expected.mean(), calls=1.0)
+    point = OperatingPoint(
+        "query" if name == "query" else "fixed", 0.0, 1, "learned", accuracy=gave.expected.mean(), calls=1.0
+    )
     return Trial(point, lambda: gave)
 
 

@@ -11,7 +11,9 @@ from langchain_selectllm.selection.policy_names import parse_policy, policy_name
 from langchain_selectllm.selection.pool_statistics import Pool
 
 NAN3 = np.full(3, np.nan)
-POOL = Pool(("a", "b", "c"), np.array([0.5, 0.7, 0.6]), NAN3, NAN3, {1: ("b",), 2: ("a", "c"), 3: ("a", "b", "c")})
+POOL = Pool(
+    ("a", "b", "c"), np.array([0.5, 0.7, 0.6]), NAN3, NAN3, {1: ("b",), 2: ("a", "c"), 3: ("a", "b", "c")}
+)
 P = np.array([[0.9, 0.2, 0.6], [0.3, 0.4, 0.1]])
 
 
@@ -34,7 +36,10 @@ def test_each_policy_by_hand():
 
 def test_the_fallback_of_labelled_max_conf_is_recorded():
     reasons = LabelledMaxConf(size=2).select(P, POOL).reasons
-    assert reasons == ("up to 2 most probable members above 0.5", "no member above 0.5: the most probable one")
+    assert reasons == (
+        "up to 2 most probable members above 0.5",
+        "no member above 0.5: the most probable one",
+    )
 
 
 def test_equal_probabilities_go_by_pool_order():
@@ -43,7 +48,9 @@ def test_equal_probabilities_go_by_pool_order():
 
 def test_policies_that_ignore_the_query_vote_by_base_rates():
     for spec in ("single_best", "all_members", "prior_only:2", "fixed_best:2", "random:2"):
-        np.testing.assert_array_equal(parse_policy(spec).select(P, POOL).probabilities, np.tile(POOL.base_rates, (2, 1)))
+        np.testing.assert_array_equal(
+            parse_policy(spec).select(P, POOL).probabilities, np.tile(POOL.base_rates, (2, 1))
+        )
 
 
 def test_random_draws_are_seeded_and_of_the_right_size():
@@ -82,7 +89,14 @@ def test_unknown_names_are_refused(spec):
 
 
 def test_names_round_trip():
-    for spec in ("max_conf:2", "labelled_max_conf:3", "weighted_max_conf:1", "all_members", "single_best", "fixed_best:2"):
+    for spec in (
+        "max_conf:2",
+        "labelled_max_conf:3",
+        "weighted_max_conf:1",
+        "all_members",
+        "single_best",
+        "fixed_best:2",
+    ):
         assert policy_name(parse_policy(spec)) == spec
     assert policy_name(WeightedMaxConf()) == "weighted_max_conf:3"
 
@@ -115,7 +129,9 @@ def test_a_pool_knows_its_members():
 probabilities = arrays(float, st.tuples(st.integers(1, 5), st.just(3)), elements=st.floats(0, 1))
 
 
-@given(probabilities, st.sampled_from(["max_conf", "labelled_max_conf", "weighted_max_conf"]), st.integers(1, 3))
+@given(
+    probabilities, st.sampled_from(["max_conf", "labelled_max_conf", "weighted_max_conf"]), st.integers(1, 3)
+)
 def test_a_selection_is_never_empty_nor_larger_than_its_size(p, name, size):
     counts = parse_policy(f"{name}:{size}").select(p, POOL).mask.sum(axis=1)
     assert (counts >= 1).all()

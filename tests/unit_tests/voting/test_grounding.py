@@ -11,7 +11,9 @@ QUERY = "How far does the train go in 3 hours at 1,200 m a minute?\n(A) 216 km, 
 WORDS, NUMBER, LAST = range(3)
 
 
-def grounds(reply: str | None, candidates: tuple[str, ...] = ("A", "B", "C"), query: str | None = QUERY) -> np.ndarray:
+def grounds(
+    reply: str | None, candidates: tuple[str, ...] = ("A", "B", "C"), query: str | None = QUERY
+) -> np.ndarray:
     return grounding(query, [None if reply is None else read_reasoning(reply)], candidates)[0]
 
 
@@ -47,12 +49,19 @@ def test_a_run_on_and_a_missing_reply_ground_nothing() -> None:
 
 
 def test_supporters_count_in_the_mean_and_others_in_the_sum() -> None:
-    replies = ["so 216 km. The answer is (A).", "Who knows. The answer is (A).", "216 km, or so", "216 km. The answer is (B)."]
+    replies = [
+        "so 216 km. The answer is (A).",
+        "Who knows. The answer is (A).",
+        "216 km, or so",
+        "216 km. The answer is (B).",
+    ]
     ballots = cast(
         slots=range(4),
         answers=["A", "A", None, "B"],
         probabilities=np.full(4, 0.5),
-        grounds=lambda slots, candidates: grounding(QUERY, [read_reasoning(replies[k]) for k in slots], candidates),
+        grounds=lambda slots, candidates: grounding(
+            QUERY, [read_reasoning(replies[k]) for k in slots], candidates
+        ),
     )
     features, _, columns, _ = candidate_features(ballots, np.zeros((1, 4)), np.zeros((1, 2, 0)))
     own, others = features[:, -6:-3], features[:, -3:]
@@ -70,11 +79,17 @@ def test_a_member_outside_the_subset_grounds_nothing() -> None:
         for i in range(2)
         for k in range(3)
     ]
-    queries = [{"query_id": str(i), "query": QUERY, "reference": "A", "answer_type": "choice"} for i in range(2)]
-    recorded = RecordedVotes.from_outcomes(OutcomeTable.from_records(queries, records, members=["m0", "m1", "m2"]))
+    queries = [
+        {"query_id": str(i), "query": QUERY, "reference": "A", "answer_type": "choice"} for i in range(2)
+    ]
+    recorded = RecordedVotes.from_outcomes(
+        OutcomeTable.from_records(queries, records, members=["m0", "m1", "m2"])
+    )
     everyone = recorded.ballots(np.full((2, 3), 0.5), np.full(3, np.nan))
     only_first = np.tile([True, False, False], (2, 1))
-    features, rows, _, _ = candidate_features(everyone.masked(only_first), np.zeros((2, 3)), np.zeros((2, 2, 0)))
+    features, rows, _, _ = candidate_features(
+        everyone.masked(only_first), np.zeros((2, 3)), np.zeros((2, 2, 0))
+    )
     assert rows.tolist() == [0, 1]
     assert features[:, -6 + LAST].tolist() == [1, 0]
     assert not features[:, -3:].any()

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.voting.ballots import ABSTAIN, cast
 from langchain_selectllm.voting.tally import tally
-from langchain_selectllm.voting.votes import LogOddsVote, MajorityVote, WeightedVote, decide, get_vote, is_decided
+from langchain_selectllm.voting.votes import (
+    LogOddsVote,
+    MajorityVote,
+    WeightedVote,
+    decide,
+    get_vote,
+    is_decided,
+)
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -83,16 +90,24 @@ def test_samples_of_one_member_are_all_counted():
 
 
 answers_and_probabilities = st.lists(
-    st.tuples(st.sampled_from(["x", "y", "z", None]), st.sampled_from([0.1, 0.25, 0.5, 0.7])), min_size=1, max_size=4
+    st.tuples(st.sampled_from(["x", "y", "z", None]), st.sampled_from([0.1, 0.25, 0.5, 0.7])),
+    min_size=1,
+    max_size=4,
 )
 
 
-@given(answers_and_probabilities, st.randoms(use_true_random=False), st.sampled_from(["majority", "weighted", "log_odds"]))
+@given(
+    answers_and_probabilities,
+    st.randoms(use_true_random=False),
+    st.sampled_from(["majority", "weighted", "log_odds"]),
+)
 def test_order_of_arrival_does_not_change_the_vote(ballots, rng, name):
     answers, probabilities = [a for a, _ in ballots], [p for _, p in ballots]
     order = list(range(len(ballots)))
     rng.shuffle(order)
-    assert vote(get_vote(name), answers, probabilities, order=order) == vote(get_vote(name), answers, probabilities)
+    assert vote(get_vote(name), answers, probabilities, order=order) == vote(
+        get_vote(name), answers, probabilities
+    )
 
 
 @settings(max_examples=200)
