@@ -22,6 +22,12 @@ class Encoder(Protocol):
     """Whether fitting looks at the labels. The features are then one logit a member, and folds are not rotated."""
     head_c: ClassVar[float]
     """Inverse regularisation strength of logistic heads over these features."""
+    is_slow: ClassVar[bool]
+    """Whether encoding a text takes longer than a hop to a worker thread, as it does with any neural model.
+
+    Routing decides inline with a fast encoder and in a worker thread with a slow one. An encoder without this
+    attribute counts as slow; read it through the function `is_slow`.
+    """
 
     @property
     def name(self) -> str:
@@ -63,3 +69,8 @@ class Encoder(Protocol):
             EncoderError: If the model it stands on is not there, or is another one than it was fitted with.
         """
         ...
+
+
+def is_slow(encoder: Encoder) -> bool:
+    """Whether a decision with `encoder` belongs in a worker thread; true for an encoder without the attribute."""
+    return bool(getattr(encoder, "is_slow", True))

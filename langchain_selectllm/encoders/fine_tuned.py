@@ -25,6 +25,7 @@ class FineTunedEncoder:
     kind: ClassVar[str] = "fine-tuned"
     supervised: ClassVar[bool] = True
     head_c: ClassVar[float] = 1.0
+    is_slow: ClassVar[bool] = True
 
     def __init__(
         self, model: str = "roberta-base", *, tuning: FineTuning | None = None, revision: str | None = None

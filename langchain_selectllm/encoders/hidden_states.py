@@ -29,6 +29,7 @@ class HiddenStateEncoder(KnowsTexts):
     kind: ClassVar[str] = "hidden-states"
     supervised: ClassVar[bool] = False
     head_c: ClassVar[float] = 0.01
+    is_slow: ClassVar[bool] = True
 
     def __init__(
         self, model: str, *, revision: str | None = None, max_length: int = 512, batch_size: int = 16

@@ -29,6 +29,7 @@ class LexicalEncoder:
     kind: ClassVar[str] = "lexical"
     supervised: ClassVar[bool] = False
     head_c: ClassVar[float] = 1.0
+    is_slow: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._arrays: dict[str, NDArray[Any]] = {}

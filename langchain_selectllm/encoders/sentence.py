@@ -25,6 +25,7 @@ class SentenceEncoder(KnowsTexts):
     kind: ClassVar[str] = "sentence-transformers"
     supervised: ClassVar[bool] = False
     head_c: ClassVar[float] = 10.0
+    is_slow: ClassVar[bool] = True
 
     def __init__(
         self, model: str, *, revision: str | None = None, device: str | None = None, batch_size: int = 64

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from langchain_selectllm.encoders import SparseRows, get_encoder, row_dot
+from langchain_selectllm.encoders import SparseRows, get_encoder, is_slow, row_dot
 from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
 from langchain_selectllm.encoders.lexical import LexicalEncoder
 from langchain_selectllm.encoders.ngrams import MAX_CHARACTERS, ngram_hashes
@@ -130,3 +130,21 @@ def test_a_missing_package_is_named_with_its_pip_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises((MissingDependencyError, ImportError), match="sentence"):
         get_encoder("some/model").encode(["x"])
+
+
+@pytest.mark.parametrize(
+    ("name", "slow"), [("lexical", False), ("some/model", True), ("fine-tune:x", True), ("hidden:x", True)]
+)
+def test_encoders_name_whether_they_are_slow(name, slow):
+    assert is_slow(get_encoder(name)) is slow
+
+
+def test_a_custom_encoder_that_does_not_name_its_speed_counts_as_slow():
+    class Custom:
+        kind = "custom"
+
+    class Fast(Custom):
+        is_slow = False
+
+    assert is_slow(Custom())
+    assert not is_slow(Fast())
