@@ -41,20 +41,20 @@ benchmark: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks -m measurement -s
 
 results: $(STAMP)
-	$(BIN)/python cookbook/results.py $(DATA) --write README.md
+	$(BIN)/python benchmarks/results.py $(DATA) --write README.md
 	$(MAKE) figure
 
 .PHONY: figure
 figure: $(STAMP)
 	$(BIN)/python -m pip install --quiet --group figure
-	$(BIN)/python cookbook/figure.py README.md docs/results.svg
+	$(BIN)/python benchmarks/figure.py README.md docs/results.svg
 
 .PHONY: peers out-of-distribution
 peers: $(STAMP)
-	$(BIN)/python cookbook/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
+	$(BIN)/python benchmarks/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
 
 out-of-distribution: $(STAMP)
-	$(BIN)/python cookbook/out_of_distribution.py $(DATA) --write docs/explanation/out-of-distribution.md
+	$(BIN)/python benchmarks/out_of_distribution.py $(DATA) --write docs/explanation/out-of-distribution.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Routers of the field beside ours, on the same folds of recorded outcomes.
 
-Usage: python cookbook/peers.py DATA_FOLDER [--seeds 3] [--write docs/explanation/peers.md] [--json FILE] [--keep FOLDER]
+Usage: python benchmarks/peers.py DATA_FOLDER [--seeds 3] [--write docs/explanation/peers.md] [--json FILE] [--keep FOLDER]
 
 Every query is tested once a seed, by routers trained on the other four fifths. What is printed is what was measured.
 """

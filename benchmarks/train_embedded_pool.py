@@ -1,7 +1,7 @@
 """Train the embedded pool from scratch: five tiny causal language models with five different diets.
 
-Usage: python cookbook/train_embedded_pool.py [MEMBER ...]   trains the named members, all five when none is named
-       python cookbook/train_embedded_pool.py --card         trains nothing, measures the members on held-out tasks
+Usage: python benchmarks/train_embedded_pool.py [MEMBER ...]   trains the named members, all five when none is named
+       python benchmarks/train_embedded_pool.py --card         trains nothing, measures the members on held-out tasks
 
 Minutes a member on one core; run two at a time on two. Every run ends with the card, once all five are there. The same seed
 on the same machine gives the same weights; another CPU or another release of torch gives slightly different ones.
@@ -226,7 +226,7 @@ tags: [langchain-selectllm, toy]
 
 # The embedded pool: five tiny causal language models
 
-Trained from scratch on generated tasks by `cookbook/train_embedded_pool.py` (seeded, one thread a model), a different diet
+Trained from scratch on generated tasks by `benchmarks/train_embedded_pool.py` (seeded, one thread a model), a different diet
 each. They read one short question and know nothing else: they are here to show and to test a pool whose members honestly
 differ, not to be of use.
 

@@ -1,6 +1,6 @@
 """The results in the README, from recorded replies of real models.
 
-Usage: python cookbook/results.py DATA_FOLDER [--write README.md] [--seeds 5]
+Usage: python benchmarks/results.py DATA_FOLDER [--write README.md] [--seeds 5]
 
 Every setting is split by query, trained on one side and replayed on the other, once a seed. All figures are means over
 the seeds; what is printed is what was measured, losses included.
@@ -190,7 +190,7 @@ def _selective(replay: Replay) -> tuple[float, float] | None:
 def explain(seeds: int) -> str:
     """How the figures came about."""
     return (
-        "Written by `cookbook/results.py`, which names the members. Queries are split 70/30 by id, with seeds 0 to "
+        "Written by `benchmarks/results.py`, which names the members. Queries are split 70/30 by id, with seeds 0 to "
         f"{seeds - 1}; everything (encoder, heads, calibration, vote, fixed sets, operating points) is fitted on the 70 %, "
         "figures are means over the seeds on the 30 %. Accuracy in per cent, one ballot a member, lexical encoder, "
         "default settings. `oracle`: right when any member is right. `single_best`: the member with the best training "

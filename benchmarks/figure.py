@@ -1,6 +1,6 @@
 """The figure of the README, drawn from the first table of its results, which it carries in its description.
 
-Usage: python cookbook/figure.py README.md docs/results.svg
+Usage: python benchmarks/figure.py README.md docs/results.svg
 """
 
 import argparse

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
 def figure():
-    sys.path.insert(0, str(ROOT / "cookbook"))
+    sys.path.insert(0, str(ROOT / "benchmarks"))
     import figure
 
     yield figure
-    sys.path.remove(str(ROOT / "cookbook"))
+    sys.path.remove(str(ROOT / "benchmarks"))
 
 
 def test_the_figure_was_drawn_from_the_table_that_stands_there(figure):

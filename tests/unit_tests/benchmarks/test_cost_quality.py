@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "cookbook"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from cost_quality import average_improvement_in_quality, cost_of_quality, quality_at_cost, upper_hull
 
 # (1, 0.2) and (3, 0.8) span the hull: (2, 0.4) lies below their line, which is at 0.5 there, and (4, 0.7) is dearer and worse.

@@ -1,6 +1,6 @@
 """Trained on ten categories of MMLU-Pro, tested on the other four: what a router is worth on kinds of query it never met.
 
-Usage: python cookbook/out_of_distribution.py DATA_FOLDER [--seeds 2] [--write docs/explanation/out-of-distribution.md]
+Usage: python benchmarks/out_of_distribution.py DATA_FOLDER [--seeds 2] [--write docs/explanation/out-of-distribution.md]
 
 Each seed shuffles the categories and takes three groups of four out, one after the other.
 """
