@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
+from langchain_selectllm.evaluation.trace import Trace, substitute
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.selection.further_rounds import STOP
@@ -36,6 +37,8 @@ class Replay:
     """Sum over called members, (n,); NaN where not recorded."""
     confidence: NDArray[np.float64] | None = None
     """Calibrated P(the final answer is right), (n,); None where nothing was learned to tell it."""
+    trace: Trace | None = None
+    """Calls and votes query by query; None for the oracle and for means over seeds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,19 +105,37 @@ class Recording:
         return self._replay_once(name, policy)
 
     def _replay_once(self, name: str, policy: Policy) -> Replay:
-        selection = policy.select(self.probabilities, self.pool)
-        looked = selection.probabilities is self.probabilities
-        rounds = self._rounds(selection)
-        mask: NDArray[np.bool_] = np.any(rounds, axis=0)
-        verdict, worth = self._vote(selection, mask)
-        replay = self._replay(name, worth, mask, rounds=rounds, decision_s=self.decision_s if looked else 0.0)
-        return (
-            replay if self.pool.vote is None else replace(replay, confidence=self._confidence(mask, verdict))
-        )
+        return self.replay_trace(name, self.trace(policy))
 
-    def _rounds(self, selection: Selection) -> list[NDArray[np.bool_]]:
+    def trace(self, policy: Policy, *, unavailable: NDArray[np.bool_] | None = None) -> Trace:
+        """Calls and votes of the policy.
+
+        Args:
+            policy: The policy; a random one draws once.
+            unavailable: Members that cannot be called, (K,), each replaced as a failed member is in serving; all members
+                are available when None.
+        """
+        selection = policy.select(self.probabilities, self.pool)
+        nobody = np.zeros(len(self.pool.members), dtype=np.bool_)
+        rounds = tuple(self._rounds(selection, nobody if unavailable is None else unavailable))
+        verdict, score = self._vote(selection, np.any(rounds, axis=0))
+        return Trace(selection=selection, rounds=rounds, verdict=verdict, score=score)
+
+    def replay_trace(self, name: str, trace: Trace) -> Replay:
+        """The accuracy, cost and latency of traced calls."""
+        mask = trace.mask
+        reads_query = trace.selection.probabilities is self.probabilities
+        decision_s = self.decision_s if reads_query else 0.0
+        replay = self._replay(name, trace.score, mask, rounds=trace.rounds, decision_s=decision_s)
+        if self.pool.vote is None:
+            return replace(replay, trace=trace)
+        return replace(replay, trace=trace, confidence=self._confidence(mask, trace.verdict))
+
+    def _rounds(self, selection: Selection, unavailable: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
         """The members that each round calls, (n, K)."""
-        rounds, further = [selection.mask], selection.further
+        nobody = np.zeros(selection.mask.shape, dtype=np.bool_)
+        rounds = [substitute(selection.mask, nobody, unavailable, self.probabilities)]
+        further = selection.further
         if further is None:
             return rounds
         rows, stages = np.arange(len(selection.mask)), np.full(len(selection.mask), further.first)
@@ -122,7 +143,8 @@ class Recording:
             mask = np.any(rounds, axis=0)
             ways = further.choose(self._confidence(mask, self._vote(selection, mask)[0]), stages)
             goes_on = ways != STOP
-            rounds.append(further.added[rows, ways] & ~mask & goes_on[:, None])
+            added = further.added[rows, ways] & ~mask & goes_on[:, None]
+            rounds.append(substitute(added, mask, unavailable, self.probabilities))
             stages = np.where(goes_on, further.ends[ways], stages)
         return rounds
 
