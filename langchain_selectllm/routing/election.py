@@ -17,7 +17,6 @@ from langchain_selectllm.routing.confidence_rule import ConfidenceRule
 from langchain_selectllm.routing.decision import Decision
 from langchain_selectllm.routing.judge import Case, JudgeVote, open_case
 from langchain_selectllm.routing.output_parser import VotingOutputParser
-from langchain_selectllm.selection.further_rounds import STOP
 from langchain_selectllm.selection.policies import get_pool_vote
 from langchain_selectllm.selection.pool_statistics import Pool
 from langchain_selectllm.voting.ballots import Ballots
@@ -48,8 +47,6 @@ class Ballot:
         self._reasons: dict[int, Reasoning] = {}
         self._rule = rule
         self._rounds = 1
-        self._stage: int | None = None
-        """Where further rounds go on from; None before any of them."""
         self._authority: int | None = None
         """The member whose answer is taken, once the confidence rule has turned to it."""
         self.case: Case | None = None
@@ -83,7 +80,7 @@ class Ballot:
         if self._decision.further is None and self._rule is None:
             return True
         confidence = self._sureness(replies)
-        return self._extension(confidence) == STOP and (
+        return not self._further_members(confidence, {*replies, *outstanding}) and (
             self._rule is None or confidence >= self._rule.minimum
         )
 
@@ -100,29 +97,19 @@ class Ballot:
         confidence = self._sureness(replies)
         added = self._further_members(confidence, called)
         if added:
+            self._rounds += 1
             return added
         if self._rule is not None and self._authority is None and confidence < self._rule.minimum:
             self._authority = self._rule.escalates_to(self._decision.members)
         return () if self._authority is None else (self._authority,)
 
-    def _extension(self, confidence: float) -> int:
-        """Which extension is worth its price now, or `STOP`."""
-        further = self._decision.further
-        if further is None or self._rounds >= further.most:
-            return STOP
-        stage = further.first if self._stage is None else self._stage
-        return int(further.choose(np.array([confidence]), np.array([stage]))[0])
-
     def _further_members(self, confidence: float, called: Collection[int]) -> Sequence[int]:
         """The members that the next round adds; the most probable first, since a bound on calls may let only some through."""
         further = self._decision.further
-        # Whom a round would add may have been called already, in place of a member that failed; then the next one may follow.
-        while further is not None and (way := self._extension(confidence)) != STOP:
-            self._rounds, self._stage = self._rounds + 1, int(further.ends[way])
-            added = set(np.flatnonzero(further.added[0, way]).tolist()) - set(called)
-            if added:
-                return sorted(added, key=lambda k: (-self._decision.vote_probabilities[k], k))
-        return ()
+        if further is None:
+            return ()
+        added = further.next_members(confidence, called, self._rounds)
+        return sorted(added, key=lambda k: (-self._decision.vote_probabilities[k], k))
 
     def count(self, replies: Mapping[int, AIMessage]) -> Tally:
         """The tally of the replies."""

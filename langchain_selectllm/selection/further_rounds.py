@@ -1,5 +1,6 @@
 """Rounds of calls after the first: what each could add to the accuracy, and whether that is worth its price."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,6 +63,39 @@ class FurtherRounds:
         net = np.where(self.able & (stages[:, None] == self.starts), net, -np.inf)
         best: NDArray[np.intp] = np.argmax(net, axis=1)
         return np.where(net[np.arange(len(net)), best] > 0.0, best, STOP)
+
+    def next_members(self, confidence: float, called: Collection[int], rounds_made: int) -> tuple[int, ...]:
+        """Members that the next round calls for one query, ascending; none where the answer stands.
+
+        Args:
+            confidence: P(the answer so far is right).
+            called: Pool indices of the members called so far, those that failed included.
+            rounds_made: Rounds of calls so far, the first one included.
+        """
+        is_called = np.zeros(self.added.shape[-1], dtype=np.bool_)
+        is_called[list(called)] = True
+        stage = self._stage(is_called, rounds_made)
+        for _ in range(rounds_made, self.most):
+            way = int(self.choose(np.array([confidence]), np.array([stage]))[0])
+            if way == STOP:
+                return ()
+            new = np.flatnonzero(self.added[0, way] & ~is_called)
+            if len(new):
+                return tuple(new.tolist())
+            # All members of this round replaced failed ones before, so that the round after it may follow.
+            stage = int(self.ends[way])
+        return ()
+
+    def _stage(self, is_called: NDArray[np.bool_], rounds_made: int) -> int:
+        """Stage after the rounds made: per round, the end of the extension that fits the called members best."""
+        fit = (self.added[0] & is_called).sum(axis=1) - (self.added[0] & ~is_called).sum(axis=1)
+        stage = self.first
+        for _ in range(1, rounds_made):
+            starts_here = self.starts == stage
+            if not starts_here.any():
+                return LAST
+            stage = int(self.ends[np.argmax(np.where(starts_here, fit, -np.inf))])
+        return stage
 
     def of(self, row: int) -> "FurtherRounds":
         """Those of one query."""

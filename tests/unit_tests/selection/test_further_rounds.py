@@ -104,6 +104,20 @@ def test_a_third_round_goes_on_from_where_the_second_ended(priced):
     assert further.added[0].sum(axis=1).tolist() == [1, 1]
 
 
+def test_the_next_members_follow_from_the_confidence_the_called_members_and_the_rounds_made(priced):
+    ways = (Extension(1, 2, 0.0, (0.3, -0.3, 0.0)), Extension(2, 3, 0.0, (0.3, -0.6, 0.0)))
+    pool = pool_with(priced, *ways, rounds=3)
+    further = Adaptive(max_rounds=3).select(PROBABILITIES[1:], pool).further.of(0)
+    # Members 0, 2 and 1 are called in turn: 0.30 - 0.3 c is above zero below 1.0, 0.30 - 0.6 c below 0.5.
+    assert further.next_members(0.4, [0], 1) == (2,)
+    assert further.next_members(1.0, [0], 1) == ()
+    assert further.next_members(0.4, [0, 2], 2) == (1,)
+    assert further.next_members(0.6, [0, 2], 2) == ()
+    # Member 2 replaced a failed one in the first round, so that the third round takes the second's place.
+    assert further.next_members(0.4, [0, 2], 1) == (1,)
+    assert further.next_members(0.0, [0, 1, 2], 3) == ()
+
+
 def test_an_extension_without_the_members_that_are_left_out_calls_the_others_or_nobody(priced):
     further = (
         Adaptive().select(PROBABILITIES, pool_with(priced, Extension(1, 2, 0.0, (1.0, 0.0, 0.0)))).further
