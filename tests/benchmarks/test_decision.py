@@ -1,24 +1,14 @@
 """Time from text to selection; printed, never asserted."""
 
-import time
-
 import numpy as np
 import pytest
 
 from langchain_selectllm.routing.decision import decide_all
 from langchain_selectllm.selection.policy_names import parse_policy
 from tests.benchmarks.conftest import WORDS
+from tests.support.timing import median_ms
 
 pytestmark = pytest.mark.measurement
-
-
-def median_ms(call, repeat=300):
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return 1000 * float(np.median(times))
 
 
 def test_decision(classifier):

@@ -9,10 +9,10 @@ from langchain_selectllm import OutcomeTable, SelectLLMClassifier, VotingOutputP
 from langchain_selectllm.routing.decision import decide_all
 from langchain_selectllm.selection.policy_names import parse_policy
 from langchain_selectllm.voting.tally import tally
-from tests.benchmarks.test_decision import median_ms, pytestmark
 from tests.support.pools import EIGHT, recorded_folder
+from tests.support.timing import median_ms
 
-__all__ = ["pytestmark"]
+pytestmark = pytest.mark.measurement
 N_TRAINED = 6000
 
 

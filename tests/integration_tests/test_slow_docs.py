@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit_tests.test_docs import SLOW, named, run_page
+from tests.support.pages import SLOW, named, run_page
 
 
 @pytest.mark.parametrize("page", SLOW, ids=named)

@@ -1,55 +1,19 @@
 """Every python block and every `$ selectllm` line of README and docs, executed in order, file by file."""
 
 import re
-import shlex
 from collections import deque
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from langchain_selectllm import SelectLLMRouter, evaluate, exceptions
-from langchain_selectllm.cli import main
 from langchain_selectllm.cli.app import app
 from langchain_selectllm.testing import replay_models
+from tests.support.pages import BLOCK, DOCS, PAGES, ROOT, SLOW, named, run_page
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
-BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
-
-
-SLOW = [DOCS / "how-to/collect.md", DOCS / "reference/embedded-pool.md"]
-"""Pages whose blocks run language models; the integration tests run them."""
-
-
-def named(page):
-    return page.relative_to(ROOT).as_posix()
-
-
-def run_console(block, monkeypatch):
-    for line in block.splitlines():
-        if line.startswith("$ selectllm"):
-            monkeypatch.setattr("sys.argv", shlex.split(line[2:], comments=True))
-            with pytest.raises(SystemExit) as stop:
-                main()
-            assert not stop.value.code, f"{line} ended in exit code {stop.value.code}"
-
-
-def run_page(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = page.read_text()
-    names = {"__name__": "__docs__"}
-    for found in BLOCK.finditer(text):
-        kind, block = found.groups()
-        if kind == "console":
-            run_console(block, monkeypatch)
-        else:
-            # Blank lines in front make an error point to the line of the page.
-            exec(compile("\n" * text.count("\n", 0, found.start(2)) + block, str(page), "exec"), names)
 
 
 # LlamaIndex's workflows look at every attribute of an agent, pydantic's deprecated ones included.

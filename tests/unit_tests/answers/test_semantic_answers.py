@@ -19,6 +19,7 @@ from langchain_selectllm.voting.ballots import NOT_CALLED
 from langchain_selectllm.voting.medoids import medoids
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 from langchain_selectllm.voting.votes import MajorityVote, WeightedVote, decide
+from tests.support.routers import metadata_of
 from tests.support.worlds import score_table
 
 
@@ -227,15 +228,11 @@ def test_a_learned_vote_is_replayed_and_served_alike_by_meaning():
         router = SelectLLMRouter(
             classifier=classifier, models=replay_models(test), policy=policy, parser=parser
         )
-        served = [told(message) for message in router.batch(list(test.texts))]
+        served = [metadata_of(message) for message in router.batch(list(test.texts))]
         graded = [test.matches([one["answer"]], g)[0] for one, g in zip(served, test.references, strict=True)]
         assert np.mean(graded) == pytest.approx(report.accuracy)
         assert np.mean([one["calls"] for one in served]) == pytest.approx(report.calls)
         assert all(0.0 < one["confidence"] < 1.0 for one in served)
-
-
-def told(message):
-    return message.response_metadata["selectllm"]
 
 
 def test_a_router_over_such_a_classifier_asks_for_the_extractor():

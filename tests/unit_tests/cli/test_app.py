@@ -2,17 +2,8 @@ import json
 
 import pytest
 
-from langchain_selectllm.cli import main
 from langchain_selectllm.outcomes.simulated import write_demo_outcomes
-
-
-def run(monkeypatch, capsys, *arguments):
-    """Exit code, stdout, stderr of one command."""
-    monkeypatch.setattr("sys.argv", ["selectllm", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-    captured = capsys.readouterr()
-    return stop.value.code or 0, captured.out, captured.err
+from tests.support.commands import run
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import types
 import pytest
 
 from langchain_selectllm.outcomes.simulated import write_demo_outcomes
+from tests.support.commands import run
 from tests.support.live_models import CountingModel
-from tests.unit_tests.cli.test_app import run
 
 POOL = """
 members:

@@ -17,9 +17,9 @@ from langchain_core.runnables import RunnableLambda
 
 from langchain_selectllm.fanout.member_calls import has_async
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.routers import LETTERS, call, every_mode, make_router
 from tests.support.tool_models import ToolModel
 from tests.support.worlds import scripted
-from tests.unit_tests.routing.test_router import LETTERS, call, every_mode, make
 
 DEADLINE_S = 1.0
 """Long enough for members that reply at once, on any machine."""
@@ -68,14 +68,14 @@ def errors(message):
 
 
 def test_a_deadline_returns_on_time_with_the_others(fitted, hang):
-    message = make(fitted, {**scripted(LETTERS), "reader": hang()}, deadline_s=DEADLINE_S).invoke("x")
+    message = make_router(fitted, {**scripted(LETTERS), "reader": hang()}, deadline_s=DEADLINE_S).invoke("x")
     assert (errors(message), hang.ended) == ({"reader": "DeadlineError"}, [])
     assert message.response_metadata["selectllm"]["answer"] == "A"
 
 
 def test_an_early_decision_waits_for_nobody_says_so_and_claims_no_costs(fitted, hang):
     models = {**scripted({**LETTERS, "guesser": "A"}), "reader": hang()}
-    told = make(fitted, models, early_stop=True).invoke("x").response_metadata["selectllm"]
+    told = make_router(fitted, models, early_stop=True).invoke("x").response_metadata["selectllm"]
     assert hang.ended == []
     assert told["decided_early"]
     assert "reader" in told["cancelled"]
@@ -106,7 +106,7 @@ def test_a_hanging_member_without_an_async_form_holds_up_neither_other_work_nor_
 ):
     best = fitted.members[fitted.pool.single_best]
     streamed = facade == "chat"
-    router = make(
+    router = make_router(
         fitted,
         {**scripted(LETTERS), best: hang(kind)},
         deadline_s=DEADLINE_S,
@@ -155,7 +155,7 @@ def test_what_waits_on_the_event_loop_alone_is_known(model, invokes, streams):
 @pytest.mark.parametrize("returned", ["The answer is (A).", None])
 def test_a_member_that_returns_no_message_has_failed_and_no_more(fitted, mode, returned):
     models = {**scripted(LETTERS), "reader": RunnableLambda(lambda _: returned)}
-    told = call(make(fitted, models), "x", mode).response_metadata["selectllm"]
+    told = call(make_router(fitted, models), "x", mode).response_metadata["selectllm"]
     assert told["answer"] == "A"
     assert told["failures"]["reader"]["message"].startswith(
         f"The member returned a {type(returned).__name__}."

@@ -19,8 +19,8 @@ from langchain_selectllm import MaxConf, SelectLLMClassifier, SelectLLMRouter, V
 from langchain_selectllm.exceptions import DeadlineError, FanOutError, PolicyError
 from langchain_selectllm.fanout.streaming import message_chunks
 from tests.support.tool_models import ToolModel, tool_models
-from tests.unit_tests.members.test_tool_binding import add
-from tests.unit_tests.routing.test_router import Recorder, flatten
+from tests.support.tools import add
+from tests.support.traces import Recorder, flatten
 
 modes = pytest.mark.parametrize("mode", ["stream", "astream"])
 facades = pytest.mark.parametrize("facade", ["router", "chat"])

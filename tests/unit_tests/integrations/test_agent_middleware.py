@@ -13,16 +13,17 @@ from langchain_core.messages import AIMessage
 from langchain_selectllm.exceptions import FanOutError
 from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.agents import QUESTION, make_model, modes, run, streamed, words_of
 from tests.support.tool_models import ToolModel, tool_models
-from tests.unit_tests.routing.test_agents import QUESTION, Sum, add, make, modes, run, streamed, words_of
-from tests.unit_tests.routing.test_router import Recorder, flatten
+from tests.support.tools import Sum, add
+from tests.support.traces import Recorder, flatten
 
 NEVER = ToolModel(model="never", error=AssertionError("the agent's own model was called"))
 
 
 def agent(fitted, tools=(add,), changes=None, models=None, before=(), **settings):
     fields = {name: settings.pop(name) for name in ("policy",) if name in settings}
-    middleware = SelectLLMMiddleware(make(fitted, "router", changes, models=models, **fields))
+    middleware = SelectLLMMiddleware(make_model(fitted, "router", changes, models=models, **fields))
     return create_agent(NEVER, list(tools), middleware=[*before, middleware], **settings)
 
 

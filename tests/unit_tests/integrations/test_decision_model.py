@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from langchain_selectllm.exceptions import MemberMismatchError, MissingDependencyError, PolicyError
 from langchain_selectllm.testing import ReplayChatModel
-from tests.unit_tests.routing.test_router import Recorder, flatten
+from tests.support.traces import Recorder, flatten
 
 # LangChain marks its decision models as beta, with a warning.
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")

@@ -9,29 +9,20 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import ConfigurableField, RunnableLambda
 from langchain_core.tools import tool
 
-from langchain_selectllm import SelectLLMRouter, VotingOutputParser
+from langchain_selectllm import VotingOutputParser
 from langchain_selectllm.answers.tool_calls import canonical_calls, canonical_json
 from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.members.tool_binding import bind_model
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.routers import make_tool_router
 from tests.support.tool_models import ToolModel, tool_models
-
-
-@tool
-def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
+from tests.support.tools import add
 
 
 @tool
 def weather(city: str) -> str:
     """Weather in a city."""
     return f"Sunny in {city}."
-
-
-def make(fitted, models=None, **fields):
-    fields = {"policy": "all_members", "parser": VotingOutputParser(), "early_stop": False, **fields}
-    return SelectLLMRouter(classifier=fitted, models=models or tool_models(), **fields)
 
 
 def calls(*named):
@@ -122,7 +113,9 @@ def test_the_call_that_most_members_make_wins_with_its_own_message(fitted, mode,
         guesser={"args": {"a": 3, "b": 5}},
         reader={"says": "It is 7."},
     )
-    message = MODES[mode](as_facade(make(fitted, models), facade).bind_tools([add]), "Add 3 and 4.")
+    message = MODES[mode](
+        as_facade(make_tool_router(fitted, models), facade).bind_tools([add]), "Add 3 and 4."
+    )
     told = message.response_metadata["selectllm"]
     # Two calls of add(3, 4) tie with two equal texts; the most probable pair wins, and nothing of the others is in it.
     assert told["vote"]["scores"] == {
@@ -143,7 +136,7 @@ def test_the_call_that_most_members_make_wins_with_its_own_message(fitted, mode,
 def test_members_without_tools_leave_the_selection_by_name(fitted, mode, facade):
     models = {**tool_models(), "reader": ReplayChatModel(model="reader", default="no tools")}
     models["guesser"] = ToolModel(model="guesser", profile={"tool_calling": False})
-    bound = as_facade(make(fitted, models), facade).bind_tools([add])
+    bound = as_facade(make_tool_router(fitted, models), facade).bind_tools([add])
     told = MODES[mode](bound, "Add 3 and 4.").response_metadata["selectllm"]
     assert told["left_out"] == {"guesser": "cannot call tools", "reader": "cannot call tools"}
     assert told["selection"]["members"] == ["calculator", "clockmaker", "generalist"]
@@ -154,7 +147,7 @@ def test_the_most_probable_capable_members_take_the_free_places(fitted):
     order = [fitted.members[k] for k in fitted.predict_proba([prompt])[0].argsort()[::-1]]
     models = tool_models()
     models[order[0]] = ReplayChatModel(model="reader", default="no tools")
-    bound = make(fitted, models, policy="max_conf:2").bind_tools([add])
+    bound = make_tool_router(fitted, models, policy="max_conf:2").bind_tools([add])
     assert set(bound.decide(prompt).selected_members) == set(order[1:3])
     assert order[0] not in [fitted.members[k] for k in bound.decide(prompt).reserve]
 
@@ -163,7 +156,7 @@ def test_the_most_probable_capable_members_take_the_free_places(fitted):
 def test_a_pool_without_tools_is_heard_of_when_binding(fitted, facade):
     models = {name: ReplayChatModel(model=name, default="x") for name in fitted.members}
     with pytest.raises(ToolSupportError, match="No member can call tools: calculator, clockmaker"):
-        as_facade(make(fitted, models), facade).bind_tools([add])
+        as_facade(make_tool_router(fitted, models), facade).bind_tools([add])
 
 
 def names_of(kwargs):
@@ -201,13 +194,15 @@ def test_fallbacks_sequences_and_configurable_fields_are_bound_inside():
 
 
 def test_a_configurable_router_is_a_member_that_can_call_tools(fitted):
-    router = make(fitted).configurable_fields(max_calls=ConfigurableField(id="max_calls"))
+    router = make_tool_router(fitted).configurable_fields(max_calls=ConfigurableField(id="max_calls"))
     reply = bind_model(router, [add]).invoke("Add 3 and 4.", {"configurable": {"max_calls": 2}})
     assert (reply.tool_calls[0]["args"], reply.response_metadata["selectllm"]["calls"]) == (
         {"a": 3, "b": 4},
         2,
     )
-    without = make(fitted, {name: ReplayChatModel(model=name, default="x") for name in fitted.members})
+    without = make_tool_router(
+        fitted, {name: ReplayChatModel(model=name, default="x") for name in fitted.members}
+    )
     assert bind_model(without.configurable_fields(max_calls=ConfigurableField(id="max_calls")), [add]) is None
 
 
@@ -219,13 +214,15 @@ def test_a_fallback_without_tools_makes_its_member_leave():
 @facades
 def test_fallbacks_around_us_keep_our_tools(fitted, facade):
     down = tool_models(**{name: {"error": RuntimeError("down")} for name in fitted.members})
-    chain = as_facade(make(fitted, down), facade).with_fallbacks([as_facade(make(fitted), facade)])
+    chain = as_facade(make_tool_router(fitted, down), facade).with_fallbacks(
+        [as_facade(make_tool_router(fitted), facade)]
+    )
     assert chain.bind_tools([add]).invoke("Add 3 and 4.").tool_calls[0]["args"] == {"a": 3, "b": 4}
 
 
 def test_fallbacks_around_us_stay_around_the_chat_model(fitted):
     down = tool_models(**{name: {"error": RuntimeError("down")} for name in fitted.members})
-    chats = make(fitted, down).with_fallbacks([make(fitted)]).as_chat_model()
+    chats = make_tool_router(fitted, down).with_fallbacks([make_tool_router(fitted)]).as_chat_model()
     assert [type(model).__name__ for model in chats.runnables] == ["ChatSelectLLM"] * 2
     assert chats.invoke("x").response_metadata["selectllm"]["failures"] == {}
 
@@ -233,7 +230,7 @@ def test_fallbacks_around_us_stay_around_the_chat_model(fitted):
 @facades
 def test_tool_choice_and_further_settings_reach_the_members(fitted, facade):
     models = tool_models()
-    model = as_facade(make(fitted, models), facade)
+    model = as_facade(make_tool_router(fitted, models), facade)
     reply = model.bind_tools([add, weather], tool_choice="weather", parallel_tool_calls=False).invoke(
         "Add 'Rome'."
     )
@@ -244,7 +241,7 @@ def test_tool_choice_and_further_settings_reach_the_members(fitted, facade):
 @facades
 def test_settings_without_tools_reach_the_members_too(fitted, facade):
     models = tool_models()
-    model = as_facade(make(fitted, models), facade)
+    model = as_facade(make_tool_router(fitted, models), facade)
     model.bind_tools([], response_format={"type": "json_object"}, strict=True).invoke("x")
     for model in models.values():
         (given,) = model.calls

@@ -11,20 +11,14 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import START, MessagesState, StateGraph
 from llama_index.core.base.llms.types import ChatMessage
-from pydantic import BaseModel
 
 from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
 from langchain_selectllm.integrations.llama_index import SelectLLM
 from tests.support.tool_models import ToolModel
+from tests.support.tools import Sum
 
 PROMPT = "Add 3 and 4."
 MESSAGES = {"messages": [HumanMessage(PROMPT)]}
-
-
-class Sum(BaseModel):
-    """A sum."""
-
-    total: int
 
 
 @dataclass(frozen=True)

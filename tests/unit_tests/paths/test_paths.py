@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler, get_usage_metadata_callback
 
+from tests.support.traces import Recorder, flatten
 from tests.unit_tests.paths.members import SAYS, Watch, probes
 from tests.unit_tests.paths.table import ONE_RUN, PAGE, REACHES, UNDER_NODE, cells, page
-from tests.unit_tests.routing.test_router import Recorder, flatten
 
 # LangChain marks its events of version v3 as beta, with a warning.
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")

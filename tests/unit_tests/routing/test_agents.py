@@ -1,6 +1,5 @@
 """Agents of LangChain and LangGraph over real tools, with the router and with the chat model as their model."""
 
-import asyncio
 import warnings
 
 import pytest
@@ -9,39 +8,18 @@ from langchain.agents.structured_output import ToolStrategy
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
-from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.prebuilt import ToolNode, create_react_agent, tools_condition
 from langgraph.types import Command, interrupt
-from pydantic import BaseModel
 
-from langchain_selectllm import SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.agents import QUESTION, make_model, modes, run, streamed, words_of
 from tests.support.tool_models import tool_models
-from tests.unit_tests.routing.test_router import Recorder, flatten
+from tests.support.tools import Sum, add
+from tests.support.traces import Recorder, flatten
 
 facades = pytest.mark.parametrize("facade", ["router", "chat"])
-modes = pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
-QUESTION = {"messages": [HumanMessage("Add 3 and 4.")]}
-
-
-@tool
-def add(a: int, b: int) -> str:
-    """Add two numbers."""
-    return str(a + b)
-
-
-def make(fitted, facade, changes=None, models=None, **fields):
-    fields = {"policy": "all_members", "parser": VotingOutputParser(), "early_stop": False, **fields}
-    # One member of five mistakes the numbers.
-    changes = changes or {"guesser": {"args": {"a": 30, "b": 40}}}
-    router = SelectLLMRouter(classifier=fitted, models=models or tool_models(**changes), **fields)
-    return router if facade == "router" else router.as_chat_model()
-
-
-def run(agent, mode, given, config=None):
-    return agent.invoke(given, config) if mode == "invoke" else asyncio.run(agent.ainvoke(given, config))
 
 
 def react_agent(model, tools, **settings):
@@ -58,7 +36,7 @@ AGENTS = {"create_agent": create_agent, "create_react_agent": react_agent}
 @modes
 @pytest.mark.parametrize("kind", AGENTS)
 def test_an_agent_calls_the_tool_that_was_voted_for_and_answers(fitted, facade, mode, kind):
-    messages = run(AGENTS[kind](make(fitted, facade), [add]), mode, QUESTION)["messages"]
+    messages = run(AGENTS[kind](make_model(fitted, facade), [add]), mode, QUESTION)["messages"]
     assert [type(message) for message in messages] == [HumanMessage, AIMessage, ToolMessage, AIMessage]
     assert messages[1].tool_calls[0]["args"] == {"a": 3, "b": 4}
     assert messages[1].response_metadata["selectllm"]["support"] == 0.8
@@ -72,35 +50,29 @@ def test_an_agent_goes_on_without_the_members_that_cannot_call_tools_or_fail(fit
         **tool_models(clockmaker={"error": RuntimeError("down")}),
         "reader": ReplayChatModel(model="reader", default="no tools"),
     }
-    messages = AGENTS[kind](make(fitted, facade, models=models), [add]).invoke(QUESTION)["messages"]
+    messages = AGENTS[kind](make_model(fitted, facade, models=models), [add]).invoke(QUESTION)["messages"]
     told = messages[-1].response_metadata["selectllm"]
     assert messages[-1].content == "The tool said: 7"
     assert (list(told["left_out"]), list(told["failures"])) == (["reader"], ["clockmaker"])
-
-
-class Sum(BaseModel):
-    """A sum."""
-
-    total: int
 
 
 @facades
 @modes
 @pytest.mark.parametrize("response_format", [Sum, ToolStrategy(Sum)])
 def test_an_agent_returns_a_structured_response(fitted, facade, mode, response_format):
-    agent = create_agent(make(fitted, facade), [], response_format=response_format)
+    agent = create_agent(make_model(fitted, facade), [], response_format=response_format)
     assert run(agent, mode, {"messages": "The total is 7."})["structured_response"] == Sum(total=7)
 
 
 @modes
 def test_a_react_agent_returns_a_structured_response_of_the_chat_model(fitted, mode):
-    agent = react_agent(make(fitted, "chat"), [add], response_format=Sum)
+    agent = react_agent(make_model(fitted, "chat"), [add], response_format=Sum)
     assert run(agent, mode, QUESTION)["structured_response"] == Sum(total=3)
 
 
 def test_a_react_agent_asks_for_the_chat_model_when_the_response_has_a_format(fitted):
     """LangGraph checks the type there; the docs say so."""
-    agent = react_agent(make(fitted, "router"), [add], response_format=Sum)
+    agent = react_agent(make_model(fitted, "router"), [add], response_format=Sum)
     with pytest.raises(TypeError, match="Expected `model` to be a ChatModel"):
         agent.invoke(QUESTION)
 
@@ -141,7 +113,7 @@ def approving_graph(model):
 def test_a_graph_with_checkpointer_and_interrupt_resumes_where_it_stopped(
     fitted, facade, mode, approved, final
 ):
-    graph = approving_graph(make(fitted, facade))
+    graph = approving_graph(make_model(fitted, facade))
     config = {"configurable": {"thread_id": "1"}}
     stopped = run(graph, mode, QUESTION, config)
     assert stopped["__interrupt__"][0].value == {"call": "add", "args": {"a": 3, "b": 4}}
@@ -160,7 +132,7 @@ def test_a_member_that_asks_a_human_pauses_the_graph(fitted, mode, stream, polic
     models[fitted.members[fitted.pool.single_best]] = RunnableLambda(
         lambda _: AIMessage(interrupt("Which sum?"))
     )
-    router = make(fitted, "router", models=models, policy=policy)
+    router = make_model(fitted, "router", models=models, policy=policy)
 
     def ask(state: MessagesState):
         given = state["messages"]
@@ -181,20 +153,6 @@ def test_a_member_that_asks_a_human_pauses_the_graph(fitted, mode, stream, polic
     assert "mine" in told["answers"].values()
 
 
-def streamed(graph, mode, given):
-    if mode == "invoke":
-        return [message for message, _ in graph.stream(given, stream_mode="messages")]
-
-    async def gather():
-        return [message async for message, _ in graph.astream(given, stream_mode="messages")]
-
-    return asyncio.run(gather())
-
-
-def words_of(messages):
-    return "".join(message.text for message in messages if isinstance(message, AIMessage))
-
-
 @facades
 @modes
 @pytest.mark.parametrize("policy", ["all_members", "single_best"])
@@ -203,14 +161,14 @@ def test_no_members_tokens_leak_into_the_stream_of_messages(fitted, facade, mode
     models = tool_models(**{name: {"says": "the agreed words"} for name in fitted.members})
     if wrapped:
         models = {name: model.with_retry() for name, model in models.items()}
-    agent = create_agent(make(fitted, facade, models=models, policy=policy), [])
+    agent = create_agent(make_model(fitted, facade, models=models, policy=policy), [])
     assert words_of(streamed(agent, mode, QUESTION)) == "the agreed words"
 
 
 @modes
 def test_one_chosen_members_tokens_are_streamed_through_an_agent(fitted, mode):
     changes = {name: {"says": "one two three"} for name in fitted.members}
-    agent = create_agent(make(fitted, "router", changes, policy="single_best"), [])
+    agent = create_agent(make_model(fitted, "router", changes, policy="single_best"), [])
     chunks = [
         m.content for m in streamed(agent, mode, QUESTION) if isinstance(m, AIMessageChunk) and m.content
     ]
@@ -221,7 +179,7 @@ def test_one_chosen_members_tokens_are_streamed_through_an_agent(fitted, mode):
 @modes
 def test_member_runs_nest_under_the_router_and_never_under_the_chat_model(fitted, facade, mode):
     tracer, usage = Recorder(), UsageMetadataCallbackHandler()
-    run(create_agent(make(fitted, facade), [add]), mode, QUESTION, {"callbacks": [tracer, usage]})
+    run(create_agent(make_model(fitted, facade), [add]), mode, QUESTION, {"callbacks": [tracer, usage]})
     (root,) = tracer.roots
     runs = flatten(root)
     ours = {run.id for run in runs if run.name in {"SelectLLMRouter", "ChatSelectLLM"}}

@@ -1,6 +1,4 @@
 import asyncio
-import functools
-import operator
 import threading
 from itertools import pairwise
 from unittest.mock import MagicMock
@@ -20,42 +18,18 @@ from langchain_selectllm.exceptions import FanOutError, MemberMismatchError
 from langchain_selectllm.prompts import whole_transcript
 from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.routers import LETTERS, call, make_chat_model
 from tests.support.tool_models import ToolModel, tool_models
+from tests.support.tools import add
+from tests.support.traces import Recorder, flatten
 from tests.support.worlds import scripted
-from tests.unit_tests.members.test_tool_binding import add
-from tests.unit_tests.routing.test_router import LETTERS, Recorder, flatten
-
-
-def chat(fitted, models=None, **fields):
-    fields = {
-        "policy": "all_members",
-        "parser": VotingOutputParser(answer="choice"),
-        "early_stop": False,
-        **fields,
-    }
-    return SelectLLMRouter(classifier=fitted, models=models or scripted(LETTERS), **fields).as_chat_model()
-
-
-def call(chat_model, prompt, mode, config=None, /, **kwargs):
-    if mode == "invoke":
-        return chat_model.invoke(prompt, config, **kwargs)
-    if mode == "ainvoke":
-        return asyncio.run(chat_model.ainvoke(prompt, config, **kwargs))
-    if mode == "stream":
-        return functools.reduce(operator.add, chat_model.stream(prompt, config, **kwargs))
-
-    async def gather():
-        return [chunk async for chunk in chat_model.astream(prompt, config, **kwargs)]
-
-    return functools.reduce(operator.add, asyncio.run(gather()))
-
 
 every_mode = pytest.mark.parametrize("mode", ["invoke", "ainvoke", "stream", "astream"])
 
 
 @every_mode
 def test_the_vote_is_returned_with_everything_beside_it(fitted, mode):
-    message = call(chat(fitted), "x", mode)
+    message = call(make_chat_model(fitted), "x", mode)
     told = message.response_metadata["selectllm"]
     assert message.content == "The answer is (A)."
     assert (told["answer"], told["answers"], told["calls"]) == ("A", LETTERS, 5)
@@ -69,7 +43,7 @@ def test_one_run_is_seen_and_every_token_is_counted_once(fitted, mode, wrapped):
     if wrapped:
         models = {name: model.with_config(tags=["inner"]).with_retry() for name, model in models.items()}
     tracer, handler = Recorder(), UsageMetadataCallbackHandler()
-    chain = ChatPromptTemplate.from_messages([("human", "{q}")]) | chat(fitted, models)
+    chain = ChatPromptTemplate.from_messages([("human", "{q}")]) | make_chat_model(fitted, models)
     with get_usage_metadata_callback() as ambient:
         call(chain, {"q": "x" * 40}, mode, {"callbacks": [tracer, handler]})
     (root,) = tracer.roots
@@ -90,9 +64,9 @@ def test_a_tracer_that_is_on_everywhere_sees_one_run(fitted, mode):
 
     models = {name: Watched(model=name) for name in LETTERS}
     with tracing_context(enabled=True, client=client):
-        call(chat(fitted, models), "x", mode)
+        call(make_chat_model(fitted, models), "x", mode)
         assert watchers == []
-        call(chat(fitted, models).router, "x", mode)
+        call(make_chat_model(fitted, models).router, "x", mode)
     assert len(watchers) == 5
     assert [started.kwargs["name"] for started in client.create_run.call_args_list][:1] == ["ChatSelectLLM"]
 
@@ -105,7 +79,10 @@ def test_a_member_without_an_async_form_is_run_in_a_thread(fitted, mode):
 
     models = {name: SyncOnly(model=name, default=f"({letter})") for name, letter in LETTERS.items()}
     for policy, calls in (("all_members", 5), ("single_best", 1)):
-        for model in (chat(fitted, models, policy=policy), chat(fitted, models, policy=policy).router):
+        for model in (
+            make_chat_model(fitted, models, policy=policy),
+            make_chat_model(fitted, models, policy=policy).router,
+        ):
             told = call(model, "x", mode).response_metadata["selectllm"]
             assert (told["calls"], told["failures"]) == (calls, {})
 
@@ -113,27 +90,27 @@ def test_a_member_without_an_async_form_is_run_in_a_thread(fitted, mode):
 @every_mode
 def test_the_id_of_a_message_is_that_of_the_run_that_is_seen(fitted, mode):
     tracer = Recorder()
-    message = call(chat(fitted), "x", mode, {"callbacks": [tracer]})
+    message = call(make_chat_model(fitted), "x", mode, {"callbacks": [tracer]})
     assert str(tracer.roots[0].id) in message.id
 
 
 @every_mode
 def test_a_member_can_be_asked_for_by_name(fitted, mode):
-    message = call(chat(fitted), "x", mode, model="guesser")
+    message = call(make_chat_model(fitted), "x", mode, model="guesser")
     told = message.response_metadata["selectllm"]
     assert (message.content, told["winner"], told["calls"]) == ("The answer is (C).", "guesser", 1)
     with pytest.raises(
         MemberMismatchError, match=r"'nobody' is not a member\. Members to choose from: calculator"
     ):
-        call(chat(fitted), "x", mode, model="nobody")
+        call(make_chat_model(fitted), "x", mode, model="nobody")
     with pytest.raises(FanOutError, match="All 1 called members failed"):
-        call(chat(fitted, scripted(LETTERS, errors=["guesser"])), "x", mode, model="guesser")
+        call(make_chat_model(fitted, scripted(LETTERS, errors=["guesser"])), "x", mode, model="guesser")
 
 
 @every_mode
 def test_when_all_fail_one_error_carries_every_cause(fitted, mode):
     with pytest.raises(FanOutError, match="All 5 called members failed"):
-        call(chat(fitted, scripted(LETTERS, errors=tuple(LETTERS))), "x", mode)
+        call(make_chat_model(fitted, scripted(LETTERS, errors=tuple(LETTERS))), "x", mode)
 
 
 def test_stop_sequences_reach_the_members(fitted):
@@ -146,7 +123,7 @@ def test_stop_sequences_reach_the_members(fitted):
 
 @pytest.mark.parametrize("version", ["v0", "v1"])
 def test_content_is_text_or_blocks_as_asked(fitted, version):
-    router = chat(fitted).router
+    router = make_chat_model(fitted).router
     message = ChatSelectLLM(router=router, output_version=version).invoke("x")
     blocks = [{"type": "text", "text": "The answer is (A)."}]
     assert message.content == ("The answer is (A)." if version == "v0" else blocks)
@@ -156,8 +133,8 @@ def test_two_routers_never_share_a_cached_reply(fitted):
     set_llm_cache(InMemoryCache())
     try:
         first, other_pool = (
-            chat(fitted),
-            chat(fitted, scripted({**LETTERS, "reader": "B", "clockmaker": "B"})),
+            make_chat_model(fitted),
+            make_chat_model(fitted, scripted({**LETTERS, "reader": "B", "clockmaker": "B"})),
         )
         assert first.invoke("x").content == "The answer is (A)."
         assert other_pool.invoke("x").content == "The answer is (B)."
@@ -169,40 +146,48 @@ def test_two_routers_never_share_a_cached_reply(fitted):
 def test_identity_covers_pool_artefact_policy_and_vote(fitted, demo):
     weighted = VotingOutputParser(answer="choice", vote="weighted")
     models = [
-        chat(fitted),
-        chat(fitted, policy="max_conf:2"),
-        chat(fitted, policy="max_conf:3"),
-        chat(fitted, parser=weighted),
-        chat(type(fitted)(seed=1).fit(demo[1])),
-        chat(fitted, {**scripted(LETTERS), "reader": ReplayChatModel(model="reader", default="x")}),
-        chat(fitted, {name: model.bind(stop=["x"]) for name, model in scripted(LETTERS).items()}),
-        chat(fitted, {name: model.bind(stop=["y"]) for name, model in scripted(LETTERS).items()}),
-        chat(fitted, {name: model.with_retry() for name, model in scripted(LETTERS).items()}),
-        chat(
+        make_chat_model(fitted),
+        make_chat_model(fitted, policy="max_conf:2"),
+        make_chat_model(fitted, policy="max_conf:3"),
+        make_chat_model(fitted, parser=weighted),
+        make_chat_model(type(fitted)(seed=1).fit(demo[1])),
+        make_chat_model(
+            fitted, {**scripted(LETTERS), "reader": ReplayChatModel(model="reader", default="x")}
+        ),
+        make_chat_model(fitted, {name: model.bind(stop=["x"]) for name, model in scripted(LETTERS).items()}),
+        make_chat_model(fitted, {name: model.bind(stop=["y"]) for name, model in scripted(LETTERS).items()}),
+        make_chat_model(fitted, {name: model.with_retry() for name, model in scripted(LETTERS).items()}),
+        make_chat_model(
             fitted,
             {
                 name: model.with_fallbacks([ReplayChatModel(default="z")])
                 for name, model in scripted(LETTERS).items()
             },
         ),
-        chat(
+        make_chat_model(
             fitted,
             {name: model | RunnableLambda(lambda reply: reply) for name, model in scripted(LETTERS).items()},
         ),
-        chat(fitted, {name: Member(model, latency_s=1.0) for name, model in scripted(LETTERS).items()}),
-        chat(fitted, {name: Member(model, 1.0, 2.0) for name, model in scripted(LETTERS).items()}),
-        chat(fitted, text_of=whole_transcript),
-        chat(fitted, sticky=StickyThreads()),
-        chat(fitted, max_calls=2),
-        chat(fitted, min_confidence=0.5),
+        make_chat_model(
+            fitted, {name: Member(model, latency_s=1.0) for name, model in scripted(LETTERS).items()}
+        ),
+        make_chat_model(fitted, {name: Member(model, 1.0, 2.0) for name, model in scripted(LETTERS).items()}),
+        make_chat_model(fitted, text_of=whole_transcript),
+        make_chat_model(fitted, sticky=StickyThreads()),
+        make_chat_model(fitted, max_calls=2),
+        make_chat_model(fitted, min_confidence=0.5),
     ]
     seen = [repr(model._identifying_params) for model in models]
     assert len(set(seen)) == len(models)
-    assert repr(chat(fitted)._identifying_params) == seen[0]
+    assert repr(make_chat_model(fitted)._identifying_params) == seen[0]
     tools = [
-        chat(fitted, tool_models()).router.with_tools([tool]).as_chat_model() for tool in (add, subtract)
+        make_chat_model(fitted, tool_models()).router.with_tools([tool]).as_chat_model()
+        for tool in (add, subtract)
     ]
-    assert len({repr(model._identifying_params) for model in [chat(fitted, tool_models()), *tools]}) == 3
+    assert (
+        len({repr(model._identifying_params) for model in [make_chat_model(fitted, tool_models()), *tools]})
+        == 3
+    )
 
 
 def subtract(a: int, b: int) -> str:
@@ -267,7 +252,7 @@ def test_one_chosen_members_chunks_arrive_before_its_reply_is_complete(fitted, f
 
 
 def test_a_winner_of_several_is_cut_up_after_the_vote(fitted):
-    chunks = list(chat(fitted).stream("x"))
+    chunks = list(make_chat_model(fitted).stream("x"))
     assert [chunk.content for chunk in chunks] == ["The ", "answer ", "is ", "(A)."]
     assert [bool(chunk.usage_metadata) for chunk in chunks] == [False, False, False, True]
     assert all(a.id == b.id for a, b in pairwise(chunks))

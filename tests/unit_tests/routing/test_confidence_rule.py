@@ -17,6 +17,7 @@ from langchain_selectllm.selection.further_rounds import LAST, FurtherRounds, an
 from langchain_selectllm.selection.policies import Selection
 from langchain_selectllm.testing import ReplayChatModel, replay_models
 from langchain_selectllm.voting.votes import MajorityVote
+from tests.support.routers import metadata_of
 from tests.support.worlds import score_table
 
 NUMBER = VotingOutputParser(answer="number")
@@ -35,24 +36,20 @@ def make(fitted, models, **fields):
     )
 
 
-def told(message):
-    return message.response_metadata["selectllm"]
-
-
 def test_agreement_raises_the_confidence_and_disagreement_lowers_it(fitted):
     together = make(fitted, models_that_say(fitted)).invoke("Add 3 and 4.")
     apart = make(fitted, models_that_say(fitted, calculator=1, clockmaker=2, generalist=3, reader=4)).invoke(
         "Add 3 and 4."
     )
-    assert 0 < told(apart)["confidence"] < 0.7 < 0.9 < told(together)["confidence"] <= 1
+    assert 0 < metadata_of(apart)["confidence"] < 0.7 < 0.9 < metadata_of(together)["confidence"] <= 1
 
 
 def test_the_posterior_of_a_lone_reply_is_near_its_members_probability(fitted):
     message = make(fitted, models_that_say(fitted), policy="max_conf:1").invoke(
         "How many letters has the word river?"
     )
-    assert told(message)["confidence"] == pytest.approx(
-        told(message)["probabilities"][told(message)["winner"]], abs=0.15
+    assert metadata_of(message)["confidence"] == pytest.approx(
+        metadata_of(message)["probabilities"][metadata_of(message)["winner"]], abs=0.15
     )
 
 
@@ -71,14 +68,17 @@ def test_below_the_minimum_the_router_raises_abstains_or_escalates(fitted, mode)
 
     with pytest.raises(LowConfidenceError, match=r"less than min_confidence=0\.95") as error:
         ask()
-    assert told(error.value.reply)["confidence"] == error.value.confidence < 0.95
+    assert metadata_of(error.value.reply)["confidence"] == error.value.confidence < 0.95
     silent = ask(below_confidence="abstain")
     assert silent.text == ""
-    assert told(silent)["abstained"]
-    assert told(silent)["answer"] is not None
+    assert metadata_of(silent)["abstained"]
+    assert metadata_of(silent)["answer"] is not None
     escalated = ask(below_confidence="guesser")
     assert escalated.text == "Let me see. The answer is 7."
-    assert (told(escalated)["winner"], told(escalated)["vote"]["decided_by"]) == ("guesser", "escalation")
+    assert (metadata_of(escalated)["winner"], metadata_of(escalated)["vote"]["decided_by"]) == (
+        "guesser",
+        "escalation",
+    )
 
 
 def test_a_withheld_message_keeps_nothing_of_its_calls():
@@ -109,16 +109,20 @@ def test_escalation_calls_a_member_that_was_not_selected(fitted):
         fitted, models_that_say(fitted), policy="max_conf:1", min_confidence=0.999, below_confidence="guesser"
     )
     message = router.invoke("How many letters has the word river?")
-    assert told(message)["selection"]["members"] == ["reader"]
-    assert (told(message)["winner"], told(message)["calls"], told(message)["rounds"]) == ("guesser", 2, 2)
+    assert metadata_of(message)["selection"]["members"] == ["reader"]
+    assert (
+        metadata_of(message)["winner"],
+        metadata_of(message)["calls"],
+        metadata_of(message)["rounds"],
+    ) == ("guesser", 2, 2)
 
 
 def test_a_sure_answer_is_left_alone(fitted):
     message = make(fitted, models_that_say(fitted), min_confidence=0.5, below_confidence="guesser").invoke(
         "Add 3 and 4."
     )
-    assert told(message)["rounds"] == 1
-    assert not told(message)["abstained"]
+    assert metadata_of(message)["rounds"] == 1
+    assert not metadata_of(message)["abstained"]
 
 
 def test_rules_that_cannot_be_applied_are_refused_at_construction(fitted):
@@ -148,10 +152,13 @@ def test_adaptive_rounds_serve_what_they_replay(fitted, demo):
         replies = router.batch(list(unique.texts))
         report = evaluate(fitted, unique, policies=[policy])[policy]
         served = np.mean(
-            [told(reply)["answer"] == gold for reply, gold in zip(replies, unique.references, strict=True)]
+            [
+                metadata_of(reply)["answer"] == gold
+                for reply, gold in zip(replies, unique.references, strict=True)
+            ]
         )
         assert served == pytest.approx(report.accuracy)
-        assert np.mean([told(reply)["calls"] for reply in replies]) == pytest.approx(report.calls)
+        assert np.mean([metadata_of(reply)["calls"] for reply in replies]) == pytest.approx(report.calls)
 
 
 @dataclass(frozen=True)
@@ -182,7 +189,7 @@ def test_a_two_round_policy_streams_one_answer_not_two(fitted):
     router = make(fitted, models_that_say(fitted), policy=TwoRounds(("reader",)))
     chunks = list(router.stream("zyx wvu tsr"))
     assert "".join(chunk.text for chunk in chunks) == "Let me see. The answer is 7."
-    assert (told(chunks[-1])["rounds"], told(chunks[-1])["calls"]) == (2, 5)
+    assert (metadata_of(chunks[-1])["rounds"], metadata_of(chunks[-1])["calls"]) == (2, 5)
 
 
 def test_a_round_of_members_that_were_called_already_gives_way_to_the_next(fitted):
@@ -239,15 +246,15 @@ def test_the_vote_stands_where_the_member_escalated_to_has_no_answer(fitted):
         "guesser": ReplayChatModel(model="guesser", default="I would rather not say."),
     }
     rule = {"min_confidence": 1.0, "below_confidence": "guesser"}
-    after = told(make(fitted, models, policy="max_conf:2", **rule).invoke("Add 3 and 4."))
+    after = metadata_of(make(fitted, models, policy="max_conf:2", **rule).invoke("Add 3 and 4."))
     assert (after["answer"], after["answers"]["guesser"], after["rounds"]) == ("7", None, 2)
     assert after["vote"]["decided_by"] == "vote, because the member escalated to abstained"
     silent = dict.fromkeys(fitted.members, models["guesser"])
-    assert told(make(fitted, silent, **rule).invoke("x"))["vote"]["decided_by"] == "no readable answer"
+    assert metadata_of(make(fitted, silent, **rule).invoke("x"))["vote"]["decided_by"] == "no readable answer"
 
 
 def ask(router, mode, prompt):
-    return told(router.invoke(prompt) if mode == "invoke" else asyncio.run(router.ainvoke(prompt)))
+    return metadata_of(router.invoke(prompt) if mode == "invoke" else asyncio.run(router.ainvoke(prompt)))
 
 
 def test_a_budget_is_kept_on_validation_and_an_impossible_one_is_refused(fitted):

@@ -19,8 +19,8 @@ from langchain_selectllm import FeedbackLog, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import LowConfidenceError, OutcomeError
 from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
 from tests.support.tool_models import ToolModel, tool_models
+from tests.support.tools import add
 from tests.support.worlds import scripted
-from tests.unit_tests.routing.test_agents import add
 
 PROMPT = ChatPromptTemplate.from_template("{q}")
 BY_ALL = dict.fromkeys(tool_models(), 0.5)

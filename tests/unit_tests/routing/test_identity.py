@@ -14,9 +14,8 @@ from langchain_selectllm import VotingOutputParser
 from langchain_selectllm.members.profiles import callable_name
 from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.routers import LETTERS, make_chat_model
 from tests.support.worlds import scripted
-from tests.unit_tests.routing.test_chat_model import chat
-from tests.unit_tests.routing.test_router import LETTERS
 
 
 def before(words, prompt):
@@ -72,7 +71,9 @@ def identity(model):
 
 def test_what_wraps_members_is_told_apart_by_what_it_holds(fitted):
     def wrapped(wrap):
-        return identity(chat(fitted, {name: wrap(model) for name, model in scripted(LETTERS).items()}))
+        return identity(
+            make_chat_model(fitted, {name: wrap(model) for name, model in scripted(LETTERS).items()})
+        )
 
     seen = [wrapped(wrap) for wrap in WRAPPERS]
     assert len(set(seen)) == len(WRAPPERS)
@@ -81,7 +82,7 @@ def test_what_wraps_members_is_told_apart_by_what_it_holds(fitted):
 
 def test_a_method_is_told_apart_by_its_object(fitted):
     one, same, other = (
-        chat(fitted, parser=VotingOutputParser(answer=Reader(letter).read)) for letter in "AAB"
+        make_chat_model(fitted, parser=VotingOutputParser(answer=Reader(letter).read)) for letter in "AAB"
     )
     assert identity(one) == identity(same) != identity(other)
     assert callable_name(len) == "builtins.len"
@@ -96,7 +97,7 @@ def ask(model, mode, prompt, thread):
 def test_threads_that_keep_their_members_share_no_cached_reply(fitted, mode):
     letters, counting = "How many letters has the word river?", "What is 17 * 23?"
     models = {name: RunnableLambda(lambda _, name=name: AIMessage(name)) for name in LETTERS}
-    model = chat(fitted, models, policy="max_conf:1", sticky=StickyThreads())
+    model = make_chat_model(fitted, models, policy="max_conf:1", sticky=StickyThreads())
     set_llm_cache(InMemoryCache())
     try:
         kept = [ask(model, mode, first, thread).text for thread, first in enumerate((letters, counting))]

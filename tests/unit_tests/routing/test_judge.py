@@ -14,6 +14,7 @@ from langchain_selectllm import (
     VotingOutputParser,
 )
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.routers import metadata_of
 from tests.support.worlds import score_table
 
 REPLIES = ["Apples are red.", "Apples are blue.", "Apples can be red, green or yellow."]
@@ -50,10 +51,6 @@ def routed(model, replies=REPLIES, **kwargs):
     )
 
 
-def told(message):
-    return message.response_metadata["selectllm"]
-
-
 @pytest.mark.parametrize("how", ["invoke", "ainvoke", "batch", "abatch"])
 async def test_the_judge_decides_among_the_members_replies(how):
     router = routed(judge(longest))
@@ -67,9 +64,9 @@ async def test_the_judge_decides_among_the_members_replies(how):
         case _:
             (message,) = await router.abatch(["Which colour?"])
     assert message.text == REPLIES[2]
-    assert (told(message)["winner"], told(message)["vote"]["decided_by"]) == ("m2", "judge")
-    assert told(message)["vote"]["judge"]["ruling"] == "apples can be red, green or yellow"
-    assert told(message)["confidence"] is None
+    assert (metadata_of(message)["winner"], metadata_of(message)["vote"]["decided_by"]) == ("m2", "judge")
+    assert metadata_of(message)["vote"]["judge"]["ruling"] == "apples can be red, green or yellow"
+    assert metadata_of(message)["confidence"] is None
 
 
 def test_the_judge_sees_the_question_and_whole_replies_in_an_order_of_their_own():
@@ -95,16 +92,16 @@ def test_the_judges_price_is_part_of_the_cost():
     router = SelectLLMRouter(
         classifier=router.classifier, models=free, policy="all_members", parser=router.parser
     )
-    assert told(router.invoke("Which colour?"))["cost_usd"] == pytest.approx((100 * 1 + 1 * 10) / 1e6)
-    assert told(routed(judge(longest)).invoke("Which colour?"))["cost_usd"] is None
+    assert metadata_of(router.invoke("Which colour?"))["cost_usd"] == pytest.approx((100 * 1 + 1 * 10) / 1e6)
+    assert metadata_of(routed(judge(longest)).invoke("Which colour?"))["cost_usd"] is None
 
 
 def test_a_single_candidate_needs_no_judge():
     seen = []
     message = routed(judge(longest, seen), replies=["Red.", "red", "Red"]).invoke("Which colour?")
     assert not seen
-    assert (told(message)["answer"], told(message)["vote"]["decided_by"]) == ("red", "vote")
-    assert "judge" not in told(message)["vote"]
+    assert (metadata_of(message)["answer"], metadata_of(message)["vote"]["decided_by"]) == ("red", "vote")
+    assert "judge" not in metadata_of(message)["vote"]
 
 
 @pytest.mark.parametrize(
@@ -118,8 +115,8 @@ def test_a_single_candidate_needs_no_judge():
 async def test_without_a_ruling_the_members_decide_and_the_result_says_so(choose, failure):
     for message in (routed(judge(choose)).invoke("x"), await routed(judge(choose)).ainvoke("x")):
         assert message.text == REPLIES[0]
-        assert told(message)["vote"]["decided_by"] == "vote, because the judge gave no ruling"
-        assert failure in told(message)["vote"]["judge"]["failure"]
+        assert metadata_of(message)["vote"]["decided_by"] == "vote, because the judge gave no ruling"
+        assert failure in metadata_of(message)["vote"]["judge"]["failure"]
     tally = VotingOutputParser(answer="text", vote=JudgeVote(judge(choose), otherwise=MajorityVote())).count(
         REPLIES
     )
@@ -132,7 +129,7 @@ def test_a_judge_that_hangs_is_given_up_at_the_deadline():
     message = routed(hanging, deadline_s=1.0).invoke("x")
     release.set()
     assert ended == []
-    assert "DeadlineError" in told(message)["vote"]["judge"]["failure"]
+    assert "DeadlineError" in metadata_of(message)["vote"]["judge"]["failure"]
 
 
 async def test_the_parser_alone_asks_the_judge_too():

@@ -22,6 +22,7 @@ from langchain_selectllm.outcomes import combine
 from langchain_selectllm.outcomes.table import AGREEMENT
 from langchain_selectllm.routing.feedback import member_scores
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.routers import metadata_of
 from tests.support.worlds import score_table
 
 SCHEMA = {
@@ -56,10 +57,6 @@ def routed(replies, parser, **kwargs):
     )
 
 
-def told(message):
-    return message.response_metadata["selectllm"]
-
-
 def choosing(wanted, seen=None):
     """A judge that names the answer with `wanted` in it."""
 
@@ -80,7 +77,7 @@ CALLS = [calling(city="Rome", floor=1), calling(city="Rome", floor=2), calling(c
 def test_similar_calls_are_not_one_answer_where_answers_are_compared_by_meaning():
     parser = VotingOutputParser(answer=SemanticAnswers(alike), vote="majority")
     message = routed(CALLS, parser).invoke("Where?")
-    assert told(message)["supporters"] == ["m0", "m2"]
+    assert metadata_of(message)["supporters"] == ["m0", "m2"]
     assert parser.count(CALLS).supporters == ("sample 1", "sample 3")
     mixed = parser.count([*CALLS[:2], "Rome", "In Rome", "Paris"])
     assert mixed.supporters == ("sample 3", "sample 4", "sample 5")
@@ -90,8 +87,8 @@ def test_feedback_on_a_call_says_nothing_of_members_that_made_another():
     message = routed(CALLS, VotingOutputParser(answer="choice", vote="majority"), early_stop=False).invoke(
         "Where?"
     )
-    assert told(message)["open_ended"]
-    assert member_scores(told(message), 1.0) == {"m0": 1.0, "m2": 1.0}
+    assert metadata_of(message)["open_ended"]
+    assert member_scores(metadata_of(message), 1.0) == {"m0": 1.0, "m2": 1.0}
     assert VotingOutputParser(answer="choice").count(CALLS).open_ended
     assert not VotingOutputParser(answer="choice").count(["A", "B"]).open_ended
 
@@ -111,7 +108,7 @@ async def test_a_judge_sees_calls_and_chooses_one(how):
             message = [chunk async for chunk in router.astream("Where?")][-1]
         case _:
             message = router.as_chat_model().invoke("Where?")
-    assert (told(message)["winner"], told(message)["vote"]["decided_by"]) == ("m1", "judge")
+    assert (metadata_of(message)["winner"], metadata_of(message)["vote"]["decided_by"]) == ("m1", "judge")
     assert len(seen) == 1
     assert '{"args": {"city": "Rome", "floor": 2}, "name": "Place"}' in seen[0]
 
@@ -121,7 +118,7 @@ def test_with_structured_output_a_judge_chooses_a_whole_object(vote):
     router = routed(CALLS, VotingOutputParser(answer="text", vote=choosing('"floor": 2')))
     asked = router.with_structured_output(SCHEMA, vote=vote, include_raw=True).invoke("Where?")
     assert asked["parsed"] == {"city": "Rome", "floor": 2}
-    assert told(asked["raw"])["vote"]["decided_by"] == "judge"
+    assert metadata_of(asked["raw"])["vote"]["decided_by"] == "judge"
 
 
 def test_nobody_supports_an_object_that_nobody_gave():
@@ -129,12 +126,12 @@ def test_nobody_supports_an_object_that_nobody_gave():
         [*CALLS[:2], calling(city="Bonn", floor=1)], VotingOutputParser(answer="text", vote="majority")
     )
     raw = router.with_structured_output(SCHEMA, include_raw=True).invoke("Where?")["raw"]
-    assert told(raw)["supporters"] == ["m0"]
+    assert metadata_of(raw)["supporters"] == ["m0"]
     apart = [calling(city="Rome", floor=1), calling(city="Bonn", floor=2), calling(city="Rome", floor=2)]
     raw = routed(apart, VotingOutputParser(answer="text", vote="majority")).with_structured_output(
         SCHEMA, include_raw=True
     )
-    assert told(raw.invoke("Where?")["raw"])["supporters"] == ["m2"]
+    assert metadata_of(raw.invoke("Where?")["raw"])["supporters"] == ["m2"]
 
 
 async def test_comparing_is_done_off_the_event_loop():
@@ -148,7 +145,7 @@ async def test_comparing_is_done_off_the_event_loop():
         [AIMessage("a"), AIMessage("b"), AIMessage("c")], VotingOutputParser(answer=SemanticAnswers(embed))
     )
     message = await router.ainvoke("x")
-    assert told(message)["support"] == 1
+    assert metadata_of(message)["support"] == 1
     assert threads
     assert threading.current_thread() not in threads
 
@@ -172,7 +169,7 @@ async def test_a_second_round_is_counted_off_the_event_loop(demo):
     parser = VotingOutputParser(answer=SemanticAnswers(embed))
     router = SelectLLMRouter(classifier=classifier, models=models, policy="max_conf:2", parser=parser, **rule)
     message, _ = await asyncio.gather(router.ainvoke("What is 2 + 2?"), runs_on())
-    assert (told(message)["rounds"], told(message)["winner"]) == (2, "guesser")
+    assert (metadata_of(message)["rounds"], metadata_of(message)["winner"]) == (2, "guesser")
 
 
 def test_an_agent_asks_the_judge_beside_its_members():
@@ -187,7 +184,7 @@ def test_an_agent_asks_the_judge_beside_its_members():
     )
     message = agent.invoke({"messages": [("human", "Which colour?")]})["messages"][-1]
     assert message.text == "green"
-    assert told(message)["vote"]["decided_by"] == "judge"
+    assert metadata_of(message)["vote"]["decided_by"] == "judge"
 
 
 def test_labels_from_agreement_count_by_meaning_and_keep_their_mark():

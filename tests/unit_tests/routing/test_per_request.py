@@ -13,31 +13,22 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField, RunnableLambda
 from pydantic import BaseModel
 
-from langchain_selectllm import SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
+from langchain_selectllm import SelectLLMClassifier, VotingOutputParser
 from langchain_selectllm.exceptions import LowConfidenceError, PolicyError
 from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.agents import run
+from tests.support.routers import LETTERS, call, every_mode, make_router, metadata_of
 from tests.support.tool_models import ToolModel, tool_models
+from tests.support.tools import add
 from tests.support.worlds import scripted
-from tests.unit_tests.routing.test_agents import add, run
-from tests.unit_tests.routing.test_router import LETTERS, call, every_mode
 
-CHOICE = VotingOutputParser(answer="choice")
 FIELDS = {
     "policy": ConfigurableField(id="policy", annotation=str),
     "max_calls": ConfigurableField(id="max_calls"),
     "min_confidence": ConfigurableField(id="min_confidence"),
     "below_confidence": ConfigurableField(id="below_confidence"),
 }
-
-
-def make(fitted, models=None, **fields):
-    fields = {"policy": "all_members", "parser": CHOICE, "early_stop": False, **fields}
-    return SelectLLMRouter(classifier=fitted, models=models or scripted(LETTERS), **fields)
-
-
-def told(message):
-    return message.response_metadata["selectllm"]
 
 
 @pytest.fixture
@@ -48,9 +39,9 @@ def nothing_is_loaded(monkeypatch):
 
 @every_mode
 def test_a_bound_on_calls_takes_the_most_probable_of_the_chosen(fitted, mode):
-    router = make(fitted, policy="max_conf:4", max_calls=2)
-    free = make(fitted, policy="max_conf:4").decide("Add 3 and 4.")
-    after = told(call(router, "Add 3 and 4.", mode))
+    router = make_router(fitted, policy="max_conf:4", max_calls=2)
+    free = make_router(fitted, policy="max_conf:4").decide("Add 3 and 4.")
+    after = metadata_of(call(router, "Add 3 and 4.", mode))
     ranked = sorted(free.selected_members, key=lambda name: -after["probabilities"][name])
     assert after["selection"]["members"] == sorted(ranked[:2])
     assert (after["held_back"], after["calls"]) == (sorted(ranked[2:]), 2)
@@ -59,7 +50,7 @@ def test_a_bound_on_calls_takes_the_most_probable_of_the_chosen(fitted, mode):
 @every_mode
 def test_a_bound_on_calls_counts_those_that_failed(fitted, mode):
     models = scripted(LETTERS, errors=("calculator", "clockmaker"))
-    after = told(call(make(fitted, models, min_replies=3, max_calls=3), "Add 3 and 4.", mode))
+    after = metadata_of(call(make_router(fitted, models, min_replies=3, max_calls=3), "Add 3 and 4.", mode))
     assert after["calls"] <= 3
     assert after["topped_up"] == []
     assert set(after["selection"]["members"]) | set(after["held_back"]) == set(LETTERS)
@@ -68,32 +59,32 @@ def test_a_bound_on_calls_counts_those_that_failed(fitted, mode):
 @pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
 def test_a_bound_on_calls_holds_in_further_rounds_and_says_who_was_held_back(fitted, mode):
     rule = {"policy": "max_conf:2", "min_confidence": 1.0, "below_confidence": "guesser"}
-    escalated = told(call(make(fitted, max_calls=3, **rule), "Add 3 and 4.", mode))
+    escalated = metadata_of(call(make_router(fitted, max_calls=3, **rule), "Add 3 and 4.", mode))
     assert (escalated["calls"], escalated["winner"], escalated["held_back"]) == (3, "guesser", [])
-    bounded = told(call(make(fitted, max_calls=2, **rule), "Add 3 and 4.", mode))
+    bounded = metadata_of(call(make_router(fitted, max_calls=2, **rule), "Add 3 and 4.", mode))
     assert (bounded["calls"], bounded["rounds"], bounded["held_back"]) == (2, 1, ["guesser"])
     assert bounded["vote"]["decided_by"] != "escalation"
 
 
 def test_a_bound_of_one_streams_as_it_comes(fitted):
-    router = make(fitted, max_calls=1)
+    router = make_router(fitted, max_calls=1)
     assert router.engine.is_final(router.decide("x"))
 
 
 def test_a_bound_that_lets_nobody_be_called_is_refused(fitted):
     with pytest.raises(PolicyError, match="max_calls is 0. Use at least 1"):
-        make(fitted, max_calls=0)
+        make_router(fitted, max_calls=0)
 
 
 @pytest.mark.usefixtures("nothing_is_loaded")
 @pytest.mark.parametrize("mode", ["invoke", "ainvoke", "batch", "abatch", "stream"])
 def test_each_request_in_a_chain_has_settings_of_its_own(fitted, mode):
-    router = make(fitted).configurable_fields(**FIELDS)
+    router = make_router(fitted).configurable_fields(**FIELDS)
     prompt = ChatPromptTemplate.from_messages([("human", "{q}")])
     chain = prompt | router
 
     def ask(**settings):
-        return told(call(chain.with_config(configurable=settings), {"q": "Add 3 and 4."}, mode))
+        return metadata_of(call(chain.with_config(configurable=settings), {"q": "Add 3 and 4."}, mode))
 
     assert ask()["calls"] == 5
     assert ask(policy="max_conf:3")["selection"]["policy"] == "max_conf:3"
@@ -110,7 +101,7 @@ def test_each_request_in_a_chain_has_settings_of_its_own(fitted, mode):
 
 @pytest.mark.usefixtures("nothing_is_loaded")
 def test_a_request_reaches_the_chat_models_router_through_its_config(fitted):
-    cheap, dear = make(fitted, max_calls=1), make(fitted)
+    cheap, dear = make_router(fitted, max_calls=1), make_router(fitted)
     chain = (
         dear.as_chat_model().configurable_fields(router=ConfigurableField(id="router")) | StrOutputParser()
     )
@@ -191,12 +182,12 @@ BATCHES = {
 @pytest.mark.parametrize("limit", [1, 3])
 def test_max_concurrency_bounds_all_member_calls_of_a_batch_together(fitted, facade, mode, limit):
     models, calls = counting(limit)
-    model = as_facade(make(fitted, models), facade)
+    model = as_facade(make_router(fitted, models), facade)
     # Requests that differ, where they may.
     configs = [{"max_concurrency": limit, "configurable": {"max_calls": 5 + i}} for i in range(6)]
     replies = BATCHES[mode](model, ["x"] * 6, configs)
     assert calls.peak == limit
-    assert [told(reply)["calls"] for reply in replies] == [5] * 6
+    assert [metadata_of(reply)["calls"] for reply in replies] == [5] * 6
 
 
 @pytest.mark.parametrize("inside", ["router", "chat"])
@@ -204,7 +195,9 @@ def test_max_concurrency_bounds_all_member_calls_of_a_batch_together(fitted, fac
 @pytest.mark.parametrize("mode", ["batch", "batch_as_completed"])
 def test_a_pool_whose_member_is_a_pool_does_not_wait_for_itself(fitted, inside, outside, mode):
     """One slot for the whole batch: the inner pool's calls are the outer member's own affair."""
-    outer = as_facade(make(fitted, dict.fromkeys(LETTERS, as_facade(make(fitted), inside))), outside)
+    outer = as_facade(
+        make_router(fitted, dict.fromkeys(LETTERS, as_facade(make_router(fitted), inside))), outside
+    )
     given, done = (
         (["x", "y"], [{"max_concurrency": 1, "configurable": {"max_calls": 5 + i}} for i in range(2)]),
         [],
@@ -217,12 +210,12 @@ def test_a_pool_whose_member_is_a_pool_does_not_wait_for_itself(fitted, inside, 
 
 def test_one_call_outside_a_batch_is_bounded_too(fitted):
     models, calls = counting(2)
-    make(fitted, models).as_chat_model().invoke("x", {"max_concurrency": 2})
+    make_router(fitted, models).as_chat_model().invoke("x", {"max_concurrency": 2})
     assert calls.peak == 2
 
 
 def test_a_batch_can_return_what_went_wrong(fitted):
-    model = make(
+    model = make_router(
         fitted, {name: ReplayChatModel(model=name, replies={"a": "(A)"}) for name in LETTERS}
     ).as_chat_model()
     good, bad = model.batch(["a", "b"], {"max_concurrency": 2}, return_exceptions=True)
@@ -239,17 +232,17 @@ class Asked(BaseModel):
 
 @pytest.fixture
 def tooled(fitted):
-    return make(fitted, tool_models(), parser=VotingOutputParser()).configurable_fields(**FIELDS)
+    return make_router(fitted, tool_models(), parser=VotingOutputParser()).configurable_fields(**FIELDS)
 
 
 @pytest.mark.usefixtures("nothing_is_loaded")
 @pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
 def test_a_configurable_router_stays_so_with_tools_and_schemas(tooled, mode):
     config = {"configurable": {"max_calls": 2}}
-    assert told(call(tooled.bind_tools([add]), "Add 3 and 4.", mode, config))["calls"] == 2
+    assert metadata_of(call(tooled.bind_tools([add]), "Add 3 and 4.", mode, config))["calls"] == 2
     raw = call(tooled.with_structured_output(Asked, include_raw=True), "The total is 7.", mode, config)
-    assert (raw["parsed"], told(raw["raw"])["calls"]) == (Asked(total=7), 2)
-    assert told(call(tooled.bind_tools([add]), "Add 3 and 4.", mode))["calls"] == 5
+    assert (raw["parsed"], metadata_of(raw["raw"])["calls"]) == (Asked(total=7), 2)
+    assert metadata_of(call(tooled.bind_tools([add]), "Add 3 and 4.", mode))["calls"] == 5
 
 
 @pytest.mark.usefixtures("nothing_is_loaded")
@@ -265,7 +258,7 @@ def test_a_request_to_an_agent_sets_the_fields_of_its_router(tooled, facade, mod
 
     def calls(**settings):
         messages = run(agent, mode, {"messages": "Add 3 and 4."}, {"configurable": settings})["messages"]
-        return [told(message)["calls"] for message in messages if isinstance(message, AIMessage)]
+        return [metadata_of(message)["calls"] for message in messages if isinstance(message, AIMessage)]
 
     assert calls() == [5, 5]
     assert calls(max_calls=2) == [2, 2]
@@ -276,34 +269,34 @@ def test_a_request_to_an_agent_sets_the_fields_of_its_router(tooled, facade, mod
 def test_a_configured_batch_is_encoded_and_bounded_together(fitted, mode, monkeypatch):
     (models, calls), encoded = counting(2), []
     original = SelectLLMClassifier.predict_proba
-    router = make(fitted, models).configurable_fields(**FIELDS)
+    router = make_router(fitted, models).configurable_fields(**FIELDS)
     monkeypatch.setattr(
         SelectLLMClassifier, "predict_proba", lambda self, ts: encoded.append(len(ts)) or original(self, ts)
     )
     config = {"max_concurrency": 2, "configurable": {"max_calls": 3}}
-    assert [told(reply)["calls"] for reply in BATCHES[mode](router, ["x"] * 4, config)] == [3] * 4
+    assert [metadata_of(reply)["calls"] for reply in BATCHES[mode](router, ["x"] * 4, config)] == [3] * 4
     assert calls.peak == 2
     assert 4 in encoded
     apart = [{"configurable": {"max_calls": n}} for n in (1, 2)]
-    assert [told(reply)["calls"] for reply in BATCHES[mode](router, ["x"] * 2, apart)] == [1, 2]
+    assert [metadata_of(reply)["calls"] for reply in BATCHES[mode](router, ["x"] * 2, apart)] == [1, 2]
     assert BATCHES[mode](router, []) == []
 
 
 def test_fields_that_requests_set_on_members_are_told(fitted):
     says = {"says": ConfigurableField(id="words"), "args": ConfigurableField(id="arguments")}
     models = {name: ToolModel(model=name, says=name).configurable_fields(**says) for name in LETTERS}
-    router = make(fitted, models, parser=VotingOutputParser(answer="text"))
+    router = make_router(fitted, models, parser=VotingOutputParser(answer="text"))
     assert {spec.id: spec.default for spec in router.config_specs} == {
         "words": "calculator",
         "arguments": None,
     }
     asked = {"configurable": {"words": "hello", "max_calls": 2}}
-    assert told(router.invoke("x", asked))["answer"] == "hello"
+    assert metadata_of(router.invoke("x", asked))["answer"] == "hello"
     configurable = router.configurable_fields(max_calls=ConfigurableField(id="max_calls"))
     assert {spec.id for spec in configurable.config_specs} == {"words", "arguments", "max_calls"}
-    assert told(configurable.invoke("x", asked))["calls"] == 2
+    assert metadata_of(configurable.invoke("x", asked))["calls"] == 2
 
 
 def test_only_fields_can_be_made_configurable(fitted):
     with pytest.raises(ValueError, match="nonsense"):
-        make(fitted).configurable_fields(nonsense=ConfigurableField(id="nonsense"))
+        make_router(fitted).configurable_fields(nonsense=ConfigurableField(id="nonsense"))

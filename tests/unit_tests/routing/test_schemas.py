@@ -7,7 +7,7 @@ from pydantic.v1 import SecretStr as SecretStrV1
 
 from langchain_selectllm.answers.tool_calls import canonical_json
 from langchain_selectllm.routing.schemas import normal_object, tool_of
-from tests.unit_tests.routing.test_structured_output import City, CityDict
+from tests.support.tools import City, CityDict
 
 
 class Old(BaseModelV1):

@@ -17,11 +17,12 @@ from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddlewar
 from langchain_selectllm.prompts import whole_transcript
 from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.agents import modes, run
+from tests.support.routers import metadata_of
 from tests.support.tool_models import ToolModel, tool_models
-from tests.unit_tests.routing.test_agents import add, run
+from tests.support.tools import add
 
 WORDS, SUM = "How many letters has the word river?", "What is 12 * 12?"
-modes = pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
 facades = pytest.mark.parametrize("facade", ["router", "chat", "middleware"])
 calls = pytest.mark.parametrize("call", ["invoke", "ainvoke", "stream", "astream", "batch", "abatch"])
 
@@ -31,12 +32,8 @@ def make(fitted, models=None, **fields):
     return SelectLLMRouter(classifier=fitted, models=models or tool_models(), **fields)
 
 
-def told(message):
-    return message.response_metadata["selectllm"]
-
-
 def asked(message):
-    return told(message)["selection"]["members"]
+    return metadata_of(message)["selection"]["members"]
 
 
 def own_choice(fitted, prompt):
@@ -117,7 +114,7 @@ def test_the_thread_of_a_call_is_told_by_its_config(fitted, facade, call):
     assert asked(called(model, call, WORDS, config)) == ["reader"]
     again = called(model, call, SUM, config)
     assert asked(again) == ["reader"]
-    assert told(again)["selection"]["reason"] == "as at an earlier turn of this thread"
+    assert metadata_of(again)["selection"]["reason"] == "as at an earlier turn of this thread"
     assert asked(called(model, call, SUM, {"configurable": {"thread_id": 8}})) == own_choice(fitted, SUM)
 
 
@@ -145,11 +142,11 @@ def test_a_member_that_fails_is_stood_in_for_and_asked_again(fitted):
     router, config = make(fitted, models, sticky=StickyThreads()), {"configurable": {"thread_id": "a"}}
     router.invoke(WORDS, config)
     models["reader"].error = RuntimeError("down")
-    second = told(router.invoke(SUM, config))
+    second = metadata_of(router.invoke(SUM, config))
     assert (second["selection"]["members"], list(second["failures"])) == (["reader"], ["reader"])
     assert second["topped_up"] == [second["winner"]]
     models["reader"].error = None
-    assert told(router.invoke(SUM, config))["winner"] == "reader"
+    assert metadata_of(router.invoke(SUM, config))["winner"] == "reader"
 
 
 def test_a_member_that_lacks_tools_is_replaced_for_the_rest_of_the_thread(fitted):

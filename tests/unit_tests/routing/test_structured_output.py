@@ -1,33 +1,16 @@
 import asyncio
-from typing import Annotated
 
 import numpy as np
 import pytest
 from langchain_core.exceptions import OutputParserException
-from pydantic import BaseModel, Field, ValidationError, model_validator
-from typing_extensions import TypedDict
+from pydantic import BaseModel, ValidationError, model_validator
 
-from langchain_selectllm import MajorityVote, SelectLLMRouter, VotingOutputParser, WeightedVote
+from langchain_selectllm import MajorityVote, WeightedVote
 from langchain_selectllm.exceptions import LowConfidenceError, PolicyError
 from langchain_selectllm.voting.field_votes import FieldVote
+from tests.support.routers import as_facade, make_tool_router
 from tests.support.tool_models import tool_models
-
-
-class City(BaseModel):
-    """A city."""
-
-    name: str = Field(description="name of the city")
-    millions: float
-    country: str = "unknown"
-
-
-class CityDict(TypedDict):
-    """A city."""
-
-    name: Annotated[str, ..., "name of the city"]
-    millions: float
-    country: str
-
+from tests.support.tools import City, CityDict
 
 CITY_JSON = {**City.model_json_schema(), "title": "City"}
 GIVEN = {
@@ -40,9 +23,7 @@ GIVEN = {
 
 
 def make(fitted, given=GIVEN, facade="router", **fields):
-    fields = {"policy": "all_members", "parser": VotingOutputParser(), "early_stop": False, **fields}
-    router = SelectLLMRouter(classifier=fitted, models=tool_models(**given), **fields)
-    return router if facade == "router" else router.as_chat_model()
+    return as_facade(make_tool_router(fitted, tool_models(**given), **fields), facade)
 
 
 def call(runnable, mode):
