@@ -65,7 +65,7 @@ def describe(setting: Setting, trials: Trials) -> str:
     ]
     lines.append("|---|---:|---:|---|---|")
     for name in trials.names:
-        cells = [f"{100 * trials.mean(name, 'worth'):.1f}", f"{trials.mean(name, 'calls'):.2f}"]
+        cells = [f"{100 * trials.mean(name, 'score'):.1f}", f"{trials.mean(name, 'calls'):.2f}"]
         for control in ("single_best", f"fixed_best:{name.partition(':')[2]}"):
             plain = name in {control, "oracle"} or control not in trials.names
             cells.append("" if plain else in_words(trials.difference(name, control)))
@@ -78,7 +78,7 @@ def describe(setting: Setting, trials: Trials) -> str:
     lines.append("|---|---:|---:|---:|---|")
     for i, (categories, replays) in enumerate(zip(trials.categories, trials.replays, strict=True)):
         alone = Trials([trials.ids[i]], [categories], [replays])
-        figures = [f"{100 * alone.mean(name, 'worth'):.1f}" for name in ("single_best", half)]
+        figures = [f"{100 * alone.mean(name, 'score'):.1f}" for name in ("single_best", half)]
         row = [", ".join(sorted(set(categories))), f"{len(categories):,}", *figures]
         lines.append(f"| {' | '.join(row)} | {in_words(alone.difference(half, 'single_best'))} |")
     return "\n".join(lines)

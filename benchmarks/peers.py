@@ -45,7 +45,7 @@ BY_TASK = "best member of each task"
 class Curve:
     """What each setting of a router gave and took on each query."""
 
-    worth: Array
+    score: Array
     """(n, settings), in [0, 1]; mean over seeds."""
     cost_usd: Array
     """(n, settings)."""
@@ -62,23 +62,23 @@ class Fold:
     """Mean cost of a call of each member in training, (K,); zeros where unknown."""
 
     @cached_property
-    def member_worth(self) -> Array:
+    def member_scores(self) -> Array:
         """Worth of each member's own answer, (n_test, K)."""
-        return self.recording.member_worth()
+        return self.recording.member_scores()
 
     def pick(self, predicted: Array) -> tuple[Array, Array]:
         """Worth and cost of the best member less lambda times its mean cost, (n_test, lambdas) each."""
         costs = np.nan_to_num(self.recording.outcomes.costs)
-        worth, rows = self.member_worth, np.arange(len(predicted))
+        score, rows = self.member_scores, np.arange(len(predicted))
         picks = [(predicted - price * self.mean_costs).argmax(axis=1) for price in LAMBDAS]
-        return np.stack([worth[rows, p] for p in picks], axis=1), np.stack(
+        return np.stack([score[rows, p] for p in picks], axis=1), np.stack(
             [costs[rows, p] for p in picks], axis=1
         )
 
     def call(self, policy: Policy) -> tuple[Array, Array]:
         """Worth and cost of what one of our policies calls, (n_test, 1) each."""
         replay = self.recording.replay_policy("", policy)
-        return replay.worth[:, None], np.nan_to_num(replay.cost_usd)[:, None]
+        return replay.score[:, None], np.nan_to_num(replay.cost_usd)[:, None]
 
     def spend(self, budgets: Array, *, guarded: bool) -> tuple[Array, Array]:
         """Worth and cost of our operating points, (n_test, budgets) each; the cheapest member's where a budget has none."""
@@ -93,8 +93,8 @@ class Fold:
             if point not in found:
                 found[point] = self.call(Adaptive(cost_usd=budget, guarded=guarded))
             columns.append(found[point])
-        worth, costs = zip(*columns, strict=True)
-        return np.hstack(worth), np.hstack(costs)
+        score, costs = zip(*columns, strict=True)
+        return np.hstack(score), np.hstack(costs)
 
 
 def embed(texts: Sequence[str], keep: Path | None) -> Array:
@@ -137,7 +137,7 @@ def run_fold(
     """Worth and cost of every router in every setting on the fold's test queries."""
     trained = np.setdiff1d(np.arange(len(embeddings)), fold.test_rows)
     pool = fold.recording.pool
-    found = {"oracle": fold.pick(fold.member_worth), SINGLE_BEST: fold.call(parse_policy("single_best"))}
+    found = {"oracle": fold.pick(fold.member_scores), SINGLE_BEST: fold.call(parse_policy("single_best"))}
     for peer in PEERS:
         predict = peer.train(embeddings[trained], fold.train.scores, seed)
         found[peer.name] = fold.pick(predict(embeddings[fold.test_rows]))
@@ -194,13 +194,13 @@ def aiq_figures(curves: dict[str, Curve], costs: Array) -> dict[str, Any]:
     for share in shares:
         mean_costs = share @ costs
         for name, curve in curves.items():
-            x, y = share @ curve.cost_usd, share @ curve.worth
+            x, y = share @ curve.cost_usd, share @ curve.score
             samples[name].append(average_improvement_in_quality(x, y, mean_costs.min(), mean_costs.max()))
     single = curves[SINGLE_BEST]
-    price, accuracy = float(single.cost_usd[:, 0].mean()), float(single.worth[:, 0].mean())
+    price, accuracy = float(single.cost_usd[:, 0].mean()), float(single.score[:, 0].mean())
     figures = {}
     for name, values in samples.items():
-        x, y = curves[name].cost_usd.mean(axis=0), curves[name].worth.mean(axis=0)
+        x, y = curves[name].cost_usd.mean(axis=0), curves[name].score.mean(axis=0)
         less = np.array(samples[OURS]) - np.array(values)
         figures[name] = {
             "aiq": values[0],
@@ -220,11 +220,11 @@ def task_figures(curves: dict[str, Curve], categories: Sequence[str]) -> dict[st
     bootstrap = Bootstrap(len(places), seed=0)
     figures = {}
     for name, curve in curves.items():
-        worth = curve.worth[:, 0]
-        less = weights * (curves[SINGLE_PICK].worth[:, 0] - worth)
+        score = curve.score[:, 0]
+        less = weights * (curves[SINGLE_PICK].score[:, 0] - score)
         figures[name] = {
-            "by_task": {task: float(worth[places == i].mean()) for i, task in enumerate(tasks.tolist())},
-            "mean_over_tasks": float((weights * worth).mean()),
+            "by_task": {task: float(score[places == i].mean()) for i, task in enumerate(tasks.tolist())},
+            "mean_over_tasks": float((weights * score).mean()),
             "ours_minus": float(less.mean()),
             "ours_minus_ci95": list(bootstrap.interval(less)),
         }

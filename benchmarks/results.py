@@ -21,7 +21,7 @@ from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.adaptive import Adaptive
 from langchain_selectllm.selection.policy_names import parse_policy
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 TEST_SHARE = 0.3
 SIZES = (2, 3, 4, 5, 6)
@@ -47,7 +47,7 @@ def run(data: Path, setting: Setting, seeds: int) -> Trials:
         trials.metrics.append(
             classifier_metrics(recording.probabilities, test.labels, classifier.pool.base_rates)
         )
-        accuracies = "  ".join(f"{name} {replay.worth.mean():.4f}" for name, replay in replays.items())
+        accuracies = "  ".join(f"{name} {replay.score.mean():.4f}" for name, replay in replays.items())
         print(f"{setting.title}, seed {seed}: {accuracies}", file=sys.stderr, flush=True)
     return trials
 
@@ -74,7 +74,7 @@ def _replay_all(recording: Recording) -> Iterator[tuple[str, Replay]]:
             print(f"{BY_COST}: {error}", file=sys.stderr)
 
 
-def _price_of_single_best(pool: Pool) -> float | None:
+def _price_of_single_best(pool: PoolStatistics) -> float | None:
     cost = float(pool.costs[pool.single_best])
     return None if np.isnan(cost) else cost
 
@@ -88,9 +88,9 @@ def _best_of_category(recording: Recording, train: OutcomeTable) -> Replay:
     }
     mask = np.zeros(recording.probabilities.shape, dtype=np.bool_)
     mask[np.arange(len(mask)), [best[c] for c in recording.outcomes.categories]] = True
-    worth = np.where(mask, recording.member_worth(), 0.0).sum(axis=1)
+    score = np.where(mask, recording.member_scores(), 0.0).sum(axis=1)
     nothing = np.full(len(mask), np.nan)
-    return Replay(BY_TASK, worth, np.ones(len(mask)), nothing, nothing, nothing)
+    return Replay(BY_TASK, score, np.ones(len(mask)), nothing, nothing, nothing)
 
 
 def describe(setting: Setting, trials: Trials) -> str:
@@ -111,7 +111,7 @@ def describe(setting: Setting, trials: Trials) -> str:
     for name in trials.names:
         cells = [
             f"`{name}`" if name not in {BY_COST, BY_TASK} else name,
-            f"{100 * trials.mean(name, 'worth'):.1f}",
+            f"{100 * trials.mean(name, 'score'):.1f}",
         ]
         cells.append(f"{trials.mean(name, 'calls'):.2f}")
         cells += [_price(trials.mean(name, "cost_usd"))] if with_cost else []
@@ -144,8 +144,8 @@ def _remarks(trials: Trials, *, by_task: bool) -> list[str]:
     eces = [metrics["ece"] for metrics in trials.metrics]
     parts = [f"Classifier: macro AUROC {np.mean(aurocs):.3f}, ECE {np.mean(eces):.3f}."]
     last = [name for name in trials.names if name.startswith("selectllm:")][-1]
-    single, oracle = (trials.mean(name, "worth") for name in ("single_best", "oracle"))
-    closed = (trials.mean(last, "worth") - single) / (oracle - single)
+    single, oracle = (trials.mean(name, "score") for name in ("single_best", "oracle"))
+    closed = (trials.mean(last, "score") - single) / (oracle - single)
     words = in_words(trials.difference(last, "single_best"))
     parts.append(
         f"`{last}` against single best: {words}; {100 * closed:.0f} % of the gap to the oracle closed."
@@ -183,7 +183,7 @@ def _chance(trials: Trials, name: str) -> float:
 def _selective(replay: Replay) -> tuple[float, float] | None:
     if replay.confidence is None:
         return None
-    metrics = selective_metrics(replay.confidence, replay.worth)
+    metrics = selective_metrics(replay.confidence, replay.score)
     return metrics["confidence_ece"], metrics["accuracy_at_50"]
 
 

@@ -100,15 +100,15 @@ class Trials:
         return [name for name in self.replays[0] if all(name in replays for replays in self.replays)]
 
     def mean(self, name: str, what: str) -> float:
-        """Mean over seeds of a system's mean worth, calls or cost."""
+        """Mean over seeds of a system's mean score, calls or cost."""
         return float(np.mean([getattr(replays[name], what).mean() for replays in self.replays]))
 
     def macro(self, name: str) -> float:
-        """Mean over seeds of the mean over categories of the mean worth."""
+        """Mean over seeds of the mean over categories of the mean score."""
         means = []
         for categories, replays in zip(self.categories, self.replays, strict=True):
             names = np.array(categories)
-            means.append(np.mean([replays[name].worth[names == c].mean() for c in sorted(set(categories))]))
+            means.append(np.mean([replays[name].score[names == c].mean() for c in sorted(set(categories))]))
         return float(np.mean(means))
 
     def difference(
@@ -124,7 +124,7 @@ class Trials:
         for ids, categories, replays in zip(self.ids, self.categories, self.replays, strict=True):
             rows = [places[query] for query in ids]
             share = _category_weights(categories) if weights == "categories" else np.ones(len(ids))
-            total[rows] += share * (replays[name].worth - replays[control].worth)
+            total[rows] += share * (replays[name].score - replays[control].score)
             count[rows] += share
         mean = float(total.sum() / count.sum())
         # A ratio of two sums over queries, made linear around its value.

@@ -16,7 +16,7 @@ from langchain_selectllm.encoders import load_encoder
 from langchain_selectllm.exceptions import ArtefactCorruptError, SelectLLMError
 from langchain_selectllm.selection.further_rounds import Extension
 from langchain_selectllm.selection.operating_points import OperatingPoint
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.learned_vote import LearnedVote
 
 
@@ -97,7 +97,7 @@ def _learned(config: dict[str, Any], arrays: dict[str, NDArray[Any]], encoder_fo
         calibration=StackedCalibration(
             arrays["calibration.weights"], arrays["calibration.topic_weights"], arrays["calibration.bias"]
         ),
-        pool=Pool(
+        pool=PoolStatistics(
             members=tuple(config["members"]),
             base_rates=arrays["pool.base_rates"],
             costs=arrays["pool.costs"],

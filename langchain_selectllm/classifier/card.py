@@ -9,7 +9,7 @@ from langchain_selectllm.classifier.fitted import Learned
 from langchain_selectllm.outcomes.table import AGREEMENT
 from langchain_selectllm.selection.adaptive import Adaptive
 from langchain_selectllm.selection.operating_points import UNIT_NAMES, OperatingPoint, best_point
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
 def write_card(learned: Learned) -> str:
@@ -96,7 +96,7 @@ def _vote(learned: Learned) -> str:
     return f"A learned vote, which gives each answer a calibrated confidence.{known}"
 
 
-def _guard(pool: Pool) -> str:
+def _guard(pool: PoolStatistics) -> str:
     """In words, for which S `selectllm:S` looks at the query, and on what evidence."""
     found = _by_calls(pool.guarded_points, len(pool.members))
     if not found:
@@ -119,7 +119,7 @@ def _whom(point: OperatingPoint) -> str:
     return "looks at the query" if point.ranking == "query" else f"asks the fixed set of {point.most}"
 
 
-def _operating_points(pool: Pool) -> str:
+def _operating_points(pool: PoolStatistics) -> str:
     users: dict[tuple[str, ...], list[str]] = {}
     listed = 0
     for system, points in (("selectllm", pool.guarded_points), ("adaptive", pool.adaptive_points)):

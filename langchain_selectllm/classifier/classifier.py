@@ -16,7 +16,7 @@ from langchain_selectllm.classifier.refitting import updated
 from langchain_selectllm.encoders import Encoder, get_encoder
 from langchain_selectllm.exceptions import NotFittedError
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
 class SelectLLMClassifier:
@@ -166,7 +166,7 @@ class SelectLLMClassifier:
         return self.learned.pool.members
 
     @property
-    def pool(self) -> Pool:
+    def pool(self) -> PoolStatistics:
         """Base rates, fixed sets, mean costs and latencies of the members."""
         return self.learned.pool
 

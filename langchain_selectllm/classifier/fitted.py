@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.classifier.heads import LinearHeads, StackedCalibration
 from langchain_selectllm.classifier.topics import Topics
 from langchain_selectllm.encoders import Encoder
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Learned:
     heads: LinearHeads
     topics: Topics
     calibration: StackedCalibration
-    pool: Pool
+    pool: PoolStatistics
     summary: TrainingSummary
     trained_on: frozenset[int]
     """Digests of the training query ids."""

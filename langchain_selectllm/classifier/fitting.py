@@ -15,7 +15,7 @@ from langchain_selectllm.encoders import Encoder, Features
 from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.selection.fixed_sets import EXHAUSTIVE_MEMBERS, best_fixed_sets
-from langchain_selectllm.selection.pool_statistics import Pool, learn_pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics, learn_pool
 from langchain_selectllm.selection.tuning import single_points, tune
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 from langchain_selectllm.voting.vote_fitting import why_no_vote
@@ -155,7 +155,7 @@ def folds_of(n: int, validation: float, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(n) % n_folds
 
 
-def search_pool(outcomes: OutcomeTable, progress: Progress = silent) -> tuple[Pool, str]:
+def search_pool(outcomes: OutcomeTable, progress: Progress = silent) -> tuple[PoolStatistics, str]:
     """The pool with its best fixed sets, and how these were searched."""
     pool = learn_pool(outcomes, {})
     complete = outcomes.take(np.flatnonzero(outcomes.observed.all(axis=1)))
@@ -176,17 +176,17 @@ def _learn_vote(
     outcomes: OutcomeTable,
     probabilities: NDArray[np.float64],
     unseen: NDArray[np.bool_],
-    pool: Pool,
+    pool: PoolStatistics,
     *,
     seed: int,
     progress: Progress,
-) -> tuple[Pool, str]:
+) -> tuple[PoolStatistics, str]:
     """The pool with its vote and operating points, and how to name the vote."""
     rows = np.flatnonzero(outcomes.observed.all(axis=1) & unseen)
     if len(rows) < _MIN_VOTE_QUERIES:
         return pool, f"log_odds ({len(rows)} fully observed queries are too few to learn a vote)"
     table = outcomes.take(rows)
-    recorded, spent = RecordedVotes.from_outcomes(table), pool.spent(table)
+    recorded, spent = RecordedVotes.from_outcomes(table), pool.call_costs(table)
     reason = why_no_vote(recorded)
     if reason is not None:
         points = single_points(table.scores, probabilities[rows], spent, pool)

@@ -8,7 +8,7 @@ from langchain_selectllm.classifier.fitted import Learned
 from langchain_selectllm.classifier.fitting import check_outcomes, cross_fit, folds_of, search_pool
 from langchain_selectllm.exceptions import MemberMismatchError
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.selection.pool_statistics import Pool, learn_pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics, learn_pool
 
 
 def with_member(
@@ -49,7 +49,7 @@ def with_member(
     )
 
 
-def _grown_pool(pool: Pool, name: str, outcomes: OutcomeTable) -> Pool:
+def _grown_pool(pool: PoolStatistics, name: str, outcomes: OutcomeTable) -> PoolStatistics:
     """The pool with one more member; fixed sets are searched again where all members' outcomes are given."""
     members = (*pool.members, name)
     if set(members) <= set(outcomes.members):
@@ -58,7 +58,7 @@ def _grown_pool(pool: Pool, name: str, outcomes: OutcomeTable) -> Pool:
     else:
         fixed_sets = pool.fixed_sets
     new = learn_pool(outcomes.subset([name]), {})
-    return Pool(
+    return PoolStatistics(
         members=members,
         base_rates=np.append(pool.base_rates, new.base_rates),
         costs=np.append(pool.costs, new.costs),

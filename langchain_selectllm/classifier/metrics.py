@@ -54,29 +54,29 @@ def calibration_error(confidences: NDArray[np.float64], correct: NDArray[np.floa
 
     Args:
         confidences: (n,) in [0, 1].
-        correct: Worth of each prediction, (n,) in [0, 1].
+        correct: Score of each prediction, (n,) in [0, 1].
     """
     bins = np.minimum((confidences * _BINS).astype(np.int64), _BINS - 1)
     gaps = np.bincount(bins, weights=confidences - correct, minlength=_BINS)
     return float(np.abs(gaps).sum() / len(confidences))
 
 
-def selective_metrics(confidences: NDArray[np.float64], worth: NDArray[np.float64]) -> dict[str, float]:
+def selective_metrics(confidences: NDArray[np.float64], score: NDArray[np.float64]) -> dict[str, float]:
     """How far confidences tell right answers from wrong ones.
 
     Args:
         confidences: Confidence in each final answer, (n,) in [0, 1].
-        worth: Worth of each final answer, (n,) in [0, 1].
+        score: Score of each final answer, (n,) in [0, 1].
 
     Returns:
         `confidence_ece`; `aurc`, the area under the risk-coverage curve (Geifman and El-Yaniv, 2017); `accuracy_at_50`
         and `accuracy_at_80`, the accuracy on the surest 50 and 80 % of the queries.
     """
-    n = len(worth)
-    by_confidence = worth[np.argsort(-confidences, kind="stable")]
+    n = len(score)
+    by_confidence = score[np.argsort(-confidences, kind="stable")]
     accuracy = np.cumsum(by_confidence) / np.arange(1, n + 1)
     return {
-        "confidence_ece": calibration_error(confidences, worth),
+        "confidence_ece": calibration_error(confidences, score),
         "aurc": float((1 - accuracy).mean()),
         "accuracy_at_50": float(accuracy[max(round(0.5 * n), 1) - 1]),
         "accuracy_at_80": float(accuracy[max(round(0.8 * n), 1) - 1]),

@@ -16,7 +16,7 @@ from langchain_selectllm.exceptions import LeakageError, MemberMismatchError, Ou
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.selection.adaptive import Adaptive
 from langchain_selectllm.selection.policy_names import SIZED_POLICIES, parse_policy, size_of
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 _PRICE_SHARES = (0.25, 0.5, 0.75, 1.0)
 _DECISIONS_TIMED = 50
@@ -121,7 +121,7 @@ def _system_names(policies: Sequence[str] | None, recording: Recording) -> list[
     return list(dict.fromkeys(names))
 
 
-def _cost_budgets(pool: Pool) -> list[str]:
+def _cost_budgets(pool: PoolStatistics) -> list[str]:
     """The recommended system within shares of the single best's price, where these hold an operating point."""
     if np.isnan(pool.costs).any() or pool.costs.max() == pool.costs.min():
         return []
@@ -138,7 +138,7 @@ def _is_learned(name: str, size: int, recording: Recording) -> bool:
     return _has_point(f"{name}:{size}", pool)
 
 
-def _has_point(name: str, pool: Pool) -> bool:
+def _has_point(name: str, pool: PoolStatistics) -> bool:
     """Whether the policy needs no operating point, or finds one."""
     policy = parse_policy(name)
     return not isinstance(policy, Adaptive) or policy.find(pool) is not None
@@ -175,9 +175,9 @@ def _report(
     bootstrap = Bootstrap(len(outcomes), seed=seed)
     by_name = {replay.name: replay for replay in replays}
     metrics = classifier_metrics(recording.probabilities, outcomes.labels, pool.base_rates)
-    member_worth = recording.member_worth()
+    member_scores = recording.member_scores()
     metrics["upper_bound"] = float(
-        np.where(recording.probabilities > 0.5, member_worth, 0.0).max(axis=1).mean()
+        np.where(recording.probabilities > 0.5, member_scores, 0.0).max(axis=1).mean()
     )
     return Report(
         members=pool.members,
@@ -186,7 +186,7 @@ def _report(
         n_training_queries=leaked,
         seed=seed,
         systems=tuple(_system_report(replay, by_name, bootstrap) for replay in replays),
-        member_accuracy=dict(zip(pool.members, member_worth.mean(axis=0).tolist(), strict=True)),
+        member_accuracy=dict(zip(pool.members, member_scores.mean(axis=0).tolist(), strict=True)),
         classifier=metrics,
         per_category=_per_category(outcomes.categories, replays),
         fixed_set_search=classifier.summary.fixed_set_search,
@@ -209,17 +209,17 @@ def _system_report(replay: Replay, by_name: dict[str, Replay], bootstrap: Bootst
         ("fixed_best", _control(replay)),
     ):
         if name in by_name and replay.name not in {name, "oracle"}:
-            difference = replay.worth - by_name[name].worth
+            difference = replay.score - by_name[name].score
             versus[label] = Versus(name, float(difference.mean()), bootstrap.interval(difference))
     return SystemReport(
         name=replay.name,
-        accuracy=float(replay.worth.mean()),
-        accuracy_ci95=bootstrap.interval(replay.worth),
+        accuracy=float(replay.score.mean()),
+        accuracy_ci95=bootstrap.interval(replay.score),
         calls=calls,
         cost_usd=_mean(replay.cost_usd),
         latency_parallel_s=_mean(replay.latency_parallel_s),
         latency_total_s=_mean(replay.latency_total_s),
-        confidence=None if replay.confidence is None else selective_metrics(replay.confidence, replay.worth),
+        confidence=None if replay.confidence is None else selective_metrics(replay.confidence, replay.score),
         versus=versus,
     )
 
@@ -227,7 +227,7 @@ def _system_report(replay: Replay, by_name: dict[str, Replay], bootstrap: Bootst
 def _per_category(categories: Sequence[str], replays: Sequence[Replay]) -> dict[str, dict[str, float]]:
     names = np.array(categories)
     return {
-        category: {replay.name: float(replay.worth[names == category].mean()) for replay in replays}
+        category: {replay.name: float(replay.score[names == category].mean()) for replay in replays}
         for category in sorted(set(categories) - {""})
     }
 

@@ -12,9 +12,9 @@ from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.selection.further_rounds import STOP
 from langchain_selectllm.selection.policies import Policy, RandomK, Selection
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
+from langchain_selectllm.voting.learned_vote import winning_confidence
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
-from langchain_selectllm.voting.tally import winning_confidence
 from langchain_selectllm.voting.votes import MajorityVote, Verdict
 
 _RANDOM_SEEDS = 10
@@ -25,8 +25,8 @@ class Replay:
     """What one system did on n queries; means over seeds for a random one."""
 
     name: str
-    worth: NDArray[np.float64]
-    """Worth of the final answer, (n,) in [0, 1]."""
+    score: NDArray[np.float64]
+    """Score of the final answer, (n,) in [0, 1]."""
     calls: NDArray[np.float64]
     """Members called, (n,)."""
     cost_usd: NDArray[np.float64]
@@ -47,7 +47,7 @@ class Recording:
 
     outcomes: OutcomeTable
     votes: RecordedVotes
-    pool: Pool
+    pool: PoolStatistics
     probabilities: NDArray[np.float64]
     """P(correct) of the classifier, (n, K)."""
     decision_s: float
@@ -71,8 +71,8 @@ class Recording:
         """Whether there are replies to vote on."""
         return self.outcomes.has_replies
 
-    def member_worth(self) -> NDArray[np.float64]:
-        """Worth of each member's own answer, (n, K)."""
+    def member_scores(self) -> NDArray[np.float64]:
+        """Score of each member's own answer, (n, K)."""
         columns = []
         for k in range(len(self.pool.members)):
             mask = np.zeros(self.probabilities.shape, dtype=np.bool_)
@@ -84,16 +84,16 @@ class Recording:
 
     def replay_oracle(self, name: str) -> Replay:
         """Right when any member is right; it calls the cheapest right member alone, else the cheapest one."""
-        worth = self.member_worth()
-        costs = np.nan_to_num(self.pool.spent(self.outcomes).costs, nan=np.inf)
-        best = worth == worth.max(axis=1, keepdims=True)
+        score = self.member_scores()
+        costs = np.nan_to_num(self.pool.call_costs(self.outcomes).costs, nan=np.inf)
+        best = score == score.max(axis=1, keepdims=True)
         chosen = np.argmin(np.where(best, costs, np.inf), axis=1)
         chosen = np.where(
             np.isfinite(np.where(best, costs, np.inf)).any(axis=1), chosen, np.argmax(best, axis=1)
         )
-        mask = np.zeros(worth.shape, dtype=np.bool_)
+        mask = np.zeros(score.shape, dtype=np.bool_)
         mask[np.arange(len(mask)), chosen] = True
-        return self._replay(name, worth.max(axis=1), mask, decision_s=0.0)
+        return self._replay(name, score.max(axis=1), mask, decision_s=0.0)
 
     def replay_policy(self, name: str, policy: Policy) -> Replay:
         """The policy with its own vote; a random one is averaged over ten seeds."""
@@ -162,18 +162,18 @@ class Recording:
     def _replay(
         self,
         name: str,
-        worth: NDArray[np.float64],
+        score: NDArray[np.float64],
         mask: NDArray[np.bool_],
         *,
         decision_s: float,
         rounds: Sequence[NDArray[np.bool_]] | None = None,
     ) -> Replay:
-        spent = self.pool.spent(self.outcomes)
+        spent = self.pool.call_costs(self.outcomes)
         # Rounds follow one another: a user waits for the slowest member of each.
         waits = [spent.slowest(called) for called in rounds or [mask]]
         return Replay(
             name=name,
-            worth=worth,
+            score=score,
             calls=mask.sum(axis=1).astype(np.float64),
             cost_usd=spent.cost(mask),
             latency_parallel_s=np.sum(waits, axis=0) + decision_s,
@@ -182,7 +182,7 @@ class Recording:
 
 
 def _mean_replay(name: str, replays: list[Replay]) -> Replay:
-    fields = ("worth", "calls", "cost_usd", "latency_parallel_s", "latency_total_s")
+    fields = ("score", "calls", "cost_usd", "latency_parallel_s", "latency_total_s")
     return Replay(
         name, **{field: np.mean([getattr(replay, field) for replay in replays], axis=0) for field in fields}
     )

@@ -18,7 +18,7 @@ from langchain_selectllm.routing.decision import Decision
 from langchain_selectllm.routing.judge import Case, JudgeVote, open_case
 from langchain_selectllm.routing.output_parser import VotingOutputParser
 from langchain_selectllm.selection.policies import get_pool_vote
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.grounding import Reasoning, grounding, read_reasoning
 from langchain_selectllm.voting.tally import Tally, tally
@@ -34,7 +34,7 @@ class Ballot:
         self,
         decision: Decision,
         parser: VotingOutputParser,
-        pool: Pool,
+        pool: PoolStatistics,
         registry: ModelRegistry,
         rule: ConfidenceRule | None = None,
     ) -> None:

@@ -24,7 +24,7 @@ from langchain_selectllm.routing.decision import Decision
 from langchain_selectllm.routing.election import UNANSWERED, Ballot
 from langchain_selectllm.routing.output_parser import VotingOutputParser
 from langchain_selectllm.routing.schemas import Schema, normal_object, tool_of
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.field_votes import FieldVote
 from langchain_selectllm.voting.tally import Tally
 
@@ -78,7 +78,7 @@ class ObjectBallot(Ballot):
         self,
         decision: Decision,
         parser: VotingOutputParser,
-        pool: Pool,
+        pool: PoolStatistics,
         registry: ModelRegistry,
         rule: ConfidenceRule | None,
         structure: StructuredVote,

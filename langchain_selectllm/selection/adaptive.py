@@ -15,7 +15,7 @@ from langchain_selectllm.selection.operating_points import (
     rank_members,
 )
 from langchain_selectllm.selection.policies import Selection, get_pool_vote, top
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Adaptive:
         """The learned vote."""
         return "learned"
 
-    def point(self, pool: Pool) -> OperatingPoint:
+    def point(self, pool: PoolStatistics) -> OperatingPoint:
         """The operating point within the budget.
 
         Raises:
@@ -66,15 +66,15 @@ class Adaptive:
             )
         return found
 
-    def find(self, pool: Pool) -> OperatingPoint | None:
+    def find(self, pool: PoolStatistics) -> OperatingPoint | None:
         """The operating point within the budget; None when none is."""
         bounds = {"calls": self.calls, "cost_usd": self.cost_usd, "latency_s": self.latency_s}
         return best_point(self._points(pool), **bounds, rounds=self.max_rounds)
 
-    def _points(self, pool: Pool) -> tuple[OperatingPoint, ...]:
+    def _points(self, pool: PoolStatistics) -> tuple[OperatingPoint, ...]:
         return pool.guarded_points if self.guarded else pool.adaptive_points
 
-    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+    def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
         """The first round of each query, and what further rounds may add.
 
         Raises:
@@ -92,7 +92,11 @@ class Adaptive:
 
 
 def called_after(
-    point: OperatingPoint, price_weight: float, size: int, probabilities: NDArray[np.float64], pool: Pool
+    point: OperatingPoint,
+    price_weight: float,
+    size: int,
+    probabilities: NDArray[np.float64],
+    pool: PoolStatistics,
 ) -> NDArray[np.bool_]:
     """The first `size` members of a point's ranking at a price weight, for each query, (n, K)."""
     if point.ranking == "fixed":
@@ -100,7 +104,9 @@ def called_after(
     return top(rank_members(probabilities, pool.costs, price_weight), size)
 
 
-def further_rounds(point: OperatingPoint, probabilities: NDArray[np.float64], pool: Pool) -> FurtherRounds:
+def further_rounds(
+    point: OperatingPoint, probabilities: NDArray[np.float64], pool: PoolStatistics
+) -> FurtherRounds:
     """What a point's extensions would call for each query, and what that must add to the accuracy."""
     added = []
     for extension in point.extensions:
@@ -122,7 +128,7 @@ def further_rounds(point: OperatingPoint, probabilities: NDArray[np.float64], po
     )
 
 
-def units(added: NDArray[np.bool_], pool: Pool, unit: Unit) -> NDArray[np.float64]:
+def units(added: NDArray[np.bool_], pool: PoolStatistics, unit: Unit) -> NDArray[np.float64]:
     """What calling members (…, K) is expected to take, (…): calls, US dollars, or seconds until the slowest replies."""
     if unit == "latency_s":
         slowest: NDArray[np.float64] = np.where(added, pool.latencies, 0.0).max(axis=-1)

@@ -11,10 +11,9 @@ from langchain_selectllm.selection.adaptive import called_after, further_rounds,
 from langchain_selectllm.selection.further_rounds import STOP, Extension
 from langchain_selectllm.selection.guard import Called, Trial
 from langchain_selectllm.selection.operating_points import OperatingPoint, Ranking, Unit
-from langchain_selectllm.selection.pool_statistics import Pool, Spent
-from langchain_selectllm.voting.learned_vote import LearnedVote
+from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
+from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
-from langchain_selectllm.voting.tally import winning_confidence
 from langchain_selectllm.voting.votes import WeightedVote
 
 # People wait: nobody is made to wait for more rounds than these.
@@ -34,8 +33,8 @@ class Bench:
 
     recorded: RecordedVotes
     probabilities: NDArray[np.float64]
-    spent: Spent
-    pool: Pool
+    spent: CallCosts
+    pool: PoolStatistics
     folds: NDArray[np.int64]
     votes: Sequence[LearnedVote]
     """The vote of each fold, fitted on the others."""
@@ -188,13 +187,13 @@ class _FurtherTrials:
         return Called(self._mask(last), self._of(self._worths, last), self._of(self._confidences, last))
 
 
-def one_round(point: OperatingPoint, spent: Spent, called: Called) -> Trial:
+def one_round(point: OperatingPoint, spent: CallCosts, called: Called) -> Trial:
     """The trial of a point without further rounds."""
     return Trial(_told(point, spent, [called.mask], called), lambda: called)
 
 
 def _told(
-    point: OperatingPoint, spent: Spent, rounds: Sequence[NDArray[np.bool_]], called: Called
+    point: OperatingPoint, spent: CallCosts, rounds: Sequence[NDArray[np.bool_]], called: Called
 ) -> OperatingPoint:
     """The point, telling what it gave and took.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.further_rounds import FurtherRounds
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.votes import LogOddsVote, VoteStrategy, get_vote
 
 
@@ -32,7 +32,7 @@ class Selection:
 class Policy(Protocol):
     """What a policy is: a pure function from probabilities to a selection, with the vote it is made for."""
 
-    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+    def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
         """The members to call for each query.
 
         Args:
@@ -52,7 +52,7 @@ class MaxConf:
     size: int = 3
     vote: str | VoteStrategy = "majority"
 
-    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+    def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
         """Top-s of each row; equal probabilities in pool order."""
         _check_size(self, self.size, pool)
         reason = f"the {self.size} most probable members" if self.size > 1 else "the most probable member"
@@ -83,7 +83,7 @@ class LabelledMaxConf:
     """A member is predicted right when its probability is greater than this."""
     vote: str | VoteStrategy = "majority"
 
-    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+    def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
         """Top-s of the predicted labels of each row."""
         _check_size(self, self.size, pool)
         labelled = probabilities > self.threshold
@@ -102,7 +102,7 @@ class AllMembers:
 
     vote: str | VoteStrategy = "majority"
 
-    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+    def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
         """Everybody, whatever the query."""
         return _constant(self, np.ones(len(pool.members), dtype=np.bool_), probabilities, pool, "all members")
 
@@ -113,7 +113,7 @@ class SingleBest:
 
     vote: str | VoteStrategy = "majority"
 
-    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+    def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
         """One member, whatever the query."""
         name = pool.members[pool.single_best]
         return _constant(
@@ -128,7 +128,7 @@ class PriorOnly:
     size: int = 3
     vote: str | VoteStrategy = "weighted"
 
-    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+    def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
         """The same members whatever the query."""
         _check_size(self, self.size, pool)
         mask = top(pool.base_rates[None, :], self.size)[0]
@@ -144,7 +144,7 @@ class FixedBest:
     size: int = 3
     vote: str | VoteStrategy = "weighted"
 
-    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+    def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
         """The same set whatever the query."""
         _check_size(self, self.size, pool)
         if self.size not in pool.fixed_sets:
@@ -164,7 +164,7 @@ class RandomK:
     seed: int = 0
     vote: str | VoteStrategy = "majority"
 
-    def select(self, probabilities: NDArray[np.float64], pool: Pool) -> Selection:
+    def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
         """A draw of its own for each row, the same again for the same seed."""
         _check_size(self, self.size, pool)
         noise = np.random.default_rng(self.seed).random(probabilities.shape)
@@ -173,7 +173,7 @@ class RandomK:
         return Selection(top(noise, self.size), rates, reasons, get_pool_vote(self.vote, pool))
 
 
-def get_pool_vote(vote: str | VoteStrategy, pool: Pool) -> VoteStrategy:
+def get_pool_vote(vote: str | VoteStrategy, pool: PoolStatistics) -> VoteStrategy:
     """The vote of that name; "learned" is the pool's own, or log-odds where none was learned.
 
     Raises:
@@ -192,7 +192,7 @@ def top(values: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _check_size(policy: Policy, size: int, pool: Pool) -> None:
+def _check_size(policy: Policy, size: int, pool: PoolStatistics) -> None:
     if not 1 <= size <= len(pool.members):
         raise PolicyError(
             f"{type(policy).__name__}(size={size}) does not fit the pool ({len(pool.members)} members). "
@@ -204,7 +204,7 @@ def _constant(
     policy: "AllMembers | SingleBest | PriorOnly | FixedBest",
     mask: NDArray[np.bool_],
     probabilities: NDArray[np.float64],
-    pool: Pool,
+    pool: PoolStatistics,
     reason: str,
 ) -> Selection:
     n = len(probabilities)

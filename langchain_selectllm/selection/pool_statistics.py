@@ -13,7 +13,7 @@ from langchain_selectllm.voting.learned_vote import LearnedVote
 
 
 @dataclass(frozen=True, eq=False)
-class Spent:
+class CallCosts:
     """What each call on n recorded queries took."""
 
     costs: NDArray[np.float64]
@@ -33,7 +33,7 @@ class Spent:
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class PoolStatistics:
     """What is known of the K members before any query is seen; all of it from training outcomes."""
 
     members: tuple[str, ...]
@@ -57,9 +57,9 @@ class Pool:
         """Index of the member with the best training accuracy; the first in pool order on a tie."""
         return int(np.argmax(self.base_rates))
 
-    def spent(self, outcomes: OutcomeTable) -> Spent:
+    def call_costs(self, outcomes: OutcomeTable) -> CallCosts:
         """What each recorded call took; the member's training mean where that was not recorded."""
-        return Spent(
+        return CallCosts(
             np.where(np.isnan(outcomes.costs), self.costs, outcomes.costs),
             np.where(np.isnan(outcomes.latencies), self.latencies, outcomes.latencies),
         )
@@ -86,9 +86,9 @@ class Pool:
         return np.array([name in members for name in self.members])
 
 
-def learn_pool(outcomes: OutcomeTable, fixed_sets: Mapping[int, tuple[str, ...]]) -> Pool:
+def learn_pool(outcomes: OutcomeTable, fixed_sets: Mapping[int, tuple[str, ...]]) -> PoolStatistics:
     """The pool of the training outcomes, with fixed sets found elsewhere."""
-    return Pool(
+    return PoolStatistics(
         members=outcomes.members,
         base_rates=_column_means(outcomes.scores),
         fixed_sets=fixed_sets,

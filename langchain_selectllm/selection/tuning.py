@@ -10,7 +10,7 @@ from langchain_selectllm.selection.guard import Called, Trial, best_within, budg
 from langchain_selectllm.selection.operating_point_trials import Bench, one_round
 from langchain_selectllm.selection.operating_points import OperatingPoint, Ranking, Unit, rank_members
 from langchain_selectllm.selection.policies import top
-from langchain_selectllm.selection.pool_statistics import Pool, Spent
+from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 from langchain_selectllm.voting.vote_fitting import fit_vote
 
@@ -21,12 +21,12 @@ _PRICE_WEIGHTS = (0.0, *np.geomspace(0.01, 0.4, 9).tolist())
 def tune(
     recorded: RecordedVotes,
     probabilities: NDArray[np.float64],
-    spent: Spent,
-    pool: Pool,
+    spent: CallCosts,
+    pool: PoolStatistics,
     *,
     seed: int,
     progress: Callable[[float], None] = lambda _: None,
-) -> Pool:
+) -> PoolStatistics:
     """The pool with a learned vote and operating points.
 
     Args:
@@ -65,7 +65,7 @@ def tune(
 
 
 def single_points(
-    scores: NDArray[np.float64], probabilities: NDArray[np.float64], spent: Spent, pool: Pool
+    scores: NDArray[np.float64], probabilities: NDArray[np.float64], spent: CallCosts, pool: PoolStatistics
 ) -> tuple[tuple[OperatingPoint, ...], tuple[OperatingPoint, ...]]:
     """Operating points that call one member, for outcomes without replies: those that look at the query, and guarded ones.
 
@@ -94,13 +94,13 @@ def single_points(
     )
 
 
-def _price_weights(pool: Pool) -> tuple[float, ...]:
+def _price_weights(pool: PoolStatistics) -> tuple[float, ...]:
     """Price weights worth trying: one where prices are unknown or all the same."""
     differ = not np.isnan(pool.costs).any() and pool.costs.max() > 1.1 * pool.costs.min()
     return _PRICE_WEIGHTS if differ else (0.0,)
 
 
-def _units(pool: Pool, price_weight: float) -> list[Unit]:
+def _units(pool: PoolStatistics, price_weight: float) -> list[Unit]:
     """What a call may be priced in: whoever looks at prices in the first round looks at them later too."""
     known: dict[Unit, NDArray[np.float64]] = {"cost_usd": pool.costs, "latency_s": pool.latencies}
     priced = [unit for unit, each in known.items() if not np.isnan(each).any() and each.max() > 0]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots
 from langchain_selectllm.voting.grounding import N_GROUNDS
+from langchain_selectllm.voting.votes import Verdict
 
 _CLIP = 1e-4
 _MAX_LENGTH = 2.5
@@ -79,6 +80,13 @@ class LearnedVote:
             arrays["length_scale"],
             tuple(known_answers),
         )
+
+
+def winning_confidence(vote: LearnedVote, ballots: Ballots, verdict: Verdict) -> NDArray[np.float64]:
+    """P(the winning answer is right), (n,); 0 where every ballot abstains."""
+    rows = np.arange(len(verdict.winners))
+    posterior = vote.posterior(ballots)[rows, np.maximum(verdict.winners, 0)]
+    return np.where(verdict.winners == ABSTAIN, 0.0, posterior)
 
 
 def candidate_features(

@@ -14,7 +14,7 @@ from langchain_selectllm.voting.votes import Verdict, VoteStrategy, decide
 
 @dataclass(frozen=True, eq=False)
 class RecordedVotes:
-    """The ballots that every member cast on n recorded queries, and what each answer was worth."""
+    """The ballots that every member cast on n recorded queries, and the score of each answer."""
 
     codes: NDArray[np.int64]
     """Candidate of each recorded ballot, (n, n_slots)."""
@@ -99,8 +99,8 @@ class RecordedVotes:
             grounds=self.grounds,
         )
 
-    def candidate_worth(self, ballots: Ballots) -> NDArray[np.float64]:
-        """Worth of each candidate as a final answer, (n, n_candidates).
+    def candidate_scores(self, ballots: Ballots) -> NDArray[np.float64]:
+        """Score of each candidate as a final answer, (n, n_candidates).
 
         1 or 0 against the reference; without one the mean recorded score of the called members that gave it.
 
@@ -119,7 +119,7 @@ class RecordedVotes:
         probabilities: NDArray[np.float64],
         latencies: NDArray[np.float64],
     ) -> tuple[Verdict, NDArray[np.float64]]:
-        """The vote of the called members and what its outcome was worth.
+        """The vote of the called members and the score of its outcome.
 
         Args:
             vote: How ballots are scored.
@@ -128,15 +128,15 @@ class RecordedVotes:
             latencies: Recorded latencies, (K,), for the tie rule.
 
         Returns:
-            The verdict, and the worth of each final answer, (n,): that of the winning candidate; where all abstain, the
+            The verdict, and the score of each final answer, (n,): that of the winning candidate; where all abstain, the
             score of the most probable called member.
         """
         ballots = self.ballots(probabilities, latencies).masked(mask)
         verdict = decide(vote, ballots)
         rows = np.arange(len(mask))
-        worth = self.candidate_worth(ballots)[rows, np.maximum(verdict.winners, 0)]
+        score = self.candidate_scores(ballots)[rows, np.maximum(verdict.winners, 0)]
         most_probable = np.argmax(np.where(mask, probabilities, -np.inf), axis=1)
-        return verdict, np.where(verdict.winners == ABSTAIN, self.scores[rows, most_probable], worth)
+        return verdict, np.where(verdict.winners == ABSTAIN, self.scores[rows, most_probable], score)
 
 
 def _grounds(outcomes: OutcomeTable, depth: int, candidates: Sequence[Sequence[str]]) -> NDArray[np.float32]:

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from langchain_selectllm.voting.ballots import ABSTAIN, Ballots
-from langchain_selectllm.voting.learned_vote import LearnedVote
-from langchain_selectllm.voting.votes import Verdict, VoteStrategy, decide
+from langchain_selectllm.voting.votes import VoteStrategy, decide
 
 
 @dataclass(frozen=True)
@@ -90,13 +88,6 @@ def tally(
         supporters=tuple(name for name, c in zip(named, codes, strict=True) if c == code),
         open_ended=open_ended,
     )
-
-
-def winning_confidence(vote: LearnedVote, ballots: Ballots, verdict: Verdict) -> NDArray[np.float64]:
-    """P(the winning answer is right), (n,); 0 where every ballot abstains."""
-    rows = np.arange(len(verdict.winners))
-    posterior = vote.posterior(ballots)[rows, np.maximum(verdict.winners, 0)]
-    return np.where(verdict.winners == ABSTAIN, 0.0, posterior)
 
 
 def _ballot_names(names: Sequence[str], answers: Sequence[str | None]) -> dict[str, str | None]:

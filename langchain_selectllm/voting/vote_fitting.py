@@ -83,7 +83,7 @@ def _observe(
     vote: LearnedVote, ballots: Ballots, recorded: RecordedVotes
 ) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
     features, rows, columns, none = vote.features(ballots)
-    return features, rows, recorded.candidate_worth(ballots)[rows, columns], none
+    return features, rows, recorded.candidate_scores(ballots)[rows, columns], none
 
 
 def _affordable(ballots: Ballots, n_members: int) -> int:
@@ -122,7 +122,7 @@ def _maximise(
     penalty = _PENALTY * _REPEATS / n
     scale, none_scale = features.std(axis=0) + 1e-6, np.abs(none).mean(axis=0) + 1e-6
     x, x_none = features / scale, none / none_scale
-    # Several candidates can be right when worth is a recorded score; they share the query's weight.
+    # Several candidates can be right when score is a recorded score; they share the query's weight.
     total_right = np.bincount(queries, weights=right, minlength=n)
     right = right / np.maximum(total_right, 1.0)[queries]
     none_right = 1.0 - np.minimum(total_right, 1.0)

@@ -186,9 +186,9 @@ def test_the_reference_takes_no_part_in_the_vote():
     # 0 and 60 both agree with the reference at 30, but not with each other.
     votes = RecordedVotes.from_outcomes(open_table([["at 0", "at 60", "at 300"]], ["at 30"], meaning()))
     everybody = np.ones((1, 3), dtype=bool)
-    verdict, worth = votes.replay(MajorityVote(), everybody, np.full((1, 3), 0.5), np.full(3, np.nan))
+    verdict, score = votes.replay(MajorityVote(), everybody, np.full((1, 3), 0.5), np.full(3, np.nan))
     assert verdict.scores.tolist() == [[1.0, 1.0, 1.0]]
-    assert worth.tolist() == [1.0]
+    assert score.tolist() == [1.0]
 
 
 def test_evaluation_and_serving_group_alike():

@@ -290,7 +290,7 @@ def test_the_guard_keeps_the_fixed_set_where_the_query_says_nothing():
 
 
 def test_selective_metrics_by_hand():
-    # Sorted by confidence the worths are 1, 1, 0, 1: accuracies 1, 1, 2/3, 3/4.
+    # Sorted by confidence the scores are 1, 1, 0, 1: accuracies 1, 1, 2/3, 3/4.
     metrics = selective_metrics(np.array([0.9, 0.8, 0.7, 0.6]), np.array([1.0, 1, 0, 1]))
     assert metrics["aurc"] == pytest.approx(np.mean([0, 0, 1 / 3, 1 / 4]))
     assert metrics["accuracy_at_50"] == 1

@@ -11,8 +11,8 @@ from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.adaptive import Adaptive, called_after, further_rounds
 from langchain_selectllm.selection.further_rounds import LAST, STOP, Extension
 from langchain_selectllm.selection.operating_points import OperatingPoint
-from langchain_selectllm.selection.pool_statistics import Pool, Spent
-from langchain_selectllm.voting.tally import winning_confidence
+from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
+from langchain_selectllm.voting.learned_vote import winning_confidence
 
 DEAR = "dear"
 
@@ -158,9 +158,9 @@ def test_most_of_the_dear_members_accuracy_comes_at_much_less_than_its_price():
     recording = Recording.of(table.take(np.arange(800, 1200)), classifier)
     alone = recording.replay_policy("dear", Adaptive(cost_usd=1.0))
     cheaper = recording.replay_policy("cheaper", Adaptive(cost_usd=0.03))
-    assert alone.worth.mean() > 0.95
+    assert alone.score.mean() > 0.95
     assert cheaper.cost_usd.mean() < 0.033
-    assert cheaper.worth.mean() > alone.worth.mean() - 0.02
+    assert cheaper.score.mean() > alone.score.mean() - 0.02
 
 
 def test_expected_gains_come_true(three_rounds):
@@ -186,18 +186,22 @@ def confidence(recording, vote, mask):
 
 
 def test_what_calls_took_is_summed_for_cost_and_the_slowest_for_latency():
-    spent = Spent(np.array([[1.0, 2.0, 4.0]]), np.array([[0.5, 3.0, 1.0]]))
+    spent = CallCosts(np.array([[1.0, 2.0, 4.0]]), np.array([[0.5, 3.0, 1.0]]))
     mask = np.array([[True, False, True]])
     assert spent.cost(mask).tolist() == [5.0]
     assert spent.slowest(mask).tolist() == [1.0]
     assert spent.slowest(~mask & mask).tolist() == [0.0]
-    assert np.isnan(Spent(np.array([[np.nan, 1.0]]), np.zeros((1, 2))).cost(np.array([[True, True]]))).all()
+    assert np.isnan(
+        CallCosts(np.array([[np.nan, 1.0]]), np.zeros((1, 2))).cost(np.array([[True, True]]))
+    ).all()
 
 
 def test_unknown_costs_are_the_members_own_mean():
     table = priced_world(3)
     costs = np.array([[np.nan, 1.0, 2.0]] * 3)
-    pool = Pool(table.members, np.full(3, 0.5), np.array([7.0, 8.0, 9.0]), np.array([0.1, 0.2, 0.3]))
-    spent = pool.spent(replace(table, costs=costs))
+    pool = PoolStatistics(
+        table.members, np.full(3, 0.5), np.array([7.0, 8.0, 9.0]), np.array([0.1, 0.2, 0.3])
+    )
+    spent = pool.call_costs(replace(table, costs=costs))
     assert spent.costs.tolist() == [[7.0, 1.0, 2.0]] * 3
     assert spent.latencies[0].tolist() == pytest.approx([0.1, 0.2, 0.3])

@@ -8,10 +8,10 @@ from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
 from langchain_selectllm.selection.adaptive import Adaptive
 from langchain_selectllm.selection.policies import LabelledMaxConf, MaxConf, WeightedMaxConf
 from langchain_selectllm.selection.policy_names import parse_policy, policy_name
-from langchain_selectllm.selection.pool_statistics import Pool
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 NAN3 = np.full(3, np.nan)
-POOL = Pool(
+POOL = PoolStatistics(
     ("a", "b", "c"), np.array([0.5, 0.7, 0.6]), NAN3, NAN3, {1: ("b",), 2: ("a", "c"), 3: ("a", "b", "c")}
 )
 P = np.array([[0.9, 0.2, 0.6], [0.3, 0.4, 0.1]])
