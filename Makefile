@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Both pairs of langchain-core and langchain that are supported, whatever the installer makes of the ranges today.
 PAIRS := 1.4 1.5
 
-.PHONY: demo test unit integration benchmark lint format results clean
+.PHONY: demo test unit unit-once integration benchmark lint format results clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -21,12 +21,27 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/selectllm demo
 
-test: unit integration
+# Two at a time, each with its output together: no target needs a second core for itself.
+test: $(STAMP) $(PAIRS:%=$(VENV)/langchain-%/.installed)
+	$(MAKE) --jobs=2 --output-sync=target integration unit
 
-unit: $(PAIRS:%=unit-%)
+unit: unit-once $(PAIRS:%=unit-%)
+
+# Folders of tests/unit_tests: those that import no LangChain run once, the others once per pair.
+# tests/unit_tests/test_suite.py checks both lists.
+RUN_ONCE := answers benchmarks classifier encoders evaluation outcomes selection voting
+RUN_PER_PAIR := cli collection embedded fanout integrations members paths routing
+
+unit-once unit-%: export OMP_NUM_THREADS := 1
+integration: export OMP_NUM_THREADS := 1
+
+UNIT := $(BIN)/python -m pytest --disable-socket --allow-unix-socket
+
+unit-once: $(STAMP)
+	$(UNIT) $(RUN_ONCE:%=tests/unit_tests/%) $(wildcard tests/unit_tests/test_*.py)
 
 unit-%: $(VENV)/langchain-%/.installed
-	PYTHONPATH=$(CURDIR)/$(<D) $(BIN)/python -m pytest tests/unit_tests --disable-socket --allow-unix-socket
+	PYTHONPATH=$(CURDIR)/$(<D) $(UNIT) $(RUN_PER_PAIR:%=tests/unit_tests/%)
 
 .PRECIOUS: $(VENV)/langchain-%/.installed
 $(VENV)/langchain-%/.installed: tests/langchain-%.txt $(STAMP)

@@ -1,9 +1,14 @@
 from importlib.metadata import version
 
 import pytest
+from hypothesis import settings
 
-from langchain_selectllm import SelectLLMClassifier
+from tests.support.fitted import load_or_fit
 from tests.support.worlds import demo_table
+
+# A busy machine is no failure of a property.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
@@ -14,8 +19,8 @@ def demo(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def fitted(demo):
-    """A classifier fitted on the training side; never changed by a test."""
-    return SelectLLMClassifier().fit(demo[0])
+    """A classifier fitted on the training side and saved; never changed by a test."""
+    return load_or_fit(demo[0])
 
 
 def pytest_report_header():

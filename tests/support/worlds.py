@@ -4,7 +4,6 @@ import numpy as np
 
 from langchain_selectllm import OutcomeTable
 from langchain_selectllm.outcomes.simulated import write_demo_outcomes
-from langchain_selectllm.testing import ReplayChatModel
 
 
 def demo_table(folder, n_queries=300, seed=0):
@@ -52,6 +51,9 @@ def reply_table(rows, gold, members=None, answer_type="choice"):
 
 def scripted(letters, delay_s=0.0, errors=()):
     """Chat models by name, each with one fixed answer; those named in `errors` raise."""
+    # Imported here, so that the tests that need tables alone load no LangChain.
+    from langchain_selectllm.testing import ReplayChatModel
+
     return {
         name: ReplayChatModel(
             model=name,

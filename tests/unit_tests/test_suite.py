@@ -1,11 +1,17 @@
 """The suite itself: what test modules may import, and which folders run once."""
 
 import ast
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parents[1]
+UNIT = TESTS / "unit_tests"
+MAKEFILE = TESTS.parent / "Makefile"
+FRAMEWORKS = {"langchain", "langchain_core", "langgraph", "llama_index"}
 
 
 def imported(file):
@@ -26,3 +32,30 @@ def test_no_module_imports_a_test(folder):
         if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
     }
     assert tests == set()
+
+
+def listed(variable):
+    """Folders that a variable of the Makefile names."""
+    (folders,) = re.findall(rf"^{variable} := (.*)$", MAKEFILE.read_text(), re.MULTILINE)
+    return folders.split()
+
+
+def test_every_folder_of_unit_tests_runs_once_or_once_per_pair():
+    folders = [folder.name for folder in UNIT.iterdir() if list(folder.glob("test_*.py"))]
+    assert sorted(listed("RUN_ONCE") + listed("RUN_PER_PAIR")) == sorted(folders)
+
+
+def test_folders_that_run_once_import_no_framework():
+    files = [file for folder in listed("RUN_ONCE") for file in (UNIT / folder).rglob("*.py")]
+    names = [
+        ".".join(file.relative_to(TESTS.parent).with_suffix("").parts)
+        for file in [*files, TESTS / "conftest.py"]
+    ]
+    code = "import importlib, sys\n" + "".join(
+        f"importlib.import_module({name!r})\n"
+        f"for found in {FRAMEWORKS!r} & set(sys.modules): sys.exit(f'{name} imports {{found}}')\n"
+        for name in sorted(names)
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=TESTS.parent)
+    assert (done.returncode, done.stderr) == (0, "")

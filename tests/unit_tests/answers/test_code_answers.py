@@ -1,8 +1,6 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_selectllm import VotingOutputParser
 from langchain_selectllm.answers import CodeExtractor, is_correct
 from langchain_selectllm.answers.python_form import python_form
 
@@ -34,16 +32,6 @@ def test_layout_comments_docstrings_annotations_and_local_names_do_not_matter():
 def test_another_program_is_another_answer():
     assert READ(OTHER_ADD) != READ(ADD)
     assert READ("```python\nf(x=1)\n```") != READ("```python\nf(y=1)\n```")
-
-
-def test_three_members_vote_over_code():
-    tally = VotingOutputParser(answer="code").count({"a": ADD, "b": OTHER_ADD, "c": SAME_ADD})
-    assert (tally.winner, tally.support, tally.decided_by) == ("a", pytest.approx(2 / 3), "vote")
-
-
-def test_when_no_two_programs_agree_the_result_says_so():
-    tally = VotingOutputParser(answer="code").count([ADD, OTHER_ADD])
-    assert (tally.winner, tally.decided_by) == ("sample 1", "no two replies agree")
 
 
 def test_parameters_keep_their_names_because_callers_may_use_them():
@@ -85,10 +73,6 @@ def test_annotated_fields_of_a_class_stay():
 
 def test_python_that_does_not_parse_abstains():
     assert READ("```python\ndef f(:\n```") is None
-    assert (
-        VotingOutputParser(answer="code").count(["```python\ndef f(:\n```"]).decided_by
-        == "no readable answer"
-    )
 
 
 def test_other_languages_are_compared_up_to_white_space():

@@ -54,9 +54,10 @@ def test_rates_are_learned_as_rates():
     assert classifier.predict_proba(["question number 3 about topic0"])[0, 0] == pytest.approx(0.3, abs=0.01)
 
 
-def test_the_same_outcomes_give_the_same_bits(demo, fitted):
-    again = SelectLLMClassifier().fit(demo[0])
-    np.testing.assert_array_equal(again.predict_proba(demo[1].texts), fitted.predict_proba(demo[1].texts))
+def test_the_same_outcomes_give_the_same_bits(demo, fitted, freshly_fitted):
+    texts = demo[1].texts
+    np.testing.assert_array_equal(freshly_fitted.predict_proba(texts), fitted.predict_proba(texts))
+    assert freshly_fitted.learned.digest == fitted.learned.digest
 
 
 def test_batch_equals_single(demo, fitted):

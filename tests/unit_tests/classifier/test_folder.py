@@ -25,8 +25,10 @@ def saved(fitted, tmp_path):
     return tmp_path / "router"
 
 
-def test_saved_equals_loaded_bit_for_bit(fitted, saved, demo):
-    loaded = SelectLLMClassifier.from_pretrained(saved)
+def test_saved_equals_loaded_bit_for_bit(freshly_fitted, demo, tmp_path):
+    fitted = freshly_fitted
+    fitted.save_pretrained(tmp_path / "router")
+    loaded = SelectLLMClassifier.from_pretrained(tmp_path / "router")
     np.testing.assert_array_equal(loaded.predict_proba(demo[1].texts), fitted.predict_proba(demo[1].texts))
     np.testing.assert_array_equal(loaded.pool.base_rates, fitted.pool.base_rates)
     assert loaded.members == fitted.members
