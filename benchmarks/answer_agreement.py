@@ -26,6 +26,7 @@ _SEVERAL = re.compile(
 _WORD = re.compile(r"answer is \(?[A-J][a-z]")
 _LISTED = re.compile(r"\b(?:choices?|options?):\s*\(?A\b")
 _ENDED = re.compile(r"[.!?:)\]}$*\"”']\s*$")
+_REASONED = re.compile(r'"reasoning"\s*:\s*"(.*)"\s*,\s*"answer"\s*:\s*"?([^"]*)"?\s*\}', re.DOTALL)
 OTHER = "other"
 CLASSES = {
     "ours": (
@@ -170,16 +171,45 @@ def number_table(data: Path) -> str:
     return "\n".join(lines)
 
 
+def plain_table(data: Path) -> str:
+    """Reading of zeroeval's reasoning alone, which ends in a plain sentence, against the answer stated apart from it."""
+    extractor = NumberExtractor()
+    kinds = {query.query_id: query for query in read_queries(data / "zeroeval")}
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for reply in read_replies(data / "zeroeval"):
+        parts = _REASONED.search(reply.text or "")
+        if parts is None or kinds[reply.query_id].category != "gsm8k":
+            continue
+        stated = extractor.canonical(parts[2])
+        if stated is None:
+            continue
+        answer = extractor.extract(parts[1].replace("\\n", "\n").replace('\\"', '"'))
+        count = counts[reply.member]
+        count["replies"] += 1
+        count["read"] += answer is not None
+        count["equal"] += answer == stated
+    lines = [
+        "| member | replies | read | equal to the stated answer, of those read |",
+        "|---|---:|---:|---:|",
+    ]
+    for member, count in sorted(counts.items()):
+        read, equal = count["read"] / count["replies"], count["equal"] / count["read"]
+        lines.append(f"| {member} | {count['replies']:,} | {100 * read:.1f} % | {100 * equal:.1f} % |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the extractors with what the sources read.")
-    parser.add_argument("data", type=Path, help="folder with mmlu_pro and gsm8k_solutions")
+    parser.add_argument("data", type=Path, help="folder with mmlu_pro, gsm8k_solutions and zeroeval")
     parser.add_argument("--write", type=Path, help="file whose agreement sections are replaced")
     given = parser.parse_args()
     choices, numbers = choice_tables(given.data), number_table(given.data)
-    print(f"{choices}\n\n{numbers}")
+    plain = plain_table(given.data)
+    print(f"{choices}\n\n{numbers}\n\n{plain}")
     if given.write is not None:
         write_section(given.write, "choices", choices)
         write_section(given.write, "numbers", numbers)
+        write_section(given.write, "plain", plain)
 
 
 if __name__ == "__main__":

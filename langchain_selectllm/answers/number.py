@@ -3,13 +3,10 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
-from langchain_selectllm.answers.numerals import Numeral, numerals, render, tidy
-from langchain_selectllm.answers.statements import cue, last_line, own_part, statements
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from langchain_selectllm.answers.assertion import asserted_number, describes_computation
+from langchain_selectllm.answers.numerals import numerals, render, tidy
+from langchain_selectllm.answers.statements import SPAN, cue, last_line, own_part, statements
 
 _CUE = cue(["answer"], r"####(?=[ \t]{0,3}[-−+$€£\\.]{0,3}[0-9])", r"A:(?<![^\n]A:)")
 _HEDGE = re.compile(
@@ -18,8 +15,15 @@ _HEDGE = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
-_EQUALS = re.compile(r"[=≈]|\\approx\b")
+_FULL_STOP = re.compile(r"[.!?。！？][\s*_`$\"”'’)\]}]*$")
 _BOLD = re.compile(r"\*\*([^*\n]{1,80})\*\*")
+_LABEL = re.compile(r"^[-*\s]{0,6}(?:[0-9]{1,2}[.)]\s)?\*\*[^*\n]{1,80}(?::\*\*|\*\*:)")
+_ARITHMETIC = re.compile(r"[0-9][^=≈]*?[-−–+*×x/÷][^=≈]*?[0-9][^=≈]*[=≈]")
+_REFERS_BACK = re.compile(r"(?:so|therefore|thus|hence|this|that|which|these|it)\b", re.IGNORECASE)
+_OPEN_END = re.compile(
+    r"\b(?:solv\w+|equations?|need|since|must|then|next|to|round\w*|we|will|not?|but)\b|n[’']t\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,7 @@ class NumberExtractor:
             value = _stated(tidy(statement))
             if value is not None:
                 return render(value)
-        value = _arrived_at(last_line(text))
+        value = _arrived_at(text)
         return None if value is None else render(value)
 
     def canonical(self, reference: str) -> str | None:
@@ -50,28 +54,32 @@ class NumberExtractor:
 
 
 def _stated(statement: str) -> Fraction | None:
-    """The number a statement begins with, otherwise what its sentence arrives at."""
+    """The number a statement begins with, otherwise the one that its sentence asserts."""
     start = _HEDGE.match(statement)
     first = next(numerals(statement), None)
     if first and start and first.start == start.end() and first.value is not None:
         return first.value
-    return _only(_SENTENCE_END.split(statement, maxsplit=1)[0])
+    return asserted_number(_SENTENCE_END.split(statement, maxsplit=1)[0])
 
 
-def _arrived_at(line: str) -> Fraction | None:
-    """The number in bold, otherwise what the last sentence of `line` arrives at."""
-    bold = _BOLD.findall(line)
-    if bold:
-        value = _only(tidy(bold[-1]))
+def _arrived_at(text: str) -> Fraction | None:
+    """The number in bold in the last line of `text`, otherwise the one that the last sentence asserts."""
+    # A label in bold ("**Year 3:** ...") is no answer.
+    line = _LABEL.sub("", last_line(text)) or last_line(text)
+    for bold in reversed(_BOLD.findall(line)):
+        value = asserted_number(tidy(bold))
         if value is not None:
             return value
-    return _only(_SENTENCE_END.split(tidy(line))[-1])
+    sentence = _SENTENCE_END.split(tidy(line))[-1]
+    if any(numerals(sentence)):
+        return asserted_number(sentence, is_cut_off=len(text) > SPAN and not _FULL_STOP.search(line))
+    return _concluded_before(text, sentence)
 
 
-def _only(sentence: str) -> Fraction | None:
-    """The first number behind the last equals sign, or the only number of a sentence without one."""
-    behind = _EQUALS.split(sentence)[-1]
-    found: Sequence[Numeral] = list(numerals(behind))
-    if len(found) == 1 or (found and len(behind) < len(sentence)):
-        return found[0].value
-    return None
+def _concluded_before(text: str, sentence: str) -> Fraction | None:
+    """The result of the equation right before a last sentence without numbers that refers back to it ("So ...")."""
+    if not _REFERS_BACK.match(sentence) or _OPEN_END.search(sentence) or describes_computation(sentence):
+        return None
+    before = text.rstrip()[: -len(sentence)].rstrip()[-SPAN:]
+    previous = _SENTENCE_END.split(tidy(last_line(before)))[-1]
+    return asserted_number(previous) if _ARITHMETIC.search(previous) else None
