@@ -113,46 +113,31 @@ async def amessages_of(runnable, config):
 
 
 def of_runnables(group, made):
-    """The paths of anything that is a Runnable."""
+    """The paths of anything that is a Runnable, alone and in a chain.
 
-    def retry(router):
-        return made(router).with_retry(stop_after_attempt=2)
+    `with_retry` and `with_fallbacks` are LangChain's own compositions of these calls.
+    """
+    yield from of_modes(group, "", made, PROMPT)
+    yield from of_modes(group, "(prompt | … | parser).", lambda router: chain(made(router)), {"q": PROMPT})
+    yield from of_events_and_objects(group, made)
 
-    def fallbacks(router):
-        return made(router).with_fallbacks([ToolModel(says="the fallback")])
 
-    for name, build, given in (
-        ("", made, PROMPT),
-        ("with_retry().", retry, PROMPT),
-        ("with_fallbacks().", fallbacks, PROMPT),
-        ("(prompt | … | parser).", lambda router: chain(made(router)), {"q": PROMPT}),
-    ):
-        yield Path(
-            group, f"{name}invoke", lambda r, c, b=build, g=given: b(r).invoke(g, c), asynchronous=False
-        )
-        yield Path(
-            group, f"{name}ainvoke", lambda r, c, b=build, g=given: b(r).ainvoke(g, c), asynchronous=True
-        )
-        yield Path(
-            group, f"{name}batch", lambda r, c, b=build, g=given: b(r).batch([g], c), asynchronous=False
-        )
-        yield Path(
-            group, f"{name}abatch", lambda r, c, b=build, g=given: b(r).abatch([g], c), asynchronous=True
-        )
-        yield Path(
-            group,
-            f"{name}stream",
-            lambda r, c, b=build, g=given: texts(b(r).stream(g, c)),
-            asynchronous=False,
-            streams=True,
-        )
-        yield Path(
-            group,
-            f"{name}astream",
-            lambda r, c, b=build, g=given: atexts(b(r).astream(g, c)),
-            asynchronous=True,
-            streams=True,
-        )
+def of_modes(group, name, build, given):
+    """The six ways to call a Runnable."""
+
+    def path(mode, start, *, asynchronous, streams=False):
+        return Path(group, f"{name}{mode}", start, asynchronous=asynchronous, streams=streams)
+
+    yield path("invoke", lambda r, c: build(r).invoke(given, c), asynchronous=False)
+    yield path("ainvoke", lambda r, c: build(r).ainvoke(given, c), asynchronous=True)
+    yield path("batch", lambda r, c: build(r).batch([given], c), asynchronous=False)
+    yield path("abatch", lambda r, c: build(r).abatch([given], c), asynchronous=True)
+    yield path("stream", lambda r, c: texts(build(r).stream(given, c)), asynchronous=False, streams=True)
+    yield path("astream", lambda r, c: atexts(build(r).astream(given, c)), asynchronous=True, streams=True)
+
+
+def of_events_and_objects(group, made):
+    """Events of version v2, and structured output."""
     yield Path(
         group,
         'astream_events(version="v2")',

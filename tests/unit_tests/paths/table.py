@@ -11,21 +11,21 @@ ONCE = "yes"
 CANCELLED = "every member"
 ON_TIME = "on time"
 REACHES, KEPT = "reaches members", "kept from members"
-LIVE = "as it comes"
+LIVE = "as it arrives"
 
 PROPERTIES = {
-    "nested traces": "where the runs of members stand in a trace, tagged `selectllm:member:NAME`",
-    "usage once": "whether `UsageMetadataCallbackHandler` counts every token of every member, and once",
-    "cancellation": "which calls are cancelled with the task that waits for the reply",
-    "deadline": "when a reply comes with `deadline_s` and a member that hangs",
-    "config": "whether metadata and configurable values of the caller's config reach members",
-    "streaming": "how the words of one chosen member come; those of several come after their vote, on every path",
+    "nested traces": "where a trace shows the members' runs, which are tagged `selectllm:member:NAME`",
+    "usage once": "`UsageMetadataCallbackHandler` counts every token of every member exactly once",
+    "cancellation": "calls that are cancelled together with the awaiting task",
+    "deadline": "arrival of the reply with `deadline_s` set and one member hanging",
+    "config": "metadata and configurable values of the caller's config: passed to members or not",
+    "streaming": "tokens of a single selected member; tokens of several members come after the vote, on every path",
 }
 
-SYNC = "Python cannot cancel a call that runs in this very thread. Bound it with `deadline_s`."
-WHOLE = "Returns its result whole."
-NO_CONFIG = "LlamaIndex hands no LangChain config to its models."
-LLAMA_TRACES = "LlamaIndex has events and spans of its own; callbacks of LangChain are given to no LLM of it."
+SYNC = "Python cannot cancel a call that runs in the calling thread. Bound it with `deadline_s`."
+WHOLE = "Returns the complete result."
+NO_CONFIG = "LlamaIndex passes no LangChain config to its models."
+LLAMA_TRACES = "LlamaIndex has its own events and spans; it passes no LangChain callbacks to an LLM."
 
 
 class Not(str):
@@ -56,19 +56,21 @@ def cells(name):
 
 HEAD = """# Paths
 
-Every way in which a router can be called, and what holds there. Each cell is a test, and this page is written by them: it is out of
-date only when they fail.
+Every way to call a router, and the properties that hold there. Calls with the same properties share a row. The tests check every
+call against this table and write this page.
 
 {properties}
 
-Where several members are chosen, no word can come before their vote: the winner's message is then handed on in pieces, or whole where
-the path knows only messages. A footnote says why a property does not apply.
+If several members are selected, no token can be sent before their vote. The winning message is then sent in pieces, or as one
+message where the path supports only complete messages. A footnote says why a property does not apply.
+
+Compositions of LangChain such as `with_retry()` and `with_fallbacks()` call these methods and are not listed.
 """
 FOOT = """
-Runnables other than chat models have no events of version `"v3"`; `SelectLLMRouter` refuses them, as LangChain's own do.
+Only chat models have events of version `"v3"`; `SelectLLMRouter` refuses them, as every other Runnable of LangChain does.
 
-Time that a call adds to its slowest member, with eight members that reply at once, in the median: 2.1 and 3.4 ms with `invoke`,
-2.1 and 2.8 ms with `ainvoke`, on two machines of two cores each. `make benchmark` measures it.
+Time added to the slowest member, median, eight members that reply at once: 2.1 and 3.4 ms with `invoke`, 2.1 and 2.8 ms with
+`ainvoke`, on two machines of two cores each. `make benchmark` measures it.
 """
 
 
@@ -79,13 +81,21 @@ def page():
         properties="\n".join(f"- **{name}**: {meaning}" for name, meaning in PROPERTIES.items())
     )
     for group in dict.fromkeys(path.group for path in PATHS):
-        text += f"\n## {group}\n\n| path | {' | '.join(PROPERTIES)} |\n|{'---|' * (1 + len(PROPERTIES))}\n"
-        for path in PATHS:
-            if path.group == group:
-                words = [_cell(expected(path, name), notes) for name in PROPERTIES]
-                written = path.name.replace("|", "\\|")
-                text += f"| `{written}` | {' | '.join(words)} |\n"
+        text += f"\n## {group}\n\n| calls | {' | '.join(PROPERTIES)} |\n|{'---|' * (1 + len(PROPERTIES))}\n"
+        for words, names in rows(group):
+            written = ", ".join(f"`{name}`" for name in names).replace("|", "\\|")
+            text += f"| {written} | {' | '.join(_cell(word, notes) for word in words)} |\n"
     return text + FOOT + "".join(f"\n{i}. {note}" for i, note in enumerate(notes, 1)) + "\n"
+
+
+def rows(group):
+    """(expected words, names of the calls) per combination of properties in a group."""
+    calls = {}
+    for path in PATHS:
+        if path.group == group:
+            words = tuple(expected(path, name) for name in PROPERTIES)
+            calls.setdefault(words, []).append(path.name)
+    return calls.items()
 
 
 def _cell(word, notes):

@@ -106,11 +106,12 @@ def test_every_member_is_cancelled_with_the_task(fitted, watch, path, word):
     asyncio.run(cancel())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def late(fitted):
-    """By path what came of a call with a member that hangs, and what the members did.
+    """By path, a call with a member that hangs, and the notes of its members.
 
-    Several paths wait for their deadlines together, so that these can be long enough for the other members on any machine.
+    Several paths wait for their deadlines together, while other tests run, so that the deadline can be long enough for the
+    other members on any machine.
     """
     given = {path.id: (path, Watch()) for path, _ in cells("deadline")}
 
