@@ -56,13 +56,15 @@ benchmark: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks -m measurement -s
 
 results: $(STAMP)
-	$(BIN)/python benchmarks/results.py $(DATA) --write README.md
+	$(BIN)/python benchmarks/results.py $(DATA) --write docs/explanation/results.md
 	$(MAKE) figure
 
+# The README's table and figure, from the results page.
 .PHONY: figure
 figure: $(STAMP)
 	$(BIN)/python -m pip install --quiet --group figure
-	$(BIN)/python benchmarks/figure.py README.md docs/results.svg
+	$(BIN)/python benchmarks/summary.py docs/explanation/results.md README.md
+	$(BIN)/python benchmarks/figure.py docs/explanation/results.md docs/results.svg
 
 .PHONY: peers out-of-distribution
 peers: $(STAMP)

@@ -1,17 +1,16 @@
-"""The figure of the README, drawn from the first table of its results, which it carries in its description.
+"""The figure of the README, drawn from the first table of the results page; the file's description holds the figures.
 
-Usage: python benchmarks/figure.py README.md docs/results.svg
+Usage: python benchmarks/figure.py docs/explanation/results.md docs/results.svg
 """
 
 import argparse
 import json
-import re
 from collections import defaultdict
 from pathlib import Path
 
-from markers import read_section
+from result_tables import read_results
 
-# One look for each family, whatever else is drawn.
+# Colour, marker and label per family.
 LINES = {
     "selectllm": ("#0b6e4f", "o", "selectllm:S (this package)"),
     "weighted_max_conf": ("#c8963e", "s", "weighted_max_conf:S (the paper)"),
@@ -20,17 +19,14 @@ LINES = {
 POINTS = {"single_best": "single best", "all_members": "all members, majority"}
 
 
-def read_table(readme: Path) -> tuple[str, dict[str, tuple[float, float]]]:
+def read_table(page: Path) -> tuple[str, dict[str, tuple[float, float]]]:
     """Title of the first table of the results, and accuracy and mean calls of each of its systems."""
-    section = read_section(readme, "results")
-    title, _, rest = section.partition("**")[2].partition("**")
-    table = rest.partition("Classifier:")[0]
-    rows = re.findall(r"^\| `([\w:]+)` \| ([\d.]+) \| ([\d.]+) \|", table, flags=re.MULTILINE)
-    return title, {name: (float(accuracy), float(calls)) for name, accuracy, calls in rows}
+    table = read_results(page)[0]
+    return table.title, {name: (row.accuracy, row.calls) for name, row in table.systems.items()}
 
 
 def draw(title: str, systems: dict[str, tuple[float, float]], target: Path) -> None:
-    """Accuracy over mean calls, one line a family."""
+    """Plot accuracy over mean calls, one line per family."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -49,7 +45,7 @@ def draw(title: str, systems: dict[str, tuple[float, float]], target: Path) -> N
         axes.plot([calls], [accuracy], marker="D", color="#111827", markersize=6, linestyle="none")
         offset, side = ((-8, -14), "right") if calls > 4 else ((8, 5), "left")
         axes.annotate(label, (calls, accuracy), offset, textcoords="offset points", ha=side)
-    axes.set(xlabel="mean calls a query", ylabel="accuracy, %", title=title)
+    axes.set(xlabel="mean calls per query", ylabel="accuracy, %", title=title)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 0.08))
@@ -59,7 +55,7 @@ def draw(title: str, systems: dict[str, tuple[float, float]], target: Path) -> N
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Draw the first table of the results.")
-    parser.add_argument("readme", type=Path)
+    parser.add_argument("results", type=Path)
     parser.add_argument("target", type=Path)
     arguments = parser.parse_args()
-    draw(*read_table(arguments.readme), arguments.target)
+    draw(*read_table(arguments.results), arguments.target)

@@ -1,6 +1,6 @@
-"""The results in the README, from recorded replies of real models.
+"""The results page, from recorded replies of real models.
 
-Usage: python benchmarks/results.py DATA_FOLDER [--write README.md] [--seeds 5]
+Usage: python benchmarks/results.py DATA_FOLDER [--write docs/explanation/results.md] [--seeds 5]
 
 Every setting is split by query, trained on one side and replayed on the other, once a seed. All figures are means over
 the seeds; what is printed is what was measured, losses included.
@@ -163,8 +163,9 @@ def _remarks(trials: Trials, *, by_task: bool) -> list[str]:
     if None not in surest:
         eces, halves = np.mean([pair for pair in surest if pair is not None], axis=0)
         parts.append(
-            f"Confidence of `{last}`: ECE {eces:.3f} (chance alone gives a perfect one {_chance(trials, last):.3f} on so many "
-            f"queries), the surest half is right {100 * halves:.0f} % of the time."
+            f"Confidence of `{last}`: ECE {eces:.3f} (a perfectly calibrated confidence shows "
+            f"{_chance(trials, last):.3f} by chance on this many queries); accuracy on the half of the queries with the "
+            f"highest confidence: {100 * halves:.0f} %."
         )
     return [" ".join(parts)]
 
@@ -188,26 +189,19 @@ def _selective(replay: Replay) -> tuple[float, float] | None:
 
 
 def explain(seeds: int) -> str:
-    """How the figures came about."""
+    """Definitions and procedure, for the end of the page."""
     return (
-        "Written by `benchmarks/results.py`, which names the members. Queries are split 70/30 by id, with seeds 0 to "
-        f"{seeds - 1}; everything (encoder, heads, calibration, vote, fixed sets, operating points) is fitted on the 70 %, "
-        "figures are means over the seeds on the 30 %. Accuracy in per cent, one ballot a member, lexical encoder, "
-        "default settings. `oracle`: right when any member is right. `single_best`: the member with the best training "
-        "accuracy. `all_members`: everybody, majority vote. `fixed_best:S`: the one set of S members with the best "
-        "training vote accuracy, ballots weighted by base rates, found by exhaustive search. `weighted_max_conf:S`: the "
-        "paper's policy. `selectllm:S`: this package's recommended policy, tuned on the 70 % for at most S calls in the "
-        "mean; the column says how many it made. Differences are paired, to `fixed_best:S` of the same S; intervals are "
-        "95 % bootstrap intervals over queries pooled over the seeds, a query being one unit however often it was tested. "
-        "*Better* and *WORSE* mean that 0 lies outside the interval. The design itself "
-        "(penalties, expected gains, the guard's levels of evidence) was chosen with these data in view, by "
-        "cross-validation over all queries and on some of these splits, so that expect somewhat less on others. The figures "
-        "hold for these queries and pools, not for other ones."
+        "Written by `benchmarks/results.py`; `benchmarks/trials.py` lists the members. Queries are split 70/30 by id, with "
+        f"seeds 0 to {seeds - 1}. Encoder, heads, calibration, vote, fixed sets and operating points are fitted on the 70 %; "
+        "figures are means over the seeds on the 30 %. Accuracy in per cent, one ballot per member, lexical encoder, default "
+        "settings. Differences are paired, to `fixed_best:S` of the same S; intervals are 95 % bootstrap intervals over "
+        "queries pooled over the seeds, where a query counts once however many seeds tested it. *Better* and *WORSE* mean "
+        "that 0 lies outside the interval."
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the results of the README on recorded outcomes.")
+    parser = argparse.ArgumentParser(description="Measure the results page on recorded outcomes.")
     parser.add_argument(
         "data", type=Path, help="folder with mmlu_pro, gsm8k_solutions, routerbench_train, routerdc_train"
     )
