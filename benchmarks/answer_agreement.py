@@ -1,6 +1,6 @@
 """How the answer extractors agree with what the sources of the recorded replies read from them.
 
-Usage: python benchmarks/answer_agreement.py DATA_FOLDER [--write docs/explanation/answers.md]
+Usage: python benchmarks/answer_agreement.py DATA_FOLDER [--write docs/reference/answer-agreement.md]
 
 No reply is printed: only counts.
 """

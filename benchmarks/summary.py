@@ -20,16 +20,12 @@ HEAD = (
 def summarise(tables: list[ResultTable]) -> str:
     """One row per pool whose members can vote."""
     lines = [HEAD, "|---|---:|---:|---:|---:|---:|---:|---|"]
-    for table in tables:
-        if OURS in table.systems:
-            lines.append(_row(table))
+    lines += [_row(table) for table in tables if OURS in table.systems]
     return "\n".join(lines)
 
 
 def _row(table: ResultTable) -> str:
-    cells = [table.title]
-    for name in CONTROLS:
-        cells.append(f"{table.systems[name].accuracy:.1f}")
+    cells = [table.title, *(f"{table.systems[name].accuracy:.1f}" for name in CONTROLS)]
     ours = table.systems[OURS]
     cells.append(f"{ours.accuracy:.1f} ({ours.calls:.1f})")
     cells.append(f"{table.systems['oracle'].accuracy:.1f}")

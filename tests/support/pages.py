@@ -10,7 +10,7 @@ from langchain_selectllm.cli import main
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "cookbook/README.md", *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 SLOW = [DOCS / "how-to/collect.md", DOCS / "reference/embedded-pool.md"]
