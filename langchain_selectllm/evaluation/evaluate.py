@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,10 @@ from langchain_selectllm._progress import Progress, silent
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.classifier.metrics import classifier_metrics, selective_metrics
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
+from langchain_selectllm.evaluation.figures import report_figures
 from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
+from langchain_selectllm.evaluation.self_consistency import replay_self_consistency
 from langchain_selectllm.exceptions import LeakageError, MemberMismatchError, OutcomeError, PolicyError
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.selection.adaptive import Adaptive
@@ -29,6 +32,7 @@ def evaluate(
     policies: Sequence[str] | None = None,
     pooled: bool = False,
     allow_training_queries: bool = False,
+    rows: int = 0,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Report:
@@ -45,6 +49,7 @@ def evaluate(
         pooled: Whether all samples of a member vote, instead of its first one.
         allow_training_queries: Whether queries that the classifier was trained on may be used. Figures on them are no
             evidence.
+        rows: Wrongly answered queries that the report includes with their texts and answers, at most.
         seed: Seed of the bootstrap.
         progress: Called as evaluation goes on.
 
@@ -65,9 +70,10 @@ def evaluate(
     progress("predict", 0.0)
     recording = _record(classifier, complete, pooled=pooled)
     replays = _replay_all(recording, _system_names(policies, recording), progress)
-    return _report(
+    report = _report(
         classifier, recording, replays, seed=seed, n_dropped=len(table) - len(complete), leaked=leaked
     )
+    return replace(report, figures=report_figures(recording, replays, report.headline, seed=seed, rows=rows))
 
 
 def _members_outcomes(classifier: SelectLLMClassifier, outcomes: OutcomeTable) -> OutcomeTable:
@@ -153,7 +159,10 @@ def _replay_all(recording: Recording, names: Sequence[str], progress: Progress) 
     # The control of a policy that calls fewer than its size at times is known only now.
     controls = {_control(replay) for replay in replays if ":" in replay.name} - set(names)
     known = [name for name in controls if size_of(name) in recording.pool.fixed_sets]
-    return [*replays, *(_replay(recording, name) for name in sorted(known))]
+    replays += [_replay(recording, name) for name in sorted(known)]
+    # As many samples as members are called by default.
+    consistency = replay_self_consistency(recording, 3)
+    return replays if consistency is None else [*replays, consistency]
 
 
 def _replay(recording: Recording, name: str) -> Replay:

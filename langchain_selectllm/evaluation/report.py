@@ -68,6 +68,8 @@ class Report:
     """Median seconds from text to probabilities, measured here."""
     labels_from: str = "references"
     """What systems were measured against: "references" (or recorded scores), or agreement with the pool's own vote."""
+    figures: Mapping[str, Any] | None = None
+    """Members, errors, categories, confidence and prices of the headline system; see docs/reference/report.md."""
 
     def __getitem__(self, name: str) -> SystemReport:
         """The figures of one system.
@@ -116,6 +118,7 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only; what was not recorded is None."""
+        headline = None if self.headline is None else self.headline.name
         return {
             "members": list(self.members),
             "n_queries": self.n_queries,
@@ -129,6 +132,8 @@ class Report:
             "fixed_set_search": self.fixed_set_search,
             "decision_s": self.decision_s,
             "labels_from": self.labels_from,
+            "headline": headline,
+            "figures": self.figures,
             "verdict": self.verdict,
             "definitions": _DEFINITIONS,
         }
