@@ -32,10 +32,10 @@ def category_figures(
     for category in sorted(set(categories) - {""}):
         chosen = names == category
         bootstrap = Bootstrap(int(chosen.sum()), seed=seed)
-        ours = systems[headline].worth[chosen]
+        ours = systems[headline].score[chosen]
         by_system, differences = {}, {}
         for name, replay in systems.items():
-            scores = replay.worth[chosen]
+            scores = replay.score[chosen]
             by_system[name] = {"accuracy": float(scores.mean()), "ci95": list(bootstrap.interval(scores))}
             if name != headline:
                 difference = ours - scores

@@ -36,7 +36,7 @@ def report_figures(
     ours = by_name[headline.name]
     assert ours.trace is not None
     bootstrap = Bootstrap(len(recording.outcomes), seed=seed)
-    member_scores = recording.member_worth()
+    member_scores = recording.member_scores()
     split = split_errors(ours.trace, member_scores)
     compared = {headline.name: ours}
     for name in ("oracle", *_controls(headline)):
@@ -51,12 +51,12 @@ def report_figures(
         "errors": {
             **split.to_dict(),
             "total": float(split.total.mean()),
-            "oracle_gap": float((by_name["oracle"].worth - ours.worth).mean()),
+            "oracle_gap": float((by_name["oracle"].score - ours.score).mean()),
         },
         "categories": category_figures(
             recording.outcomes.categories, compared, headline.name, split, seed=seed
         ),
-        "confidence": confidence_figures(ours.confidence, ours.worth, bootstrap, seed=seed),
+        "confidence": confidence_figures(ours.confidence, ours.score, bootstrap, seed=seed),
         "distributions": [distributions(replay) for replay in replays],
         "rounds": calls_by_round(ours),
         "n_failed": int(np.count_nonzero(split.total > 0)),

@@ -33,7 +33,7 @@ def frontier(replays: Mapping[str, Replay], price: str) -> list[str]:
     for name, replay in replays.items():
         mean = float(_price(replay, price).mean())
         if not np.isnan(mean):
-            points.append((mean, -float(replay.worth.mean()), name))
+            points.append((mean, -float(replay.score.mean()), name))
     names, best = [], -np.inf
     for _, negative_accuracy, name in sorted(points):
         if -negative_accuracy > best:
@@ -52,17 +52,17 @@ def recommended(replays: Mapping[str, Replay], bootstrap: Bootstrap) -> dict[str
         replays: Systems that can be served, by name; at least one.
         bootstrap: Resamples of their queries.
     """
-    best = max(replays.values(), key=lambda one: (round(float(one.worth.mean()), 12), -one.calls.mean()))
+    best = max(replays.values(), key=lambda one: (round(float(one.score.mean()), 12), -one.calls.mean()))
     price = "cost_usd"
     for replay in replays.values():
         if np.isnan(replay.cost_usd).any():
             price = "calls"
     chosen = best
     for replay in replays.values():
-        low, _ = bootstrap.interval(replay.worth - best.worth)
+        low, _ = bootstrap.interval(replay.score - best.score)
         if low >= -MARGIN and _price(replay, price).mean() < _price(chosen, price).mean():
             chosen = replay
-    difference = chosen.worth - best.worth
+    difference = chosen.score - best.score
     return {
         "system": chosen.name,
         "most_accurate": best.name,

@@ -90,7 +90,7 @@ class MemberValue:
         if not self._idle_members().issuperset(names):
             trace = self.recording.trace(self.policy, unavailable=self.recording.pool.mask(names))
             replay = self.recording.replay_trace(self.whole.name, trace)
-        difference = replay.worth - self.whole.worth
+        difference = replay.score - self.whole.score
         return SmallerPool(
             without=names,
             difference=float(difference.mean()),
@@ -118,7 +118,7 @@ class MemberValue:
                     "called_share": float(called.mean()),
                     "decisive_share": float(decisive.mean()),
                     "decisive_gain": float(gain.mean()),
-                    "accuracy_when_called": _mean_of(self.recording.member_worth()[:, k], called),
+                    "accuracy_when_called": _mean_of(self.recording.member_scores()[:, k], called),
                     "unreadable_share": float(self._unreadable(k).mean()),
                 }
             )

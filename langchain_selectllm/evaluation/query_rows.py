@@ -58,7 +58,7 @@ def _row(recording: Recording, replay: Replay, i: int) -> dict[str, Any]:
         "answers": answers,
         "answer": _cut(_winner(recording, int(replay.trace.verdict.winners[i]), i), _ANSWER_CHARACTERS),
         "reference": _cut(outcomes.references[i], _ANSWER_CHARACTERS),
-        "score": float(replay.worth[i]),
+        "score": float(replay.score[i]),
         "confidence": _at(replay.confidence, i),
     }
 

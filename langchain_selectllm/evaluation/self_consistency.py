@@ -28,13 +28,13 @@ def replay_self_consistency(recording: Recording, size: int) -> Replay | None:
     if size < 2:
         return None
     votes = RecordedVotes.from_outcomes(_first_samples(outcomes, size), pooled=True, grounded=False)
-    spent = recording.pool.spent(recording.outcomes)
+    spent = recording.pool.call_costs(recording.outcomes)
     everybody = np.ones((len(outcomes), 1), dtype=np.bool_)
     probabilities = recording.probabilities[:, [best]]
     score = votes.replay(MajorityVote(), everybody, probabilities, recording.pool.latencies[[best]])[1]
     return Replay(
         name=f"{NAME}:{size}",
-        worth=score,
+        score=score,
         calls=np.full(len(outcomes), float(size)),
         cost_usd=size * spent.costs[:, best],
         latency_parallel_s=spent.latencies[:, best],

@@ -110,7 +110,7 @@ def test_without_a_member_accuracy_and_cost_are_those_of_the_smaller_pool(figure
         "x", recording.trace(policy, unavailable=fitted.pool.mask((fitted.members[0],)))
     )
     assert one["without"] == [fitted.members[0]]
-    assert one["difference"] == pytest.approx(without.worth.mean() - whole.worth.mean())
+    assert one["difference"] == pytest.approx(without.score.mean() - whole.score.mean())
     assert one["cost_share"] == pytest.approx(without.cost_usd.mean() / whole.cost_usd.mean() - 1)
 
 
@@ -177,7 +177,7 @@ def test_self_consistency_is_the_majority_of_the_best_members_samples(fitted):
     classifier = SelectLLMClassifier().fit(reply_table(["AB"] * 10, ["A"] * 10))
     recording = Recording.of(table, classifier)
     # A B B has majority B; A B C is a tie, which goes to the first answer.
-    assert replay_self_consistency(recording, 3).worth.tolist() == [1, 1]
+    assert replay_self_consistency(recording, 3).score.tolist() == [1, 1]
     assert replay_self_consistency(recording, 3).calls.tolist() == [3, 3]
     single = Recording.of(reply_table(["AB"], ["A"]), classifier)
     assert replay_self_consistency(single, 3) is None
