@@ -13,6 +13,7 @@ SelectLLMError
 │   └── ArtefactCorruptError           its content does not match its own checksums or shapes
 ├── EmbeddedModelError (ValueError)    an embedded model is unknown, or is asked for what it cannot do
 ├── PoolFileError (ValueError)         a pool file is malformed, or a provider refuses its settings
+├── ServerConfigError (ValueError)      the server's settings are unknown, out of range or unsafe
 ├── StoreError (RuntimeError)          a store of outcomes cannot be opened, is in use, or does not hold what is asked for
 ├── LeakageError (ValueError)          evaluation was asked to use training queries
 ├── ToolSupportError (NotImplementedError)  no member can call tools
@@ -77,6 +78,10 @@ class EmbeddedModelError(SelectLLMError, ValueError):
 
 class PoolFileError(SelectLLMError, ValueError):
     """A pool file is malformed, or a provider refuses its settings."""
+
+
+class ServerConfigError(SelectLLMError, ValueError):
+    """The server's settings are unknown, out of range or unsafe."""
 
 
 class StoreError(SelectLLMError, RuntimeError):

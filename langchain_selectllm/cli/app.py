@@ -17,6 +17,7 @@ from langchain_selectllm.cli.collect import collect
 from langchain_selectllm.cli.console import err, out, print_json, progress_bars
 from langchain_selectllm.cli.demo import demo
 from langchain_selectllm.cli.grade import export, grade
+from langchain_selectllm.cli.serve import serve
 from langchain_selectllm.collection.export import read_outcomes
 from langchain_selectllm.collection.open_store import is_store_url
 from langchain_selectllm.exceptions import OutcomeError, SelectLLMError
@@ -192,6 +193,7 @@ app.command()(demo)
 app.command()(collect)
 app.command()(grade)
 app.command()(export)
+app.command()(serve)
 
 
 def main() -> None:

@@ -1,0 +1,109 @@
+"""From a validated chat completion request to the call of the router."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_selectllm.integrations.server.adapter import RouterCall, RouterSettings
+from langchain_selectllm.integrations.server.chat_body import HANDED_ON, ChatBody, ToolChoice
+from langchain_selectllm.integrations.server.conversation import to_messages
+from langchain_selectllm.integrations.server.errors import unsupported
+from langchain_selectllm.integrations.server.knobs import MODEL, Knobs, apply_knobs, with_headers
+from langchain_selectllm.integrations.server.settings import ServerSettings
+
+_REFUSED_UNLESS: Mapping[str, tuple[Any, ...]] = {
+    "n": (None, 1),
+    "logprobs": (None, False),
+    "top_logprobs": (None, 0),
+    "modalities": (None, ["text"]),
+    "audio": (None,),
+    "functions": (None,),
+    "function_call": (None,),
+}
+"""Fields that cannot be honoured, with the values that ask for nothing."""
+_OWN = (*ChatBody.model_fields, *_REFUSED_UNLESS, *HANDED_ON)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """The parts of a request that every endpoint has: model, knobs and conversation key."""
+
+    settings: RouterSettings
+    model: str
+    """Name under which the reply goes out: "selectllm/POLICY" or the member's."""
+    member: str | None
+    thread: str | None
+    explain: bool
+
+
+def read_wish(
+    model: str,
+    knobs: Knobs | None,
+    user: str | None,
+    headers: Mapping[str, str],
+    settings: ServerSettings,
+    members: tuple[str, ...],
+) -> Wish:
+    """The router's settings of a request and its conversation.
+
+    Raises:
+        ApiError: If the model is unknown, or a knob is refused.
+    """
+    chosen = with_headers(knobs, headers)
+    applied = apply_knobs(chosen, model, settings, members)
+    thread = None
+    if settings.sticky_threads:
+        thread = chosen.sticky_key or headers.get("x-session-id") or user
+    is_member = model in members
+    name, member = f"{MODEL}/{applied.policy}", None
+    if is_member:
+        name, member = model, model
+    return Wish(settings=applied, model=name, member=member, thread=thread, explain=bool(chosen.explain))
+
+
+def router_call(body: ChatBody, wish: Wish, settings: ServerSettings) -> RouterCall:
+    """The call that answers a chat completion request.
+
+    Raises:
+        ApiError: If a field is unknown or cannot be honoured.
+    """
+    arguments = _arguments(body, settings)
+    tool_settings: dict[str, Any] = {}
+    tools = []
+    if body.tool_choice != "none":
+        tools = [tool.model_dump(exclude_none=True) for tool in body.tools or ()]
+    if isinstance(body.tool_choice, ToolChoice):
+        tool_settings["tool_choice"] = body.tool_choice.function.name
+    elif body.tool_choice == "required":
+        tool_settings["tool_choice"] = "any"
+    if body.parallel_tool_calls is not None:
+        tool_settings["parallel_tool_calls"] = body.parallel_tool_calls
+    return RouterCall(
+        settings=wish.settings,
+        messages=to_messages(body.messages),
+        member=wish.member,
+        tools=tools,
+        tool_settings=tool_settings,
+        arguments=arguments,
+        thread=wish.thread,
+    )
+
+
+def _arguments(body: ChatBody, settings: ServerSettings) -> dict[str, Any]:
+    given = body.model_dump(exclude_none=True, by_alias=True)
+    for name, silent in _REFUSED_UNLESS.items():
+        if given.get(name) not in silent:
+            raise unsupported(
+                name, f"{name} is not supported, because replies of several members are voted on."
+            )
+    for name in given:
+        if name not in _OWN and name not in settings.pass_on:
+            raise unsupported(name, f"The field {name} is unknown. The operator can hand it on (pass_on).")
+    arguments = {name: given[name] for name in (*HANDED_ON, *settings.pass_on) if name in given}
+    if body.response_format is not None and body.response_format.type != "text":
+        arguments["response_format"] = given["response_format"]
+    # LangChain's name for both, which each provider's client translates.
+    length = body.max_completion_tokens or body.max_tokens
+    if length is not None:
+        arguments["max_tokens"] = length
+    return arguments

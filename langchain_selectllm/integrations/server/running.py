@@ -1,0 +1,50 @@
+"""The process around the application: uvicorn, and a drain at SIGTERM."""
+
+import asyncio
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+from typing_extensions import override
+
+from langchain_selectllm.integrations.server.state import ServerState
+
+
+class DrainingServer(uvicorn.Server):
+    """Answers for a moment after SIGTERM, asking clients to close their connections, and then finishes what is left."""
+
+    def __init__(self, config: uvicorn.Config, state: ServerState) -> None:
+        """Serve a configured application."""
+        super().__init__(config)
+        self._state = state
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @override
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)  # type: ignore[arg-type]
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at once at the second signal."""
+        notice_s = self._state.settings.drain_notice_s
+        if self._state.draining or self._loop is None or not notice_s:
+            super().handle_exit(sig, frame)
+            return
+        self._state.draining = True
+        self._loop.call_soon_threadsafe(self._loop.call_later, notice_s, super().handle_exit, sig, None)
+
+
+def run_server(app: Starlette, state: ServerState) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished within the drain time."""
+    settings = state.settings
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(settings.drain_s),
+        log_level="warning",
+    )
+    DrainingServer(config, state).run()

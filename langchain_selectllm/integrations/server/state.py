@@ -1,0 +1,106 @@
+"""Everything that the endpoints of one server share."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from starlette.requests import Request
+
+from langchain_selectllm.integrations.server.adapter import RouterCall, ServedRouter
+from langchain_selectllm.integrations.server.decision import Reported
+from langchain_selectllm.integrations.server.limits import Accounts, InFlight
+from langchain_selectllm.integrations.server.metrics import Metrics
+from langchain_selectllm.integrations.server.settings import ServerSettings
+
+_RECENT = 10_000
+
+
+class Observer(Protocol):
+    """Something that hears of every answered request, such as the store."""
+
+    def answered(self, call: RouterCall, reported: Reported) -> None:
+        """Note an answered request; returns at once."""
+
+
+class RecentDecisions:
+    """Metadata of the decisions of this process that were made last, for feedback and the page."""
+
+    def __init__(self, size: int = _RECENT) -> None:
+        """Remember nothing yet."""
+        self._size = size
+        self._known: OrderedDict[str, Reported] = OrderedDict()
+
+    def add(self, reported: Reported) -> None:
+        """Remember a decision, and forget the oldest one beyond the size."""
+        self._known[reported.decision_id] = reported
+        while len(self._known) > self._size:
+            self._known.popitem(last=False)
+
+    def find(self, decision_id: str) -> Mapping[str, Any] | None:
+        """Metadata of a decision; None if it is not remembered."""
+        reported = self._known.get(decision_id)
+        if reported is None:
+            return None
+        return reported.metadata
+
+    def last(self, n: int) -> list[Reported]:
+        """The last decisions, the newest first."""
+        newest = list(reversed(self._known.values()))
+        return newest[:n]
+
+
+@dataclass(kw_only=True)
+class ServerState:
+    """The current router with the limits and books around it."""
+
+    settings: ServerSettings
+    served: ServedRouter
+    """Replaced as a whole by a reload; a request keeps the one that it began with."""
+    load: Callable[[], ServedRouter] | None = None
+    """Loads artefact and pool again; a reload is not possible when None."""
+    in_flight: InFlight = field(init=False)
+    accounts: Accounts = field(init=False)
+    metrics: Metrics = field(init=False)
+    recent: RecentDecisions = field(default_factory=RecentDecisions)
+    observers: list[Observer] = field(default_factory=list)
+    draining: bool = False
+    """Whether the server is about to stop: it is not ready, and closes connections."""
+    loading: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Make the limits and metrics of the settings."""
+        self.in_flight = InFlight(self.settings.max_in_flight, self.settings.max_queued)
+        self.accounts = Accounts(self.settings)
+        self.metrics = Metrics(self.in_flight)
+
+    def answered(self, call: RouterCall, reported: Reported) -> None:
+        """Note an answered request in all books."""
+        self.recent.add(reported)
+        self.metrics.decided(reported)
+        for observer in self.observers:
+            observer.answered(call, reported)
+
+    def reload(self) -> str:
+        """Swap in the artefact and pool as they are on disk now; the digest of the new artefact.
+
+        Raises:
+            SelectLLMError: If they cannot be loaded; the old ones stay.
+        """
+        if self.load is None:
+            raise RuntimeError("This server was made without a way to load its router again.")
+        with self.loading:
+            try:
+                self.served = self.load()
+            except Exception:
+                self.metrics.reloaded(accepted=False)
+                raise
+            self.metrics.reloaded(accepted=True)
+            return self.served.digest
+
+
+def state_of(request: Request) -> ServerState:
+    """The state of the server that a request came to."""
+    state: ServerState = request.app.state.selectllm
+    return state

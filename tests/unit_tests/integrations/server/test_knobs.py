@@ -1,0 +1,83 @@
+import pytest
+
+from langchain_selectllm.testing import ReplayChatModel
+from tests.support.served import LETTERS, chat, client, make_app
+
+PATH = "/v1/chat/completions"
+
+
+async def told(app, headers=None, **fields):
+    async with client(app) as http:
+        response = await http.post(PATH, json=chat(**fields), headers=headers or {})
+    return response.status_code, response.json()
+
+
+async def test_a_request_may_lower_its_calls_and_never_raise_them_above_the_ceiling(fitted):
+    app = make_app(fitted, max_calls=3)
+    assert (await told(app))[1]["selectllm"]["calls"] == 3
+    assert (await told(app, selectllm={"max_calls": 2}))[1]["selectllm"]["calls"] == 2
+    status, body = await told(app, selectllm={"max_calls": 4})
+    assert (status, body["error"]["param"]) == (400, "selectllm.max_calls")
+
+
+async def test_knobs_come_from_headers_too_and_the_body_wins(fitted):
+    app = make_app(fitted)
+    headers = {"x-selectllm-max-calls": "2"}
+    assert (await told(app, headers))[1]["selectllm"]["calls"] == 2
+    assert (await told(app, headers, selectllm={"max_calls": 1}))[1]["selectllm"]["calls"] == 1
+    status, body = await told(app, {"x-selectllm-max-calls": "many"})
+    assert (status, body["error"]["param"]) == (400, "max_calls")
+
+
+async def test_a_policy_is_chosen_by_model_or_knob_among_the_allowed(fitted):
+    app = make_app(fitted, policies=["max_conf:1"])
+    for fields in ({"model": "selectllm/max_conf:1"}, {"selectllm": {"policy": "max_conf:1"}}):
+        status, body = await told(app, **fields)
+        assert (status, body["model"], body["selectllm"]["calls"]) == (200, "selectllm/max_conf:1", 1)
+    assert (await told(app, model="selectllm/max_conf:2"))[0] == 404
+    assert (await told(app, selectllm={"policy": "max_conf:2"}))[0] == 400
+    assert (await told(app, model="selectllm/all_members", selectllm={"policy": "max_conf:1"}))[0] == 400
+
+
+async def test_a_member_named_as_the_model_answers_alone(fitted):
+    status, body = await told(make_app(fitted), model="guesser")
+    assert (status, body["model"]) == (200, "guesser")
+    assert body["choices"][0]["message"]["content"] == "The answer is (C)."
+    assert body["selectllm"]["members"] == ["guesser"]
+    assert (await told(make_app(fitted, expose_members=False), model="guesser"))[0] == 404
+
+
+async def test_a_knob_that_is_not_free_is_refused(fitted):
+    app = make_app(fitted, free_knobs=["explain"])
+    assert (await told(app, selectllm={"max_calls": 1}))[0] == 400
+    explained = (await told(app, selectllm={"explain": True}))[1]["selectllm"]
+    assert set(explained["probabilities"]) == set(LETTERS)
+
+
+async def test_explanations_leave_the_texts_of_failures_out(fitted):
+    models = {name: ReplayChatModel(model=name, default="The answer is (A).") for name in LETTERS}
+    models["reader"] = ReplayChatModel(model="reader", error=ConnectionError("sk-secret"))
+    body = (await told(make_app(fitted, models), selectllm={"explain": True}))[1]
+    assert body["selectllm"]["failures"] == {"reader": "ConnectionError"}
+
+
+async def test_a_minimum_of_confidence_can_only_be_raised(fitted):
+    app = make_app(fitted, min_confidence=0.4)
+    assert (await told(app, selectllm={"min_confidence": 0.3}))[0] == 400
+    status, body = await told(app, selectllm={"min_confidence": 1.0})
+    assert (status, body["selectllm"]["abstained"]) == (200, True)
+    assert body["choices"][0]["message"]["content"] == ""
+    status, body = await told(app, selectllm={"min_confidence": 1.0, "below_confidence": "raise"})
+    assert (status, body["error"]["code"]) == (422, "low_confidence")
+    assert body["error"]["selectllm"]["reply"] == "The answer is (A)."
+    assert (await told(app, selectllm={"below_confidence": "nobody"}))[0] == 400
+
+
+async def test_conversations_keep_their_members_where_the_operator_lets_them(fitted):
+    status, body = await told(make_app(fitted), selectllm={"sticky_key": "42"})
+    assert (status, body["error"]["param"]) == (400, "selectllm.sticky_key")
+
+
+@pytest.mark.parametrize("fields", [{"selectllm": {"deadline_s": 200.0}}, {"selectllm": {"deadline_s": 0}}])
+async def test_a_deadline_beyond_the_operators_is_refused(fitted, fields):
+    assert (await told(make_app(fitted), **fields))[0] == 400

@@ -1,0 +1,153 @@
+"""Health, metrics, models, route, reload: everything beside the replies."""
+
+import pytest
+
+from langchain_selectllm.exceptions import ArtefactError, ServerConfigError
+from langchain_selectllm.integrations.server.settings import ServerSettings
+from tests.support.served import LETTERS, chat, client, events, make_app, served_router
+
+CHAT = "/v1/chat/completions"
+
+
+async def test_models_are_the_router_its_policies_and_its_members(fitted):
+    async with client(make_app(fitted, policies=["max_conf:1"])) as http:
+        listed = [model["id"] for model in (await http.get("/v1/models")).json()["data"]]
+        assert listed == ["selectllm", "selectllm/all_members", "selectllm/max_conf:1", *LETTERS]
+        for name in listed:
+            assert (await http.get(f"/v1/models/{name}")).json()["id"] == name
+        assert (await http.get("/v1/models/other")).status_code == 404
+
+
+async def test_readiness_ends_when_the_server_drains_and_connections_are_closed(fitted):
+    app = make_app(fitted)
+    async with client(app) as http:
+        assert (await http.get("/health/ready")).json()["status"] == "ready"
+        app.state.selectllm.draining = True
+        response = await http.get("/health/ready")
+        assert (response.status_code, response.headers["connection"]) == (503, "close")
+        # What still comes is answered.
+        assert (await http.post(CHAT, json=chat())).status_code == 200
+        assert (await http.get("/health/live")).status_code == 200
+
+
+async def test_route_tells_the_decision_and_calls_nobody(fitted):
+    async with client(make_app(fitted, policies=["max_conf:2"])) as http:
+        body = chat(model="selectllm/max_conf:2")
+        decision = (await http.post("/v1/selectllm/route", json=body)).json()
+        assert (len(decision["members"]), decision["policy"]) == (2, "max_conf:2")
+        assert set(decision["probabilities"]) == set(LETTERS)
+        refused = await http.post("/v1/selectllm/route", json=chat(model="reader"))
+        assert refused.status_code == 400
+        metrics = (await http.get("/metrics")).text
+    assert "selectllm_calls_total 0.0" in metrics
+
+
+async def test_metrics_count_requests_votes_and_members(fitted):
+    async with client(make_app(fitted)) as http:
+        await http.post(CHAT, json=chat())
+        await http.post(CHAT, json=chat(n=2))
+        events((await http.post(CHAT, json=chat(stream=True))).text)
+        metrics = (await http.get("/metrics")).text
+    assert 'selectllm_requests_total{endpoint="/v1/chat/completions",status="200"} 2.0' in metrics
+    assert 'selectllm_requests_total{endpoint="/v1/chat/completions",status="400"} 1.0' in metrics
+    assert 'selectllm_votes_total{decided_by="vote",policy="all_members"} 2.0' in metrics
+    assert "selectllm_calls_total 10.0" in metrics
+    assert 'selectllm_member_calls_total{member="reader",outcome="replied"} 2.0' in metrics
+    assert "selectllm_unknown_cost_total 2.0" in metrics
+    assert "selectllm_first_token_seconds_count 1.0" in metrics
+    assert "selectllm_in_flight 0.0" in metrics
+
+
+async def test_paths_that_a_client_makes_up_do_not_become_labels(fitted):
+    async with client(make_app(fitted)) as http:
+        response = await http.get("/made-up-path")
+        metrics = (await http.get("/metrics")).text
+    assert response.json()["error"]["message"] == "There is nothing at this path."
+    assert "made-up" not in metrics
+    assert 'endpoint="other",status="404"' in metrics
+
+
+async def test_a_wrong_method_is_refused_in_the_same_shape(fitted):
+    async with client(make_app(fitted)) as http:
+        response = await http.get(CHAT)
+    assert (response.status_code, response.json()["error"]["type"]) == (405, "invalid_request_error")
+
+
+async def test_the_clients_request_id_comes_back_and_a_bad_one_is_replaced(fitted):
+    async with client(make_app(fitted)) as http:
+        kept = await http.get("/version", headers={"x-request-id": "mine-1"})
+        replaced = await http.get("/version", headers={"x-request-id": "x" * 200})
+    assert kept.headers["x-request-id"] == "mine-1"
+    assert replaced.headers["x-request-id"].startswith("req-")
+
+
+async def test_a_reload_swaps_the_router_and_a_failed_one_keeps_the_old(fitted):
+    app = make_app(fitted, reload_endpoint=True)
+    state = app.state.selectllm
+    old = state.served
+    new = served_router(fitted)
+
+    def fail():
+        raise ArtefactError("config.json is missing")
+
+    async with client(app) as http:
+        state.load = fail
+        refused = await http.post("/v1/selectllm/reload")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "reload_refused")
+        assert state.served is old
+        assert (await http.post(CHAT, json=chat())).status_code == 200
+        state.load = lambda: new
+        assert (await http.post("/v1/selectllm/reload")).json()["artefact"] == new.digest
+        assert state.served is new
+        metrics = (await http.get("/metrics")).text
+    assert 'selectllm_reloads_total{result="accepted"} 1.0' in metrics
+    assert 'selectllm_reloads_total{result="refused"} 1.0' in metrics
+
+
+async def test_callers_cannot_reload_unless_the_operator_lets_them(fitted):
+    async with client(make_app(fitted)) as http:
+        assert (await http.post("/v1/selectllm/reload")).status_code == 403
+
+
+async def test_a_failure_of_the_server_itself_is_logged_without_its_text(fitted, caplog):
+    app = make_app(fitted)
+
+    def fail():
+        raise KeyError("PROMPT-WORD")
+
+    app.state.selectllm.served.answer = lambda call: fail()
+    async with client(app) as http:
+        response = await http.post(CHAT, json=chat())
+    assert response.status_code == 500
+    assert response.json()["error"]["code"] == "internal_error"
+    assert "PROMPT-WORD" not in response.text + caplog.text
+
+
+def test_settings_come_from_file_environment_and_command_line(tmp_path, monkeypatch):
+    file = tmp_path / "serve.yaml"
+    file.write_text("port: 1\nmax_calls: 5\npolicies: [all_members]\n")
+    monkeypatch.setenv("SELECTLLM_SERVE_PORT", "2")
+    settings = ServerSettings.load(file, host="localhost", port=None)
+    assert (settings.host, settings.port, settings.max_calls) == ("localhost", 2, 5)
+    assert settings.policies == ("all_members",)
+    assert ServerSettings.load(file, port=3).port == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("api_keys: [x]", "api_keys is unknown.*API keys come from the environment"),
+        ("port: -1", "port is -1"),
+        ("shadow: 0.1", "need a store"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path, text, message):
+    file = tmp_path / "serve.yaml"
+    file.write_text(text)
+    with pytest.raises(ServerConfigError, match=message):
+        ServerSettings.load(file)
+
+
+def test_a_settings_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ServerConfigError, match="nowhere.yaml is not a file"):
+        ServerSettings.load(tmp_path / "nowhere.yaml")
