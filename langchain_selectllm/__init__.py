@@ -1,4 +1,4 @@
-"""Ask the few LLMs of a pool that will answer right, in parallel, and vote (SelectLLM; Maurya et al., 2025)."""
+"""Calls the few LLMs of a pool that will answer correctly, in parallel, and votes (SelectLLM, 2025)."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

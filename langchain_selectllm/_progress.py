@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-Progress = Callable[[str, float], None]
+StageProgress = Callable[[str, float], None]
 """Called with the name of a stage and the share of it that is done."""
 
 

@@ -14,7 +14,7 @@ SelectLLMError
 ├── EmbeddedModelError (ValueError)    an embedded model is unknown, or is asked for what it cannot do
 ├── PoolFileError (ValueError)         a pool file is malformed, or a provider refuses its settings
 ├── ServerConfigError (ValueError)      the server's settings are unknown, out of range or unsafe
-├── StoreError (RuntimeError)          a store of outcomes cannot be opened, is in use, or does not hold what is asked for
+├── StoreError (RuntimeError)          a store of outcomes cannot be opened, is in use, or is incomplete
 ├── LeakageError (ValueError)          evaluation was asked to use training queries
 ├── ToolSupportError (NotImplementedError)  no member can call tools
 ├── DeadlineError (TimeoutError)       a member did not reply in time
@@ -97,7 +97,7 @@ class ToolSupportError(SelectLLMError, NotImplementedError):
 
 
 class LowConfidenceError(SelectLLMError):
-    """The answer is not sure enough; `.reply` holds the message with its metadata, `.confidence` how sure it is."""
+    """The answer is not confident enough; `.reply` holds the message with its metadata."""
 
     def __init__(self, message: str, *, reply: object, confidence: float) -> None:
         super().__init__(message)

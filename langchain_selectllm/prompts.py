@@ -23,7 +23,8 @@ def prompt_messages(prompt: LanguageModelInput) -> list[BaseMessage]:
     if isinstance(prompt, Sequence):
         return convert_to_messages(prompt)
     raise TypeError(
-        f"The prompt is a {type(prompt).__name__}. Pass a string, a list of messages, or what a prompt template returns."
+        f"The prompt is a {type(prompt).__name__}. Pass a string, a list of messages, or the value of a "
+        "prompt template."
     )
 
 

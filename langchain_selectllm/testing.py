@@ -1,4 +1,4 @@
-"""A test double: a chat model that replays recorded replies, so that evaluation and serving run the same code."""
+"""Test double: a chat model that replays recorded replies, so that tests run the code of serving."""
 
 import asyncio
 import hashlib

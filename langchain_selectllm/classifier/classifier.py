@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm._progress import Progress, silent
+from langchain_selectllm._progress import StageProgress, silent
 from langchain_selectllm.classifier.artefact import load_learned, save_learned
 from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
 from langchain_selectllm.classifier.fitting import learn
@@ -42,7 +42,7 @@ class SelectLLMClassifier:
         self._state: Learned | None = None
         self._training: OutcomeTable | None = None
 
-    def fit(self, outcomes: OutcomeTable, *, progress: Progress = silent) -> Self:
+    def fit(self, outcomes: OutcomeTable, *, progress: StageProgress = silent) -> Self:
         """Learn from recorded outcomes.
 
         Args:
@@ -96,7 +96,11 @@ class SelectLLMClassifier:
         return self
 
     def update(
-        self, outcomes: OutcomeTable, *, training: OutcomeTable | None = None, progress: Progress = silent
+        self,
+        outcomes: OutcomeTable,
+        *,
+        training: OutcomeTable | None = None,
+        progress: StageProgress = silent,
     ) -> Self:
         """Refit heads, calibration and vote on old and new outcomes; the encoder stays as it is.
 

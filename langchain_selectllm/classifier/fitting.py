@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm._progress import Progress, silent
+from langchain_selectllm._progress import StageProgress, silent
 from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
 from langchain_selectllm.classifier.heads import LinearHeads, StackedCalibration
 from langchain_selectllm.classifier.metrics import classifier_metrics
@@ -25,7 +25,12 @@ _CALIBRATION_FOLDS = 5
 
 
 def learn(
-    outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent
+    outcomes: OutcomeTable,
+    encoder: Encoder,
+    *,
+    validation: float,
+    seed: int,
+    progress: StageProgress = silent,
 ) -> Learned:
     """Fit encoder, heads, calibration and pool.
 
@@ -46,7 +51,12 @@ def learn(
 
 
 def learn_heads(
-    outcomes: OutcomeTable, encoder: Encoder, *, validation: float, seed: int, progress: Progress = silent
+    outcomes: OutcomeTable,
+    encoder: Encoder,
+    *,
+    validation: float,
+    seed: int,
+    progress: StageProgress = silent,
 ) -> Learned:
     """Fit heads, calibration and pool over an encoder that is fitted; arguments and errors as `learn`."""
     check_outcomes(outcomes)
@@ -94,7 +104,7 @@ def cross_fit(
     *,
     c: float,
     seed: int,
-    progress: Progress = silent,
+    progress: StageProgress = silent,
 ) -> tuple[LinearHeads, NDArray[np.float64]]:
     """Heads fitted on everything, and logits (n, K) of heads that had not seen the query's fold."""
     logits = np.empty(scores.shape)
@@ -155,7 +165,7 @@ def folds_of(n: int, validation: float, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(n) % n_folds
 
 
-def search_pool(outcomes: OutcomeTable, progress: Progress = silent) -> tuple[PoolStatistics, str]:
+def search_pool(outcomes: OutcomeTable, progress: StageProgress = silent) -> tuple[PoolStatistics, str]:
     """The pool with its best fixed sets, and how these were searched."""
     pool = learn_pool(outcomes, {})
     complete = outcomes.take(np.flatnonzero(outcomes.observed.all(axis=1)))
@@ -179,7 +189,7 @@ def _learn_vote(
     pool: PoolStatistics,
     *,
     seed: int,
-    progress: Progress,
+    progress: StageProgress,
 ) -> tuple[PoolStatistics, str]:
     """The pool with its vote and operating points, and how to name the vote."""
     rows = np.flatnonzero(outcomes.observed.all(axis=1) & unseen)

@@ -1,6 +1,6 @@
 """What was learned, refitted on old and new outcomes over the same encoder."""
 
-from langchain_selectllm._progress import Progress, silent
+from langchain_selectllm._progress import StageProgress, silent
 from langchain_selectllm.classifier.fitted import Learned
 from langchain_selectllm.classifier.fitting import learn_heads
 from langchain_selectllm.exceptions import EncoderError, OutcomeError
@@ -14,7 +14,7 @@ def updated(
     training: OutcomeTable | None,
     validation: float,
     seed: int,
-    progress: Progress = silent,
+    progress: StageProgress = silent,
 ) -> tuple[Learned, OutcomeTable]:
     """Heads, calibration, pool and vote fitted on old and new outcomes, and those outcomes as one table; the encoder stays.
 

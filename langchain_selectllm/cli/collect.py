@@ -15,7 +15,7 @@ from langchain_selectllm.cli.console import err, out, print_json
 from langchain_selectllm.cli.interrupts import INTERRUPTED, run_until_interrupted
 from langchain_selectllm.collection.collect import acollect_outcomes
 from langchain_selectllm.collection.plan import Plan, plan_collection
-from langchain_selectllm.collection.progress import Collected, MemberProgress, OnProgress
+from langchain_selectllm.collection.progress import Collected, MemberProgress, MemberProgressCallback
 
 
 class Engine(StrEnum):
@@ -41,7 +41,7 @@ def collect(
     ] = Engine.LOCAL,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")] = False,
 ) -> None:
-    """Ask every member every query, several times over, and keep the replies. Run it again to go on where it stopped."""
+    """Sample every member on every query and save the replies. Run it again to continue where it stopped."""
     if dry_run:
         plan = plan_collection(pool, queries, store, samples=samples)
         print_json(plan.to_dict()) if as_json else _print_plan(plan)
@@ -70,7 +70,7 @@ def collect(
 
 
 @contextlib.contextmanager
-def _live_table(*, quiet: bool) -> Iterator[OnProgress | None]:
+def _live_table(*, quiet: bool) -> Iterator[MemberProgressCallback | None]:
     """A table of the members on stderr that keeps up with them, gone when the work is done."""
     if quiet or not err.is_terminal:
         yield None
@@ -91,7 +91,7 @@ def _progress_table(members: Sequence[MemberProgress]) -> Table:
             f"{member.done:,}/{member.total:,}",
             f"{member.failed:,}",
             f"{member.rate:.1f}",
-            f"{member.cost_usd:.4f}",
+            _usd(member.cost_usd),
             "" if member.eta_s is None else f"{member.eta_s // 60:.0f}:{member.eta_s % 60:02.0f}",
             member.state,
         )
@@ -100,7 +100,7 @@ def _progress_table(members: Sequence[MemberProgress]) -> Table:
 
 def _print_collected(collected: Collected, store: str) -> None:
     out.print(_progress_table(collected.members))
-    out.print(f"Recorded cost of the store: {collected.spent_usd:.6f} USD.", highlight=False)
+    out.print(f"Recorded cost of the store: {_spent(collected)}.", highlight=False)
     if collected.stopped is None:
         out.print(
             f"Complete. Next: selectllm grade {store}, or selectllm train {store} --out FOLDER",
@@ -130,5 +130,16 @@ def _print_plan(plan: Plan) -> None:
     out.print(f"Expected cost: {_usd(plan.expected_usd)} USD.", highlight=False)
 
 
+def _spent(collected: Collected) -> str:
+    if not collected.unpriced:
+        return f"{collected.spent_usd:.6f} USD"
+    unpriced = f"{collected.unpriced:,} replies of unknown cost (no price, or no usage reported)"
+    if not collected.spent_usd:
+        return f"unknown: {unpriced}"
+    return f"{collected.spent_usd:.6f} USD, and {unpriced}"
+
+
 def _usd(cost: float | None) -> str:
-    return "unknown" if cost is None else f"{cost:.4f}"
+    if cost is None:
+        return "unknown"
+    return f"{cost:.4f}"

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from langchain_selectllm._progress import Progress as OnProgress
+from langchain_selectllm._progress import StageProgress
 
 out = Console()
 if not out.is_terminal:
@@ -23,7 +23,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def progress_bars(*, quiet: bool = False) -> Iterator[OnProgress]:
+def progress_bars(*, quiet: bool = False) -> Iterator[StageProgress]:
     """One bar a stage on stderr, gone when the work is done."""
     columns = (
         TextColumn("{task.description}"),

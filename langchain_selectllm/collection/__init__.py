@@ -1,1 +1,1 @@
-"""Outcomes from live models: collected into a store, graded afterwards, handed on in the interchange format."""
+"""Outcomes from live models: collected into a store, graded, exported in the interchange format."""

@@ -23,7 +23,7 @@ _COPIED = ("cost_usd", "latency_s", "input_tokens", "output_tokens", "finish_rea
 
 
 def export_outcomes(store: str, folder: str | Path, *, grade: str | None = None) -> dict[str, int]:
-    """Write the queries and replies of a store as a folder in the interchange format.
+    """Writes the queries and replies of a store as a folder in the interchange format.
 
     Calls that failed are no replies and are unobserved, not wrong; they are written to a file
     of their own.
@@ -34,8 +34,8 @@ def export_outcomes(store: str, folder: str | Path, *, grade: str | None = None)
         grade: The grading whose columns are written; the only one when None, none where nothing was graded.
 
     Returns:
-        The number of replies of each member. One that was sampled under several sets of parameters is several members
-        there, "name@digest" each.
+        The number of replies per member. A member that was sampled under several sets of parameters is
+        exported as several members, each named "name@digest".
 
     Raises:
         StoreError: If the store cannot be opened, holds no reply, or does not hold the grading.
@@ -43,7 +43,7 @@ def export_outcomes(store: str, folder: str | Path, *, grade: str | None = None)
     """
     target = Path(folder)
     check_new_folder(target)
-    with open_store(store) as opened:
+    with open_store(store, create=False) as opened:
         queries, replies = _records(opened, grade)
         write_records(target, queries, replies)
         failures = [dict(row) for row in opened.read_failures()]
@@ -59,19 +59,20 @@ def read_outcomes(
     answer: Answer | None = None,
     grade: str | None = None,
 ) -> OutcomeTable:
-    """The outcomes of a store as a table, equal to those of its exported folder.
+    """Returns the outcomes of a store as a table, equal to those of its exported folder.
 
     Args:
         store: URL of the store.
         members: Members to keep, in this order; all of them, sorted by name, when None.
         answer: How replies are read; each query's own `answer_type` when None ("text" where it has none).
-        grade: The grading that scores the replies; the only one when None, the references where nothing was graded.
+        grade: The grading that scores the replies; the only one when None, the references where nothing was
+            graded.
 
     Raises:
         StoreError: If the store cannot be opened, holds no reply, or does not hold the grading.
         OutcomeError: If a member is unknown.
     """
-    with open_store(store) as opened:
+    with open_store(store, create=False) as opened:
         queries, replies = _records(opened, grade)
         return OutcomeTable.from_records(queries, replies, members=members, answer=answer)
 
@@ -82,41 +83,48 @@ def _records(store: "OutcomeStore", grade: str | None) -> tuple[list[dict[str, A
     if not sampled:
         raise StoreError(f"{store} holds no reply. Collect some first: selectllm collect.")
     grading, kind = _grading(store, grade)
-    # Answers are read again by whoever reads the folder, so that its labels follow from the majority of the samples, not
-    # from their mean; what a function or a judge thought nobody could find out again.
+    # Readers of the folder read the answers again, so that its labels follow from the majority of the
+    # samples, not from their mean; the scores of a function or a judge cannot be computed again from the
+    # texts.
     reads_answers = kind in ("reference", *ANSWER_TYPES)
     queries = [dict(fields) for fields in store.read_queries()]
     if kind in ANSWER_TYPES:
         queries = [{**fields, "answer_type": kind} for fields in queries]
     replies = []
     for row in store.read_replies(grading):
-        several = sampled[row["member"]] > 1
+        name = row["member"]
+        if sampled[name] > 1:
+            name = f"{name}@{row['parameters']}"
         record = {
             "query_id": row["query_id"],
-            "model": f"{row['member']}@{row['parameters']}" if several else row["member"],
+            "model": name,
             "sample": row["sample"],
             "response": row["text"],
-            **{name: row[name] for name in _COPIED if row[name] is not None},
         }
+        for column in _COPIED:
+            if row[column] is not None:
+                record[column] = row[column]
         if grading is not None:
-            record |= {
-                "grading": grading,
-                "answer": row["answer"],
-                "grade" if reads_answers else "score": row["score"],
-            }
+            record["grading"], record["answer"] = grading, row["answer"]
+            if reads_answers:
+                record["grade"] = row["score"]
+            else:
+                record["score"] = row["score"]
         replies.append(record)
     return queries, replies
 
 
 def _grading(store: "OutcomeStore", grade: str | None) -> tuple[str | None, str | None]:
-    """Name and kind of the grading to use."""
+    """Returns name and kind of the grading to use; both None where nothing was graded."""
     known = store.gradings()
     if grade is None and len(known) > 1:
-        raise StoreError(f"{store} holds the gradings {', '.join(known)}. Say which one is meant.")
-    name = grade if grade is not None else next(iter(known), None)
-    if name is not None and name not in known:
+        raise StoreError(f"{store} holds the gradings {', '.join(known)}. Name one of them (--grade).")
+    if grade is None and not known:
+        return None, None
+    name = grade or next(iter(known))
+    if name not in known:
         raise StoreError(f"{store} holds no grading {name!r}. It holds: {', '.join(known) or 'none'}.")
-    return name, None if name is None else known[name]
+    return name, known[name]
 
 
 def _write_lines(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:

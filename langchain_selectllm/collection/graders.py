@@ -1,4 +1,4 @@
-"""What a reply was worth, read from the reply alone: nobody is called."""
+"""Scores of replies, read from their texts alone; no model is called."""
 
 import importlib
 import importlib.util
@@ -13,7 +13,7 @@ from langchain_selectllm.collection.rows import GradeRow, Recorded
 from langchain_selectllm.exceptions import AnswerError
 
 GradeFunction = Callable[[str, str | None, str], float | None]
-"""From reply, reference and query to a score in [0, 1]; None where it cannot tell."""
+"""Function of (reply, reference, query) that returns a score in [0, 1]; None where it cannot decide."""
 
 
 class Grader(Protocol):
@@ -26,30 +26,34 @@ class Grader(Protocol):
 
     @property
     def kind(self) -> str:
-        """One of "reference", a kind of answer, "function" and "judge"; an answer of the first two says whether it is right."""
+        """One of "reference", a kind of answer, "function" and "judge"; the first two grade by the answer."""
         ...
 
     def grade(self, reply: Recorded) -> tuple[str | None, float | None]:
-        """The answer of the reply and its score."""
+        """Returns the answer of the reply and its score."""
         ...
 
 
 @dataclass(frozen=True)
 class AnswerGrader:
-    """Right or wrong: the reply's answer against the reference, both in canonical form."""
+    """Compares the reply's answer with the reference, both in canonical form."""
 
     answer: str | None = None
-    """"choice", "number", "text" or "json"; each query's own `answer_type` when None ("text" where it has none)."""
+    """"choice", "code", "json", "number" or "text"; each query's own `answer_type` when None ("text" where it
+    has none)."""
 
     @property
     def name(self) -> str:
         """The kind of answer, or "reference"."""
         return self.answer or "reference"
 
-    kind = name
+    @property
+    def kind(self) -> str:
+        """The kind of answer, or "reference"."""
+        return self.answer or "reference"
 
     def grade(self, reply: Recorded) -> tuple[str | None, float | None]:
-        """The canonical answer, and whether it is right; without a reference nobody can tell.
+        """Returns the canonical answer and its score, 1 or 0; the score is None without a reference.
 
         Raises:
             AnswerError: If the reference is no answer of that kind.
@@ -61,15 +65,15 @@ class AnswerGrader:
         gold = extractor.canonical(reply.reference)
         if gold is None:
             raise AnswerError(
-                f"The reference {reply.reference!r} of query {reply.query_id!r} is no {extractor.name} answer. Correct it "
-                "(`--queries` reads references anew), or grade with another kind."
+                f"The reference {reply.reference!r} of query {reply.query_id!r} is no "
+                f"{extractor.name} answer. Correct it (`--queries` reads references anew), or grade with another kind."
             )
         return answer, float(answer == gold)
 
 
 @dataclass(frozen=True)
 class FunctionGrader:
-    """Whatever a function makes of the reply."""
+    """Scores replies with a function."""
 
     function: GradeFunction
     kind: str = "function"
@@ -80,18 +84,18 @@ class FunctionGrader:
         return getattr(self.function, "__qualname__", None) or type(self.function).__name__
 
     def grade(self, reply: Recorded) -> tuple[str | None, float | None]:
-        """No answer, and the function's score.
+        """Returns no answer, and the function's score.
 
         Raises:
             AnswerError: If the function raises, or returns something else than None or a number in [0, 1].
         """
         try:
-            # Whatever foreign code returns is checked below, so its declared type is not relied on.
+            # The result of foreign code is checked below, so its declared type is not relied on.
             score: Any = self.function(reply.text, reply.reference, reply.query)
         except Exception as error:
             raise AnswerError(
-                f"Grading function {self.name} raised {type(error).__name__} on query {reply.query_id!r}: {error}. It must "
-                "return None for a reply it cannot grade."
+                f"Grading function {self.name} raised {type(error).__name__} on query {reply.query_id!r}: "
+                f"{error}. It must return None for a reply it cannot grade."
             ) from error
         if score is None:
             return None, None
@@ -103,7 +107,7 @@ class FunctionGrader:
 
 
 def get_grader(grader: str | GradeFunction | None) -> Grader:
-    """The grader that is named or wrapped.
+    """Returns the named grader, or a function as grader.
 
     Raises:
         AnswerError: If the kind of answer is unknown.
@@ -116,7 +120,7 @@ def get_grader(grader: str | GradeFunction | None) -> Grader:
 
 
 def import_function(place: str) -> GradeFunction:
-    """The function at "package.module:name" or "file.py:name".
+    """Returns the function at "package.module:name" or "file.py:name".
 
     Raises:
         AnswerError: If there is none.
@@ -151,7 +155,14 @@ def _module(name: str) -> Any:
 def grade_row(
     grading: str, reply: Recorded, answer: str | None, score: float | None, cost_usd: float | None = None
 ) -> GradeRow:
-    """The grade of a reply as the store keeps it."""
+    """Returns the grade of a reply as the store keeps it."""
     return GradeRow(
-        grading, reply.member, reply.parameters, reply.query_id, reply.sample, answer, score, cost_usd
+        grading=grading,
+        member=reply.member,
+        parameters=reply.parameters,
+        query_id=reply.query_id,
+        sample=reply.sample,
+        answer=answer,
+        score=score,
+        cost_usd=cost_usd,
     )

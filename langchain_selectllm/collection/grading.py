@@ -1,51 +1,44 @@
-"""Grading: what recorded replies are worth, as often as one likes, without calling their members again."""
+"""Grading of recorded replies, as often as needed, without calling their members again."""
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from langchain_selectllm._progress import Progress, silent
-from langchain_selectllm.collection.costs import check_affordable
+from langchain_selectllm._progress import StageProgress, silent
+from langchain_selectllm.collection.budget import check_affordable
 from langchain_selectllm.collection.graders import GradeFunction, get_grader, grade_row
-from langchain_selectllm.collection.inputs import PoolMember, Queries, read_pool, read_queries
+from langchain_selectllm.collection.inputs import (
+    PoolMember,
+    Queries,
+    described_member,
+    read_pool,
+    read_queries,
+)
 from langchain_selectllm.collection.llm_judge import JUDGE_PROMPT, Judge
-from langchain_selectllm.collection.open_store import locked, open_store
-from langchain_selectllm.collection.rows import GradeRow
-from langchain_selectllm.members.pool_file import MemberSpec, PoolFile
+from langchain_selectllm.collection.open_store import open_store
+from langchain_selectllm.collection.rows import GradeRow, MemberGrades
+from langchain_selectllm.collection.store_lock import locked
+from langchain_selectllm.members.pool_file import MemberSpec
 from langchain_selectllm.members.registry import ChatModel, Member
-
-if TYPE_CHECKING:
-    from langchain_selectllm.collection.store import OutcomeStore
 
 _PAGE = 500
 
 
-@dataclass(frozen=True)
-class MemberGrades:
-    """The grades of one member."""
-
-    replies: int
-    graded: int
-    """Replies with a score; the others have no reference, or the grader could not tell."""
-    mean: float | None
-    """Mean score; None without any."""
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Graded:
-    """What a run of grading has come to."""
+    """Result of grading."""
 
     grading: str
     """Name of the grading in the store."""
     members: Mapping[str, MemberGrades] = field(default_factory=dict)
     failed: int = 0
-    """Replies that could not be put to the judge; grading again puts them again."""
+    """Replies that the judge could not be called for; grading again calls it for them again."""
     stopped: str | None = None
-    """Why replies were left ungraded; None when none was."""
+    """Why replies are left ungraded; None when none is."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain JSON."""
+        """Returns the figures as plain JSON."""
         return asdict(self)
 
 
@@ -56,16 +49,17 @@ def grade_outcomes(
     name: str | None = None,
     queries: Queries | None = None,
     redo: bool = False,
-    progress: Progress = silent,
+    progress: StageProgress = silent,
 ) -> Graded:
-    """Grade the replies of a store from their texts; nobody is called.
+    """Grades the replies of a store from their texts; no model is called.
 
     Args:
         store: URL of the store.
-        grader: "choice", "number", "text" or "json" against the references; a function of (reply, reference, query) that
-            returns a score in [0, 1] or None; each query's own `answer_type` when None.
+        grader: "choice", "code", "json", "number" or "text" against the references; a function of (reply,
+            reference, query) that returns a score in [0, 1] or None; each query's own `answer_type` when
+            None.
         name: Name of the grading in the store; the grader's own when None.
-        queries: References are read anew from there first.
+        queries: References are read from there first.
         redo: Whether replies that have a grade of that name are graded again.
         progress: Called as grading goes on.
 
@@ -75,7 +69,7 @@ def grade_outcomes(
     """
     chosen = get_grader(grader)
     grading = name or chosen.name
-    with open_store(store) as opened:
+    with open_store(store, create=False) as opened:
         if queries is not None:
             opened.add_queries(read_queries(queries))
             redo = True
@@ -90,7 +84,7 @@ def grade_outcomes(
                 progress("grade", done / total)
         if rows:
             opened.save_grades(rows)
-        return Graded(grading, _summary(opened, grading))
+        return Graded(grading=grading, members=opened.grade_summary(grading))
 
 
 async def ajudge_outcomes(
@@ -102,40 +96,44 @@ async def ajudge_outcomes(
     redo: bool = False,
     max_cost_usd: float | None = None,
     stop: asyncio.Event | None = None,
-    progress: Progress = silent,
+    progress: StageProgress = silent,
 ) -> Graded:
-    """Put the replies of a store to a chat model that says which are correct.
+    """Grades the replies of a store by a chat model.
 
     Args:
         store: URL of the store.
         judge: A chat model, or name and entry of one in a pool file.
         name: Name of the grading in the store; "judge:" and the model's name when None.
-        prompt: What the judge is asked, with {query}, {reference} and {reply}.
+        prompt: The judge's prompt, with {query}, {reference} and {reply}.
         redo: Whether replies that the judge has graded already are graded again.
-        max_cost_usd: Nothing is asked that might bring the recorded cost of the whole store above this.
+        max_cost_usd: No call is made that might raise the recorded cost of the whole store above this.
         stop: Set it to end early.
         progress: Called as grading goes on.
 
     Raises:
         PoolFileError: If a limit on the cost cannot be kept with this judge.
-        StoreError: If the store cannot be opened or written, or another process is at work on it.
+        StoreError: If the store cannot be opened or written, or another process is collecting into it.
     """
     member = _judge_member(judge)
     check_affordable([member], max_cost_usd)
     grading = name or f"judge:{member.name}"
     judging = Judge(member, prompt=prompt, max_cost_usd=max_cost_usd)
-    with open_store(store) as opened, locked(opened):
+    with open_store(store, create=False) as opened, locked(opened) as lock:
         opened.begin_grading(grading, "judge", redo=redo)
-        await judging.grade(opened, grading, redo=redo, stop=stop or asyncio.Event(), progress=progress)
-        return Graded(grading, _summary(opened, grading), judging.failed, judging.stopped)
+        await judging.grade(
+            opened, grading, redo=redo, stop=stop or asyncio.Event(), lock=lock, progress=progress
+        )
+        return Graded(
+            grading=grading,
+            members=opened.grade_summary(grading),
+            failed=judging.failed,
+            stopped=judging.stopped,
+        )
 
 
 def _judge_member(judge: ChatModel | Member | tuple[str, MemberSpec]) -> PoolMember:
     if isinstance(judge, tuple):
-        return read_pool(PoolFile(members=dict([judge])))[0]
+        name, spec = judge
+        return described_member(name, spec)
     (member,) = read_pool({"judge": judge})
     return replace(member, name=member.spec.model)
-
-
-def _summary(store: "OutcomeStore", grading: str) -> dict[str, MemberGrades]:
-    return {member: MemberGrades(*figures) for member, figures in store.grade_summary(grading).items()}

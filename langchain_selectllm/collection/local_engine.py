@@ -1,20 +1,21 @@
-"""Every member's samples on every query, into an open store, whatever happens on the way."""
+"""Collection in this process: every member's samples on every query, saved as they arrive."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING
 
-from langchain_selectllm.collection.budget import Budget
+from langchain_core.messages import AIMessage
+
+from langchain_selectllm.collection.budget import Budget, known_cost, upper_bound_usd
 from langchain_selectllm.collection.circuit_breaker import BreakerPolicy
-from langchain_selectllm.collection.costs import most_cost_usd
 from langchain_selectllm.collection.inputs import PoolMember, pages
 from langchain_selectllm.collection.member_caller import Failure, MemberCaller, Reply
-from langchain_selectllm.collection.progress import Collected, MemberProgress, OnProgress
+from langchain_selectllm.collection.progress import Collected, MemberProgress, MemberProgressCallback
 from langchain_selectllm.collection.retries import RetryPolicy
 from langchain_selectllm.collection.rows import Call, ReplyRow, parameters_digest
+from langchain_selectllm.collection.store_lock import LockWatch, StoreLock
 from langchain_selectllm.collection.store_thread import StoreThread
 from langchain_selectllm.collection.worker_pool import innermost, work_through
 from langchain_selectllm.exceptions import SelectLLMError
@@ -26,38 +27,45 @@ if TYPE_CHECKING:
 _TICK_S = 0.25
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a run of collecting goes about it."""
+    """Settings of one collection run."""
 
     samples: int = 10
     """Samples of each member on each query."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    """How often a call is tried."""
+    """Number of attempts per call and the waits between them."""
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
-    """When a failing member is paused and given up."""
+    """Failures that pause a member, and pauses that give it up."""
 
 
-async def collect_into(
-    store: "OutcomeStore",
-    members: Sequence[PoolMember],
-    queries: Sequence[QueryRecord],
-    settings: Settings,
-    budget: Budget,
-    *,
-    stop: asyncio.Event,
-    progress: OnProgress | None = None,
-) -> Collected:
-    """Collect into an open store that holds the queries already, and that nobody else collects these calls into.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CollectionJob:
+    """Everything that one collection run needs; the store holds the queries already."""
+
+    store: "OutcomeStore"
+    members: Sequence[PoolMember]
+    queries: Sequence[QueryRecord]
+    settings: Settings
+    budget: Budget
+    stop: asyncio.Event
+    """Set to end early: calls in flight are awaited and kept."""
+    lock: StoreLock | None = None
+    """Lock of the store; None where another process watches it for this one."""
+    progress: MemberProgressCallback | None = None
+
+
+async def collect_locally(job: CollectionJob) -> Collected:
+    """Makes the missing calls in this process.
 
     Raises:
         StoreError: If the store cannot be written.
     """
-    async with StoreThread(store.save_replies) as thread:
-        runs = [_MemberRun(member, store, thread, queries, settings, budget, stop) for member in members]
+    async with StoreThread(job.store.save_replies) as thread, LockWatch(job.lock, job.stop) as lock:
+        runs = [_MemberRun(job, member, thread, lock) for member in job.members]
         for run in runs:
             await thread.run(run.count)
-        display = asyncio.create_task(_show(runs, progress))
+        display = asyncio.create_task(_show(runs, job.progress))
         try:
             async with asyncio.TaskGroup() as group:
                 for run in runs:
@@ -66,11 +74,13 @@ async def collect_into(
             raise innermost(errors) from None
         finally:
             display.cancel()
-            if progress is not None:
-                progress([run.progress for run in runs])
-    stopped = next((run.stopped for run in runs if run.stopped), None)
+            if job.progress is not None:
+                job.progress([run.progress for run in runs])
     return Collected(
-        tuple(run.progress for run in runs), "interrupted" if stop.is_set() else stopped, budget.spent_usd
+        members=tuple(run.progress for run in runs),
+        stopped=_stopped(runs, job.stop),
+        spent_usd=job.budget.spent_usd,
+        unpriced=job.store.count_unpriced(),
     )
 
 
@@ -78,97 +88,117 @@ class _MemberRun:
     """One member's part of a run."""
 
     def __init__(
-        self,
-        member: PoolMember,
-        store: "OutcomeStore",
-        thread: StoreThread[ReplyRow],
-        queries: Sequence[QueryRecord],
-        settings: Settings,
-        budget: Budget,
-        stop: asyncio.Event,
+        self, job: CollectionJob, member: PoolMember, thread: StoreThread[ReplyRow], lock: LockWatch
     ) -> None:
-        self.member, self.store, self.thread, self.queries = member, store, thread, queries
-        self.settings, self.budget, self.stop = settings, budget, stop
-        self.caller = MemberCaller(member, stop=stop, retry=settings.retry, breaker=settings.breaker)
+        self.job, self.member, self.thread, self.lock = job, member, thread, lock
+        self.caller = MemberCaller(
+            member, stop=job.stop, lock=lock, retry=job.settings.retry, breaker=job.settings.breaker
+        )
         self.digest = ""
-        self.progress = MemberProgress(member.name, settings.samples * len(queries))
+        self.progress = MemberProgress(member.name, job.settings.samples * len(job.queries))
         self.stopped: str | None = None
 
     def count(self) -> None:
-        """Count what the store holds already."""
-        self.digest = self.store.add_parameters(self.member.parameters)
-        self.progress.done = count_answered(self.store, self.member, self.queries, self.settings.samples)
+        """Counts the replies that the store holds already."""
+        self.digest = self.job.store.add_parameters(self.member.parameters)
+        self.progress.done = count_answered(
+            self.job.store, self.member, self.job.queries, self.job.settings.samples
+        )
 
     async def collect(self) -> None:
-        """Make the calls that are missing, as many at a time as the member takes."""
+        """Makes the missing calls, at most `max_concurrency` at a time."""
         self.progress.start()
         workers = min(self.member.spec.max_concurrency, self.progress.left)
-        await work_through(self._missing(), self._make, at_a_time=workers, is_over=self._over)
-        if self.stopped is None and self.progress.left and not self.stop.is_set():
+        await work_through(self._missing(), self._make, at_a_time=workers, is_over=self._is_over)
+        if self.stopped is None and self.progress.left and not self.job.stop.is_set():
             self.stopped = "failures"
-        self.progress.end(self._end())
+        self.progress.end(self._final_state())
 
     async def _missing(self) -> AsyncIterator[Call]:
-        """The calls without a reply, a page of queries at a time."""
-        for page in pages(self.queries):
-            ids = [query.query_id for query in page]
-            answered = await self.thread.run(self.store.answered, self.member.name, self.digest, ids)
+        """Yields the calls without a reply, looked up a page of queries at a time."""
+        for page in pages(self.job.queries):
+            answered = await self._answered([query.query_id for query in page])
             for query in page:
-                for sample in range(self.settings.samples):
+                for sample in range(self.job.settings.samples):
                     if (query.query_id, sample) not in answered:
-                        yield Call(query.query_id, sample, query.text)
+                        yield Call(query_id=query.query_id, sample=sample, prompt=query.text)
+
+    async def _answered(self, query_ids: Sequence[str]) -> set[tuple[str, int]]:
+        return await self.thread.run(self.job.store.answered, self.member.name, self.digest, query_ids)
 
     async def _make(self, call: Call) -> None:
-        most = most_cost_usd(self.member, call.prompt)
-        async with self.budget.spend(most) as expense:
+        if not await self.lock.wait_until_held():
+            return
+        # While the lock was lost, another process may have made this call.
+        if self.lock.was_lost and (call.query_id, call.sample) in await self._answered([call.query_id]):
+            self.progress.done += 1
+            return
+        upper_bound = upper_bound_usd(self.member, call.prompt)
+        async with self.job.budget.spend(upper_bound) as expense:
             if expense is None:
                 self.stopped = "max_cost_usd"
                 return
-            outcome = await self.caller.call(call.prompt)
-            if isinstance(outcome, Reply):
-                # A reply that does not say what it took may have taken all it could.
-                expense.cost_usd = (outcome.cost_usd if outcome.cost_usd is not None else most) or 0.0
-            if outcome is not None:
-                # At once: a cancellation between the reply and here would lose what was paid for.
-                await self.thread.save(_row(call, self.member.name, self.digest, outcome))
-        if isinstance(outcome, Failure):
+            result = await self.caller.call(call.prompt)
+            if isinstance(result, Reply):
+                # A reply without usage may have cost as much as the upper bound.
+                expense.cost_usd = known_cost(result.cost_usd, upper_bound)
+            if result is not None:
+                # At once: a cancellation between the reply and here would lose a reply that was paid for.
+                await self.thread.save(_row(call, self.member.name, self.digest, result))
+        if isinstance(result, Failure):
             self.progress.failed += 1
-        elif outcome is not None:
-            self.progress.done += 1
-            self.progress.cost_usd += outcome.cost_usd or 0.0
+        elif result is not None:
+            self.progress.add_reply(result.cost_usd)
 
-    def _over(self) -> bool:
-        return self.stop.is_set() or self.stopped is not None or self.caller.gate.given_up is not None
+    def _is_over(self) -> bool:
+        return self.job.stop.is_set() or self.stopped is not None or self.caller.breaker.given_up is not None
 
-    def _end(self) -> str:
-        if self.caller.gate.given_up is not None:
-            return f"given up: {self.caller.gate.given_up}"
+    def _final_state(self) -> str:
+        if self.caller.breaker.given_up is not None:
+            return f"given up: {self.caller.breaker.given_up}"
         if self.stopped == "max_cost_usd":
             return "stopped by max_cost_usd"
-        return (
-            "done" if not self.progress.left else "stopped" if self.stop.is_set() else "done but for failures"
-        )
+        if not self.progress.left:
+            return "done"
+        if self.job.stop.is_set():
+            return "stopped"
+        return "done except for failures"
 
     def show_state(self) -> None:
-        """Bring the state up to date for the display."""
-        if self.progress.state.startswith(("running", "paused")):
-            pause = self.caller.gate.pause_left_s
-            self.progress.state = f"paused {pause:.0f} s" if pause >= 0.5 else "running"
+        """Updates the state for the display."""
+        if not self.progress.state.startswith(("running", "paused")):
+            return
+        pause = self.caller.breaker.pause_left_s
+        if not self.lock.is_held:
+            self.progress.state = "paused: the lock of the store is lost"
+        elif pause >= 0.5:
+            self.progress.state = f"paused {pause:.0f} s"
+        else:
+            self.progress.state = "running"
 
 
 def count_answered(
     store: "OutcomeStore", member: PoolMember, queries: Sequence[QueryRecord], samples: int
 ) -> int:
-    """How many of the member's calls have their reply in the store."""
+    """Returns the number of the member's calls that have their reply in the store."""
     digest = parameters_digest(member.parameters)
-    return sum(
-        sample < samples
-        for page in pages(queries)
-        for _, sample in store.answered(member.name, digest, [query.query_id for query in page])
-    )
+    count = 0
+    for page in pages(queries):
+        for _, sample in store.answered(member.name, digest, [query.query_id for query in page]):
+            count += sample < samples
+    return count
 
 
-async def _show(runs: Sequence[_MemberRun], progress: OnProgress | None) -> None:
+def _stopped(runs: Sequence[_MemberRun], stop: asyncio.Event) -> str | None:
+    if stop.is_set():
+        return "interrupted"
+    for run in runs:
+        if run.stopped is not None:
+            return run.stopped
+    return None
+
+
+async def _show(runs: Sequence[_MemberRun], progress: MemberProgressCallback | None) -> None:
     while progress is not None:
         for run in runs:
             run.show_state()
@@ -176,31 +206,46 @@ async def _show(runs: Sequence[_MemberRun], progress: OnProgress | None) -> None
         await asyncio.sleep(_TICK_S)
 
 
-def _row(call: Call, member: str, parameters: str, outcome: Reply | Failure) -> ReplyRow:
-    row = partial(
-        ReplyRow,
+def _row(call: Call, member: str, parameters: str, result: Reply | Failure) -> ReplyRow:
+    if isinstance(result, Failure):
+        return ReplyRow(
+            query_id=call.query_id,
+            member=member,
+            sample=call.sample,
+            parameters=parameters,
+            text=None,
+            error=result.error,
+            attempts=result.attempts,
+            finished_at=time.time(),
+        )
+    input_tokens, output_tokens = _tokens(result.message)
+    metadata = result.message.response_metadata
+    return ReplyRow(
         query_id=call.query_id,
         member=member,
         sample=call.sample,
         parameters=parameters,
-        attempts=outcome.attempts,
-        finished_at=time.time(),
-    )
-    if isinstance(outcome, Failure):
-        return row(text=None, error=outcome.error)
-    told, usage = outcome.message.response_metadata, outcome.message.usage_metadata
-    return row(
-        text=outcome.message.text,
+        text=result.message.text,
         error=None,
-        model_name=_text(told.get("model_name")),
-        reply_id=_text(told.get("id")),
-        finish_reason=_text(told.get("finish_reason")),
-        input_tokens=usage["input_tokens"] if usage else None,
-        output_tokens=usage["output_tokens"] if usage else None,
-        cost_usd=outcome.cost_usd,
-        latency_s=outcome.latency_s,
+        attempts=result.attempts,
+        finished_at=time.time(),
+        model_name=_text(metadata.get("model_name")),
+        reply_id=_text(metadata.get("id")),
+        finish_reason=_text(metadata.get("finish_reason")),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cost_usd=result.cost_usd,
+        latency_s=result.latency_s,
     )
+
+
+def _tokens(message: AIMessage) -> tuple[int | None, int | None]:
+    if message.usage_metadata is None:
+        return None, None
+    return message.usage_metadata["input_tokens"], message.usage_metadata["output_tokens"]
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
+    if isinstance(value, str):
+        return value
+    return None

@@ -1,21 +1,18 @@
-"""From a URL to a store, and the lock that keeps two collections out of one store."""
+"""From a URL to a store."""
 
-import contextlib
-import sqlite3
-import time
-from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_selectllm._optional import require
 from langchain_selectllm.exceptions import StoreError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from langchain_selectllm.collection.store import OutcomeStore
 
 _BUSY_S = 30.0
-# PostgreSQL needs a moment to notice that a killed process is gone.
-_LOCK_PATIENCE_S = 5.0
-_LOCK_NUMBER = 0x5E1EC711
+"""Seconds that a statement waits for another process's transaction on the same SQLite file."""
 
 
 def is_store_url(text: str) -> bool:
@@ -23,16 +20,56 @@ def is_store_url(text: str) -> bool:
     return "://" in text
 
 
-def open_store(url: str) -> "OutcomeStore":
-    """The store at a database URL, made where there is none.
+def open_store(url: str, *, create: bool = True) -> "OutcomeStore":
+    """Returns the store at a database URL; one of an earlier format is migrated.
 
     Args:
         url: "sqlite:///outcomes.db", or "postgresql://user@host/database".
+        create: Whether a missing store is created.
 
     Raises:
-        StoreError: If the URL is malformed, names another kind of database, or the database cannot be opened.
+        StoreError: If the URL is malformed, names another kind of database, the database cannot be opened, or
+            it holds no store and `create` is false.
         MissingDependencyError: If SQLAlchemy or the database's driver is not installed.
     """
+    engine = _engine(url)
+    from langchain_selectllm.collection.migrations import missing_store
+    from langchain_selectllm.collection.store import OutcomeStore
+
+    # To connect is enough to create an empty file.
+    if not create and not _file_exists(engine):
+        raise missing_store(engine)
+    try:
+        return OutcomeStore(engine, create=create)
+    except StoreError:
+        engine.dispose()
+        raise
+
+
+def store_exists(url: str) -> bool:
+    """Whether there is a store at the URL; nothing is created.
+
+    Raises:
+        StoreError: If the URL is malformed, names another kind of database, or the database cannot be read.
+        MissingDependencyError: If SQLAlchemy or the database's driver is not installed.
+    """
+    engine = _engine(url)
+    if not _file_exists(engine):
+        return False
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from langchain_selectllm.collection.migrations import read_format
+
+    try:
+        with engine.connect() as connection:
+            return read_format(connection) is not None
+    except SQLAlchemyError as error:
+        raise StoreError(f"{engine.url.render_as_string()} cannot be read: {error}") from error
+    finally:
+        engine.dispose()
+
+
+def _engine(url: str) -> "Engine":
     sqlalchemy = require("sqlalchemy", extra="collect", needed_by="A store of outcomes")
     try:
         parsed = sqlalchemy.engine.make_url(url)
@@ -40,72 +77,25 @@ def open_store(url: str) -> "OutcomeStore":
         raise StoreError(f"{url!r} is no database URL. Give one such as sqlite:///outcomes.db.") from error
     if parsed.drivername in ("postgresql", "postgres", "postgresql+psycopg"):
         require("psycopg", extra="postgres", needed_by="A store on PostgreSQL")
-        engine = sqlalchemy.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-    elif parsed.drivername in ("sqlite", "sqlite+pysqlite") and parsed.database not in (None, "", ":memory:"):
-        engine = sqlalchemy.create_engine(parsed, connect_args={"timeout": _BUSY_S})
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        return sqlalchemy.create_engine(parsed, pool_pre_ping=True)  # type: ignore[no-any-return]
+    if parsed.drivername in ("sqlite", "sqlite+pysqlite") and parsed.database not in (None, "", ":memory:"):
+        engine: Engine = sqlalchemy.create_engine(parsed, connect_args={"timeout": _BUSY_S})
         sqlalchemy.event.listen(engine, "connect", _prepare_sqlite)
-    else:
-        raise StoreError(
-            f"{parsed.render_as_string(hide_password=True)!r} cannot be a store. Use a file (sqlite:///outcomes.db) or "
-            "PostgreSQL (postgresql://user@host/database)."
-        )
-    from langchain_selectllm.collection.store import OutcomeStore
+        return engine
+    raise StoreError(
+        f"{parsed.render_as_string(hide_password=True)!r} cannot be a store. Use a file "
+        "(sqlite:///outcomes.db) or PostgreSQL (postgresql://user@host/database)."
+    )
 
-    try:
-        return OutcomeStore(engine)
-    except StoreError:
-        engine.dispose()
-        raise
+
+def _file_exists(engine: "Engine") -> bool:
+    """Whether an SQLite file is there; a server's databases are looked up by a query instead."""
+    return engine.dialect.name != "sqlite" or Path(str(engine.url.database)).exists()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # WAL lets others read while replies are saved. FULL makes a commit outlive a power cut too: the rows were paid for.
+    # WAL lets others read while replies are saved. FULL makes a commit outlive a power cut too: the rows were
+    # paid for.
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-@contextlib.contextmanager
-def locked(store: "OutcomeStore") -> Iterator[None]:
-    """Keep any other process from collecting into the store, so that no call is made twice.
-
-    The lock ends with the process, however that ends; reading, grading and exporting need none.
-
-    Raises:
-        StoreError: If another process holds it.
-    """
-    lock = _lock_sqlite if store.engine.dialect.name == "sqlite" else _lock_postgresql
-    give_up = time.monotonic() + _LOCK_PATIENCE_S
-    with contextlib.ExitStack() as stack:
-        while not lock(store, stack):
-            if time.monotonic() > give_up:
-                raise StoreError(
-                    f"Another process is collecting into {store}. Wait for it, stop it, or use another store."
-                )
-            time.sleep(0.1)
-        yield
-
-
-def _lock_sqlite(store: "OutcomeStore", stack: contextlib.ExitStack) -> bool:
-    # An open transaction in a database beside the store's: a lock that works wherever SQLite works.
-    connection = sqlite3.connect(
-        f"{store.engine.url.database}.lock", timeout=0, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
-        connection.close()
-        return False
-    stack.callback(connection.close)
-    return True
-
-
-def _lock_postgresql(store: "OutcomeStore", stack: contextlib.ExitStack) -> bool:
-    from sqlalchemy import func, select
-
-    connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    if connection.scalar(select(func.pg_try_advisory_lock(_LOCK_NUMBER))):
-        stack.callback(connection.close)
-        stack.callback(connection.invalidate)
-        return True
-    connection.close()
-    return False

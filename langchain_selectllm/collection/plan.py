@@ -1,20 +1,20 @@
-"""What collecting would call and cost, without calling anybody."""
+"""Calls and cost of a collection before it starts; no model is called."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from langchain_selectllm.collection.costs import expected_cost_usd, most_cost_usd
+from langchain_selectllm.collection.budget import expected_cost_usd, upper_bound_usd
 from langchain_selectllm.collection.inputs import (
-    Pool,
     PoolMember,
+    PoolSource,
     Queries,
     check_samples,
     pages,
     read_pool,
     read_queries,
 )
-from langchain_selectllm.collection.open_store import open_store
+from langchain_selectllm.collection.open_store import open_store, store_exists
 from langchain_selectllm.collection.rows import parameters_digest
 from langchain_selectllm.outcomes.records import QueryRecord
 
@@ -22,25 +22,32 @@ if TYPE_CHECKING:
     from langchain_selectllm.collection.store import OutcomeStore
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True)
 class PlannedMember:
-    """What is left to do for one member."""
+    """Remaining calls of one member and their cost."""
 
     member: str
     total: int
-    """Calls that were asked for."""
-    calls: int
+    """Calls of the whole collection."""
+    calls: int = 0
     """Those without a reply in the store."""
-    expected_usd: float | None
-    """Cost of the calls at a token for four characters, and replies as long as the recorded ones (without any:
-    `max_tokens`); None without prices or both of these."""
-    most_usd: float | None
-    """What they can cost at most, as no token is shorter than a byte; None without prices or `max_tokens`."""
+    expected_usd: float | None = 0.0
+    """Cost of the calls at a token per four characters, and replies as long as the recorded ones (without
+    any: `max_tokens`); None without prices or both of these."""
+    most_usd: float | None = 0.0
+    """Upper bound of their cost, as no token is shorter than a byte; None without prices or `max_tokens`."""
+
+    def add(self, calls: int, expected_usd: float | None, most_usd: float | None) -> None:
+        """Adds calls of one query with the costs of a single call; an unknown cost makes the sum unknown."""
+        if calls:
+            self.calls += calls
+            self.expected_usd = _plus(self.expected_usd, calls, expected_usd)
+            self.most_usd = _plus(self.most_usd, calls, most_usd)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run of collecting would call."""
+    """Calls that a collection would make."""
 
     members: tuple[PlannedMember, ...]
 
@@ -52,17 +59,24 @@ class Plan:
     @property
     def expected_usd(self) -> float | None:
         """Expected cost of all calls; None where that of some member is unknown."""
-        costs = [member.expected_usd for member in self.members]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
+        total: float | None = 0.0
+        for member in self.members:
+            total = _plus(total, 1, member.expected_usd)
+        return total
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain JSON."""
-        members = [asdict(member) for member in self.members]
-        return {"calls": self.calls, "expected_usd": self.expected_usd, "members": members}
+        """Returns the figures as plain JSON."""
+        return {
+            "calls": self.calls,
+            "expected_usd": self.expected_usd,
+            "members": list(map(asdict, self.members)),
+        }
 
 
-def plan_collection(pool: Pool, queries: Queries, store: str, *, samples: int = 10) -> Plan:
-    """What `collect_outcomes` with the same arguments would call; nobody is called, and no reply is written.
+def plan_collection(pool: PoolSource, queries: Queries, store: str, *, samples: int = 10) -> Plan:
+    """Returns the calls that `collect_outcomes` would make with the same arguments.
+
+    No model is called, and no store is created.
 
     Raises:
         PoolFileError: If the pool file is malformed.
@@ -71,30 +85,34 @@ def plan_collection(pool: Pool, queries: Queries, store: str, *, samples: int = 
     """
     check_samples(samples)
     members, records = read_pool(pool), read_queries(queries)
-    with open_store(store) as opened:
+    if not store_exists(store):
+        return Plan(tuple(_plan(member, records, None, samples) for member in members))
+    with open_store(store, create=False) as opened:
         return Plan(tuple(_plan(member, records, opened, samples) for member in members))
 
 
 def _plan(
-    member: PoolMember, queries: Sequence[QueryRecord], store: "OutcomeStore", samples: int
+    member: PoolMember, queries: Sequence[QueryRecord], store: "OutcomeStore | None", samples: int
 ) -> PlannedMember:
     digest = parameters_digest(member.parameters)
-    recorded = store.mean_output_tokens(member.name, digest)
-    output_tokens = member.spec.max_tokens if recorded is None else recorded
-    calls, expected, most = 0, [], []
+    planned = PlannedMember(member=member.name, total=samples * len(queries))
+    output_tokens: float | None = member.spec.max_tokens
+    if store is not None:
+        output_tokens = store.mean_output_tokens(member.name, digest) or output_tokens
     for page in pages(queries):
-        answered = store.answered(member.name, digest, [query.query_id for query in page])
+        answered: set[tuple[str, int]] = set()
+        if store is not None:
+            answered = store.answered(member.name, digest, [query.query_id for query in page])
         for query in page:
-            missing = sum((query.query_id, sample) not in answered for sample in range(samples))
-            calls += missing
-            expected.append(_times(missing, expected_cost_usd(member, query.text, output_tokens)))
-            most.append(_times(missing, most_cost_usd(member, query.text)))
-    return PlannedMember(member.name, samples * len(queries), calls, _sum(expected), _sum(most))
+            planned.add(
+                sum((query.query_id, sample) not in answered for sample in range(samples)),
+                expected_cost_usd(member, query.text, output_tokens),
+                upper_bound_usd(member, query.text),
+            )
+    return planned
 
 
-def _times(calls: int, cost_usd: float | None) -> float | None:
-    return 0.0 if not calls else None if cost_usd is None else calls * cost_usd
-
-
-def _sum(costs: Sequence[float | None]) -> float | None:
-    return None if None in costs else float(sum(cost for cost in costs if cost is not None))
+def _plus(total: float | None, calls: int, cost_usd: float | None) -> float | None:
+    if total is None or cost_usd is None:
+        return None
+    return total + calls * cost_usd

@@ -1,4 +1,4 @@
-"""How far collecting is, member by member."""
+"""Progress of a collection, per member."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,19 +8,19 @@ from typing import Any
 
 @dataclass
 class MemberProgress:
-    """How far one member is."""
+    """Progress of one member."""
 
     member: str
     total: int
-    """Calls that were asked for."""
+    """Calls of the whole collection."""
     done: int = 0
     """Replies in the store, those of earlier runs included."""
     failed: int = 0
     """Calls of this run whose last attempt failed; the next run makes them again."""
-    cost_usd: float = 0.0
-    """Of the replies of this run."""
+    cost_usd: float | None = 0.0
+    """Cost of the replies of this run; None as soon as that of some reply is unknown."""
     state: str = "waiting"
-    """Such as "running", "paused 8 s", "done", or why the member is asked no more."""
+    """Such as "running", "paused 8 s", "done", or the reason why the member is not called any more."""
     _before: int = field(default=0, repr=False)
     _started_s: float = field(default_factory=time.monotonic, repr=False)
     _ended_s: float | None = field(default=None, repr=False)
@@ -32,45 +32,69 @@ class MemberProgress:
 
     @property
     def rate(self) -> float:
-        """Replies a second in this run."""
+        """Replies per second in this run."""
         passed = (self._ended_s or time.monotonic()) - self._started_s
-        return (self.done - self._before) / passed if passed > 0 else 0.0
+        if passed <= 0:
+            return 0.0
+        return (self.done - self._before) / passed
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until the member is done at this rate; None when that cannot be said."""
-        return max(self.left - self.failed, 0) / self.rate if self.rate > 0 else None
+        """Seconds until the member is done at this rate; None before the first reply."""
+        if self.rate <= 0:
+            return None
+        return max(self.left - self.failed, 0) / self.rate
+
+    def add_reply(self, cost_usd: float | None) -> None:
+        """Counts a reply with its cost; an unknown cost makes the sum unknown, never smaller."""
+        self.done += 1
+        self.add_cost(cost_usd)
+
+    def add_cost(self, cost_usd: float | None) -> None:
+        """Adds a cost to the sum; None makes the sum unknown."""
+        if self.cost_usd is None or cost_usd is None:
+            self.cost_usd = None
+        else:
+            self.cost_usd += cost_usd
 
     def start(self) -> None:
-        """Begin to measure the rate."""
+        """Begins to measure the rate."""
         self._before, self._started_s, self.state = self.done, time.monotonic(), "running"
 
     def end(self, state: str) -> None:
-        """Stop measuring the rate."""
+        """Stops measuring the rate."""
         self._ended_s, self.state = time.monotonic(), state
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain JSON."""
-        figures = {
-            name: getattr(self, name)
-            for name in ("member", "total", "done", "failed", "left", "cost_usd", "state")
+        """Returns the figures as plain JSON."""
+        return {
+            "member": self.member,
+            "total": self.total,
+            "done": self.done,
+            "failed": self.failed,
+            "left": self.left,
+            "cost_usd": self.cost_usd,
+            "state": self.state,
+            "rate": round(self.rate, 3),
         }
-        return {**figures, "rate": round(self.rate, 3)}
 
 
-OnProgress = Callable[[Sequence[MemberProgress]], None]
-"""Called a few times a second while collecting goes on."""
+MemberProgressCallback = Callable[[Sequence[MemberProgress]], None]
+"""Called a few times per second during a collection."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Collected:
-    """What a run of collecting has come to."""
+    """Result of a collection."""
 
     members: tuple[MemberProgress, ...]
     stopped: str | None
-    """Why calls are left over: "interrupted", "max_cost_usd", "failures"; None when every call has its reply."""
+    """Why calls are left over: "interrupted", "max_cost_usd", "failures", "lock lost"; None when every call has
+    its reply."""
     spent_usd: float
-    """Recorded cost of everything in the store."""
+    """Sum of the known costs of everything in the store."""
+    unpriced: int
+    """Replies in the store whose cost is unknown, and not in `spent_usd`."""
 
     @property
     def left(self) -> int:
@@ -78,6 +102,11 @@ class Collected:
         return sum(member.left for member in self.members)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as plain JSON."""
-        members = [member.to_dict() for member in self.members]
-        return {"stopped": self.stopped, "left": self.left, "spent_usd": self.spent_usd, "members": members}
+        """Returns the figures as plain JSON."""
+        return {
+            "stopped": self.stopped,
+            "left": self.left,
+            "spent_usd": self.spent_usd,
+            "unpriced": self.unpriced,
+            "members": [member.to_dict() for member in self.members],
+        }

@@ -1,4 +1,4 @@
-"""What an error says about the next attempt: whether one is worth it, and how long to wait."""
+"""Classification of errors: whether a next attempt may succeed, and how long to wait before it."""
 
 import asyncio
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _FAULTS = (TypeError, AttributeError, NotImplementedError, ImportError, SelectLL
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a call is tried, and how long it waits between attempts."""
+    """Number of attempts per call, and the waits between them."""
 
     max_attempts: int = 6
     base_s: float = 0.5
@@ -28,9 +28,10 @@ class RetryPolicy:
     """The longest wait, unless the server asks for more."""
 
     def wait_s(self, attempt: int, error: Exception, random: Random) -> float:
-        """Seconds to wait after that many attempts, drawn so that calls that failed together do not come back together.
+        """Returns the seconds to wait after that many attempts.
 
-        A `Retry-After` is the least it waits.
+        Exponential backoff with jitter, so that calls that failed together do not return together; at least
+        the server's `Retry-After`.
         """
         backoff = min(self.base_s * 2.0 ** (attempt - 1), self.max_s) * random.uniform(0.5, 1.0)
         return max(backoff, (retry_after_s(error) or 0.0) + 0.1 * backoff)
@@ -39,8 +40,8 @@ class RetryPolicy:
 def is_retryable(error: Exception) -> bool:
     """Whether the same call may succeed the next time.
 
-    Errors without a status are retried, unless they are faults of the program: a reply that was cut short reaches us as any
-    kind of ValueError or LookupError.
+    Errors without a status are retried, unless they are faults of the program: a reply that was cut short
+    arrives as any kind of ValueError or LookupError.
     """
     if isinstance(error, ModelError):
         return error.is_retryable
@@ -53,7 +54,7 @@ def is_retryable(error: Exception) -> bool:
 
 
 def is_hopeless(error: Exception) -> bool:
-    """Whether every other call to the same member will fail as well: its key is refused, or it does not exist."""
+    """Whether every other call to the member will fail too: its key is refused, or it does not exist."""
     return (
         isinstance(error, (ModelAuthenticationError, ModelNotFoundError))
         or _status(error) in _HOPELESS_STATUS
@@ -61,25 +62,28 @@ def is_hopeless(error: Exception) -> bool:
 
 
 def retry_after_s(error: Exception) -> float | None:
-    """Seconds that the server asks to wait; None where it does not ask."""
+    """Returns the seconds of the server's `Retry-After`; None without one."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
     milliseconds, value = headers.get("retry-after-ms"), headers.get("retry-after")
     try:
         if milliseconds is not None:
             return max(float(milliseconds) / 1000.0, 0.0)
-        return None if value is None else max(_seconds(value), 0.0)
+        if value is not None:
+            return max(_seconds(value), 0.0)
     except (ValueError, TypeError):
+        # A header that cannot be read is no demand.
         return None
+    return None
 
 
 def describe(error: Exception) -> str:
-    """The error in one line."""
+    """Returns the error in one line."""
     text = " ".join(str(error).split()) or "no message"
     return f"{type(error).__name__}: {text[:500]}"
 
 
 async def sleep_or_stop(delay_s: float, stop: asyncio.Event) -> bool:
-    """Wait, at most until `stop` is set; whether it is."""
+    """Waits, at most until `stop` is set; whether it is set."""
     try:
         async with asyncio.timeout(delay_s):
             return await stop.wait()
@@ -97,4 +101,6 @@ def _seconds(value: str) -> float:
 
 def _status(error: Any) -> int | None:
     status = getattr(error, "status_code", None)
-    return status if isinstance(status, int) else None
+    if isinstance(status, int):
+        return status
+    return None

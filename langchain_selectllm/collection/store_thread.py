@@ -1,4 +1,4 @@
-"""Rows into the store as they come, many to a transaction, in one thread of its own."""
+"""Writes rows to the store as they arrive, many per transaction, in one thread of its own."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,13 +11,14 @@ Value = TypeVar("Value")
 
 
 class StoreThread(Generic[Row]):
-    """Saves rows in transactions: while one is written, the next one gathers.
+    """Saves rows in transactions: while one is written, the rows of the next one gather.
 
-    `save` returns when the row is safe, so that a caller who waits for it never holds more than its own call in hand.
+    `save` returns when the row is committed, so that a caller that awaits it never has more than one unsaved
+    row.
     """
 
     def __init__(self, save: Callable[[Sequence[Row]], None]) -> None:
-        """Nothing runs before the context is entered."""
+        """Store the function; nothing runs before the context is entered."""
         self._save = save
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="selectllm-store")
         self._waiting: list[tuple[Row, asyncio.Future[None]]] = []
@@ -31,21 +32,21 @@ class StoreThread(Generic[Row]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Save what is left, even when collecting was cancelled: it was paid for."""
+        """Save the remaining rows, even when collecting was cancelled: they were paid for."""
         self._closing = True
         self._arrived.set()
         await asyncio.shield(self._writing)
         self._thread.shutdown()
 
     async def run(self, work: Callable[..., Value], *arguments: Any) -> Value:
-        """The value of some other work on the store, done in the same thread."""
+        """Returns the value of other work on the store, done in the same thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
     async def save(self, row: Row) -> None:
-        """Return when the row is committed.
+        """Returns when the row is committed.
 
         Raises:
-            Exception: Whatever the database raised; the row is not saved then.
+            Exception: Error of the database; the row is not saved then.
         """
         committed = asyncio.get_running_loop().create_future()
         self._waiting.append((row, committed))
@@ -61,7 +62,7 @@ class StoreThread(Generic[Row]):
                 continue
             try:
                 await self.run(self._save, [row for row, _ in batch])
-            except Exception as error:  # noqa: BLE001 - raised where each row is waited for
+            except Exception as error:  # noqa: BLE001 - raised where each row is awaited
                 for _, committed in batch:
                     if not committed.done():
                         committed.set_exception(error)

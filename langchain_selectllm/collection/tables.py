@@ -2,8 +2,8 @@
 
 from sqlalchemy import JSON, Column, Float, ForeignKey, Integer, MetaData, String, Table, Text
 
-FORMAT = "1"
-"""Of the tables; a store of another format is refused."""
+FORMAT = 1
+"""Format of these tables; `migrations` brings a store of an earlier format up to it."""
 
 metadata = MetaData()
 
@@ -71,7 +71,7 @@ grades = Table(
     Column("query_id", Text, primary_key=True),
     Column("sample", Integer, primary_key=True),
     Column("answer", Text),
-    # NULL where the grader could not tell.
+    # NULL where the grader could not decide.
     Column("score", Float),
     Column("cost_usd", Float),
 )

@@ -1,4 +1,4 @@
-"""Work on items as they come, so many at a time."""
+"""A bounded worker pool over an async iterator."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,13 +14,13 @@ async def work_through(
     at_a_time: int,
     is_over: Callable[[], bool],
 ) -> None:
-    """Return when every item was worked on, or the work is over.
+    """Returns when every item was worked on, or the work is over.
 
     Args:
-        items: Drawn one by one, as workers get free: no more than `at_a_time` are held.
-        work: What is done with each.
+        items: Drawn one by one, as workers become free: no more than `at_a_time` are in memory.
+        work: Called with each item.
         at_a_time: Number of workers.
-        is_over: Asked before each item; work that was begun is finished.
+        is_over: Checked before each item; work in progress is finished.
     """
     turn = asyncio.Lock()
 
@@ -38,5 +38,7 @@ async def work_through(
 
 
 def innermost(error: BaseException) -> BaseException:
-    """The first error of a group of groups."""
-    return innermost(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+    """Returns the first error of nested exception groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

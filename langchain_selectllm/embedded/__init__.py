@@ -1,4 +1,4 @@
-"""Five small language models inside the package: a pool to try everything on, without keys, downloads or network."""
+"""Five small language models inside the package: a pool without keys, downloads or network."""
 
 from langchain_selectllm.embedded.chat_model import EmbeddedChatModel
 from langchain_selectllm.embedded.members import embedded_models, embedded_names, load_embedded, read_answer

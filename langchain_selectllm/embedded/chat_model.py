@@ -15,10 +15,11 @@ from langchain_selectllm.prompts import last_human_text
 
 
 class EmbeddedChatModel(BaseChatModel):
-    """A small causal language model that comes with the package: real weights, sampled on the CPU, no network.
+    """Chat model over a small causal language model of the package: real weights, on the CPU, no network.
 
-    It reads the last human message alone, and knows short tasks only (see `langchain_selectllm.embedded.task_generator`). The
-    weights are loaded by the first call and shared by all chat models over the same folder.
+    It reads the last human message alone, and knows short tasks only (see
+    `langchain_selectllm.embedded.task_generator`). The weights are loaded by the first call and shared by all
+    chat models over the same folder.
     """
 
     model: str

@@ -53,7 +53,7 @@ def embedded_models(names: Sequence[str] | None = None, **settings: Any) -> dict
 def read_answer(reply: str) -> str | None:
     """The answer in a reply of an embedded model, number or text; None = abstain.
 
-    The pool answers questions for numbers with "... The answer is 42." and questions for words with the bare word. Use it
-    as `VotingOutputParser(answer=read_answer)` where prompts of both kinds come in.
+    The pool answers questions for numbers with "... The answer is 42." and questions for words with the bare
+    word. Use it as `VotingOutputParser(answer=read_answer)` where prompts of both kinds come in.
     """
     return get_extractor("number" if _STATED in reply else "text").extract(reply)

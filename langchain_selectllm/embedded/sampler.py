@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from langchain_selectllm._optional import require
-from langchain_selectllm.embedded.shutdown import GATE
+from langchain_selectllm.embedded.shutdown import SHUTDOWN
 from langchain_selectllm.exceptions import EmbeddedModelError
 
 MAX_PROMPT_TOKENS = 448
@@ -45,13 +45,14 @@ class Sampler:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The model of a folder with config.json, model.safetensors and tokenizer.json, on the CPU in single precision."""
+        """Loads config.json, model.safetensors and tokenizer.json of a folder, on the CPU in float32."""
         require("torch", extra="full", needed_by="The embedded pool")
         transformers = require("transformers", extra="full", needed_by="The embedded pool")
         model = transformers.LlamaForCausalLM(
             transformers.LlamaConfig.from_pretrained(folder, local_files_only=True)
         )
-        # Not from_pretrained: it draws a progress bar for a megabyte. The output layer is the embedding, stored once.
+        # Not from_pretrained: it draws a progress bar for a megabyte. The output layer is the embedding,
+        # stored once.
         weights = require("safetensors.torch", extra="full", needed_by="The embedded pool").load_file(
             folder / _WEIGHTS
         )
@@ -80,7 +81,8 @@ class Sampler:
             stop: A reply is cut in front of the first of these.
 
         Raises:
-            EmbeddedModelError: If a prompt is longer than MAX_PROMPT_TOKENS, or a setting is out of its range.
+            EmbeddedModelError: If a prompt is longer than MAX_PROMPT_TOKENS, or a setting is out of its
+            range.
         """
         prompts = self._checked(texts, n=n, temperature=temperature, max_tokens=max_tokens)
         generator = self._generator(seed)
@@ -107,10 +109,11 @@ class Sampler:
         seed: int | None = None,
         stop: Sequence[str] = (),
     ) -> Iterator[Sampled]:
-        """The reply to one text as it grows, token by token; the same reply as `sample` draws with these settings.
+        """Yields the growing reply to one text, token by token; it ends as the reply that `sample` draws.
 
         Raises:
-            EmbeddedModelError: If the prompt is longer than MAX_PROMPT_TOKENS, or a setting is out of its range.
+            EmbeddedModelError: If the prompt is longer than MAX_PROMPT_TOKENS, or a setting is out of its
+            range.
         """
         prompts = self._checked([text], n=1, temperature=temperature, max_tokens=max_tokens)
         reply: list[int] = []
@@ -131,7 +134,8 @@ class Sampler:
         longest = max(map(len, prompts), default=0)
         if longest > MAX_PROMPT_TOKENS:
             raise EmbeddedModelError(
-                f"A prompt has {longest} tokens; the embedded models read {MAX_PROMPT_TOKENS} at most. Shorten it."
+                f"A prompt has {longest} tokens; the embedded models read {MAX_PROMPT_TOKENS} at most. "
+                "Shorten it."
             )
         return prompts
 
@@ -146,7 +150,7 @@ class Sampler:
     def _steps(
         self, prompts: Sequence[list[int]], n: int, temperature: float, max_tokens: int, generator: Any
     ) -> Iterator[tuple[list[int], list[int]]]:
-        """Step by step, the rows that are still going and their next token ids; n rows a prompt, behind one another."""
+        """Yields step by step the unfinished rows and their next token ids; n consecutive rows per prompt."""
         torch, model = self._torch, self._model
         padded = self._tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
         mask, ids = padded["attention_mask"], padded["input_ids"]
@@ -188,7 +192,7 @@ _LOADING = threading.Lock()
 
 def shared_sampler(folder: Path) -> Sampler:
     """The sampler of a folder, loaded once a process however many chat models use it."""
-    with _LOADING, GATE:
+    with _LOADING, SHUTDOWN:
         return _load(folder)
 
 
@@ -200,7 +204,7 @@ def _load(folder: Path) -> Sampler:
 def _guarded(steps: Iterator[tuple[list[int], list[int]]]) -> Iterator[tuple[list[int], list[int]]]:
     """The steps, each of which is over before the interpreter ends."""
     while True:
-        with GATE:
+        with SHUTDOWN:
             step = next(steps, None)
         if step is None:
             return

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
-from langchain_selectllm._progress import Progress, silent
+from langchain_selectllm._progress import StageProgress, silent
 from langchain_selectllm.embedded.chat_model import EmbeddedChatModel
 from langchain_selectllm.embedded.task import Task
 
@@ -15,11 +15,12 @@ def sample_outcomes(
     models: Mapping[str, EmbeddedChatModel],
     *,
     n: int = 10,
-    progress: Progress = silent,
+    progress: StageProgress = silent,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Queries and replies in the interchange format, for `OutcomeTable.from_records` and `write_records`.
 
-    No latency is recorded: replies are sampled hundreds at a time, and no share of that says what a single call takes.
+    No latency is recorded: replies are sampled hundreds at a time, and no share of that says what a single
+    call takes.
 
     Args:
         tasks: Tasks with distinct texts.
@@ -30,7 +31,8 @@ def sample_outcomes(
     queries = [task.query(f"task-{i:05d}") for i, task in enumerate(tasks)]
     texts = [task.text for task in tasks]
     progress("sample members", 0.0)
-    # Members side by side: each has a random generator of its own, so that the replies do not depend on who is first.
+    # Members side by side: each has a random generator of its own, so that the replies do not depend on who
+    # is first.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sampling = [pool.submit(model.sample, texts, n) for model in models.values()]
         for done, _ in enumerate(as_completed(sampling), start=1):

@@ -5,11 +5,12 @@ import threading
 from types import TracebackType
 
 
-class ShutdownGate:
+class ShutdownGuard:
     """Guards steps of native code that may run in daemon threads.
 
-    A router gives up calls that cannot change the winner; their threads go on. A thread that comes back from native code
-    while the interpreter is going down aborts the process, so that the end waits for the step, and no other one begins.
+    A router gives up calls that cannot change the winner; their threads go on. A thread that comes back from
+    native code while the interpreter is going down aborts the process, so that the end waits for the step,
+    and no other one begins.
     """
 
     def __init__(self) -> None:
@@ -37,7 +38,7 @@ class ShutdownGate:
             return self._condition.wait_for(lambda: not self._running, timeout=timeout_s)
 
 
-GATE = ShutdownGate()
-"""The gate of this process."""
+SHUTDOWN = ShutdownGuard()
+"""The guard of this process."""
 
-atexit.register(GATE.close)
+atexit.register(SHUTDOWN.close)

@@ -18,7 +18,8 @@ class Task:
     answer_type: str
     """ "number", or "text" where the whole reply is the answer."""
     problem: str
-    """What is asked whatever the words: "12+34". The side of a problem, trained or held out, follows from it."""
+    """What is asked whatever the words: "12+34". The side of a problem, trained or held out, follows from
+    it."""
     working: str = ""
     """Steps that lead to the answer, one sentence; empty where there are none to show."""
 

@@ -1,4 +1,4 @@
-"""Tasks with exact answers, as many as one likes: what the embedded pool is trained, measured and shown on."""
+"""Generator of tasks with exact answers, on which the embedded pool is trained, measured and shown."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,8 @@ def generate_tasks(
         n: Number of tasks.
         seed: Another seed, other tasks.
         categories: Categories to draw from; all of them when None.
-        held_out: Only problems that no embedded model was trained on; with False only the others, with None both.
+        held_out: Only problems that no embedded model was trained on; with False only the others, with None
+            both.
 
     Raises:
         OutcomeError: If a category is unknown, or has too few distinct texts.

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm._progress import Progress, silent
+from langchain_selectllm._progress import StageProgress, silent
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.classifier.metrics import classifier_metrics, selective_metrics
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
@@ -34,7 +34,7 @@ def evaluate(
     allow_training_queries: bool = False,
     rows: int = 0,
     seed: int = 0,
-    progress: Progress = silent,
+    progress: StageProgress = silent,
 ) -> Report:
     """Every system's accuracy, calls, cost and latency on recorded outcomes, with intervals and the controls.
 
@@ -150,7 +150,7 @@ def _has_point(name: str, pool: PoolStatistics) -> bool:
     return not isinstance(policy, Adaptive) or policy.find(pool) is not None
 
 
-def _replay_all(recording: Recording, names: Sequence[str], progress: Progress) -> list[Replay]:
+def _replay_all(recording: Recording, names: Sequence[str], progress: StageProgress) -> list[Replay]:
     """The systems of these names, and the controls at as many calls as they turned out to make."""
     replays = []
     for i, name in enumerate(names):

@@ -16,8 +16,8 @@ _KEY_NAME = re.compile(
 )
 _KEY_VALUE = re.compile(r"\b(?:sk|gsk|pk|rk|xai|hf|ghp|AIza|Bearer)[-_ ]?[A-Za-z0-9_-]{20,}")
 _NO_KEYS = (
-    "API keys are read from the environment only (OPENAI_API_KEY and the like, as LangChain's init_chat_model does). "
-    "Remove it from the file, and revoke it if others have seen it."
+    "API keys are read from the environment only (OPENAI_API_KEY and the like, as LangChain's "
+    "init_chat_model does). Remove it from the file, and revoke it if others have seen it."
 )
 
 
@@ -27,7 +27,8 @@ class MemberSpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     model: str = Field(min_length=1)
-    """Provider string as LangChain's `init_chat_model` takes it ("openai:gpt-4o-mini"), or "embedded:NAME"."""
+    """Provider string as LangChain's `init_chat_model` takes it ("openai:gpt-4o-mini"), or
+    "embedded:NAME"."""
     base_url: str | None = None
     """Where the provider is reached; its own address when None."""
     temperature: float | None = Field(default=None, ge=0)
@@ -61,7 +62,8 @@ class MemberSpec(BaseModel):
     def parameters(self) -> dict[str, Any]:
         """What decides the replies: samples under different parameters are different outcomes.
 
-        Address, limits and prices are not among them, so that a server may move without everything being asked again.
+        Address, limits and prices are not among them, so that a server may move without everything being
+        asked again.
         """
         sampling = {name: getattr(self, name) for name in ("temperature", "max_tokens", "system_prompt")}
         return {"model": self.model, **{name: value for name, value in sampling.items() if value is not None}}
@@ -86,8 +88,8 @@ def read_pool_file(path: str | Path) -> PoolFile:
     """The validated pool file.
 
     Raises:
-        PoolFileError: If it cannot be read, is no YAML, holds an API key, or a field is unknown or has a wrong value; names
-            the line.
+        PoolFileError: If it cannot be read, is no YAML, holds an API key, or a field is unknown or has a
+            wrong value; names the line.
     """
     yaml = require("yaml", extra="collect", needed_by="A pool file")
     try:

@@ -1,4 +1,4 @@
-"""What a pool can do and what identifies it, from what its members say of themselves."""
+"""Capabilities and identity of a pool, from the profiles and parameters of its members."""
 
 from functools import partial
 from types import ModuleType
@@ -15,9 +15,10 @@ _SETTINGS = ("kwargs", "fields", "which")
 
 
 def pool_profile(models: ModelRegistry) -> ModelProfile | None:
-    """The minimum over the members: what every one of them can do, and the smallest of their limits.
+    """Returns the minimum over the members: capabilities that all of them have, and the smallest limits.
 
-    What some member says nothing about is left out, unless another one denies it. None where nothing is left.
+    A capability that some member does not state is left out, unless another one denies it. None if nothing
+    is left.
     """
     profiles = [
         cast("dict[str, Any]", raw.profile or {})
@@ -36,7 +37,7 @@ def pool_profile(models: ModelRegistry) -> ModelProfile | None:
 
 
 def member_params(models: ModelRegistry) -> dict[str, Any]:
-    """What replies depend on, by member: its chat models and their wrappers, and what ties and costs are told from."""
+    """Returns what replies, ties and costs depend on, by member: chat models, wrappers, prices, latency."""
     return {
         name: [
             described(member.model),
@@ -49,7 +50,7 @@ def member_params(models: ModelRegistry) -> dict[str, Any]:
 
 
 def described(model: Any) -> Any:
-    """What a model's replies depend on: its chat models as they identify themselves, and what wraps them."""
+    """Returns what a model's replies depend on: its chat models' own parameters, and their wrappers."""
     if isinstance(model, BaseChatModel):
         return model.asdict()
     if isinstance(model, RunnableLambda):
@@ -67,7 +68,7 @@ def described(model: Any) -> Any:
 
 
 def callable_name(value: Any) -> str:
-    """What tells a function from others, the same in every process for one that has a name; the representation of the rest.
+    """Returns the identity of a callable: its qualified name, else its representation.
 
     Methods are told apart by their objects, partial functions by their arguments.
     """

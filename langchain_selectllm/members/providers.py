@@ -1,4 +1,4 @@
-"""A member's chat model, made from its entry in the pool file."""
+"""Chat models of members, connected by their entries in the pool file."""
 
 import importlib
 from functools import partial
@@ -18,25 +18,28 @@ ChatModel = Runnable[LanguageModelInput, AIMessage]
 """A chat model, or any wrapper of one that still takes a prompt and returns a message."""
 
 
-def connect(name: str, spec: MemberSpec) -> ChatModel:
-    """The chat model of one member, its system prompt before every prompt; calls nobody.
+def connect(name: str, spec: MemberSpec, *, max_retries: int = 2) -> ChatModel:
+    """Returns the chat model of one member, with its system prompt before every prompt; no model is called.
 
     Args:
         name: Name of the member, for errors.
         spec: Its entry in the pool file.
+        max_retries: Attempts after a failed one that the provider's client makes by itself; 2 is the default
+            of most clients. A collection passes 0: its own retries are counted, and know of the member's
+            limits.
 
     Raises:
         PoolFileError: If the provider refuses the settings, or misses its key in the environment.
         MissingDependencyError: If the provider's package is not installed.
     """
     sampling = {"temperature": spec.temperature, "max_tokens": spec.max_tokens}
-    settings = {key: value for key, value in sampling.items() if value is not None}
+    settings: dict[str, Any] = {key: value for key, value in sampling.items() if value is not None}
     if spec.model.startswith(EMBEDDED_PREFIX):
-        # By name, because the embedded pool stands above this module and brings torch along.
+        # By name, because the embedded pool brings torch along.
         embedded = importlib.import_module("langchain_selectllm.embedded")
         model = embedded.load_embedded(spec.model.removeprefix(EMBEDDED_PREFIX), **settings)
     else:
-        model = _provider_model(name, spec, settings)
+        model = _provider_model(name, spec, {**settings, "max_retries": max_retries})
     if spec.system_prompt is None:
         return cast("ChatModel", model)
     return RunnableLambda(partial(_after_system, spec.system_prompt)) | cast("ChatModel", model)
@@ -47,21 +50,23 @@ def _provider_model(name: str, spec: MemberSpec, settings: dict[str, Any]) -> An
     if spec.base_url is not None:
         settings["base_url"] = spec.base_url
     try:
-        # Retries are ours: the provider's own would neither be counted nor know of the member's limits.
-        return chat_models.init_chat_model(spec.model, timeout=spec.timeout_s, max_retries=0, **settings)
+        return chat_models.init_chat_model(spec.model, timeout=spec.timeout_s, **settings)
     except ImportError as error:
         raise MissingDependencyError(f"Member {name!r} ({spec.model}): {error}") from error
     except Exception as error:
         raise PoolFileError(
-            f"Member {name!r} ({spec.model}) cannot be set up: {error} Check its entry in the pool file, and that its key is "
-            "in the environment."
+            f"Member {name!r} ({spec.model}) cannot be set up: {error} Check its entry in the pool "
+            "file, and that its key is in the environment."
         ) from error
 
 
 def _after_system(system_prompt: str, prompt: LanguageModelInput) -> list[BaseMessage]:
-    messages: list[BaseMessage]
+    return [SystemMessage(system_prompt), *_messages(prompt)]
+
+
+def _messages(prompt: LanguageModelInput) -> list[BaseMessage]:
     if isinstance(prompt, str):
-        messages = [HumanMessage(prompt)]
-    else:
-        messages = prompt.to_messages() if isinstance(prompt, PromptValue) else convert_to_messages(prompt)
-    return [SystemMessage(system_prompt), *messages]
+        return [HumanMessage(prompt)]
+    if isinstance(prompt, PromptValue):
+        return prompt.to_messages()
+    return convert_to_messages(prompt)

@@ -1,4 +1,4 @@
-"""The members of a pool: names to chat models, in order."""
+"""Registry of a pool: chat models by name, in order."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ __all__ = ["ChatModel", "Member", "ModelRegistry", "connect_member"]
 
 @dataclass(frozen=True)
 class Member:
-    """One registered chat model and what it is known to cost."""
+    """One registered chat model with its prices and latency."""
 
     model: ChatModel
     price_input_usd_per_million: float | None = None
@@ -22,10 +22,10 @@ class Member:
     price_output_usd_per_million: float | None = None
     """US dollars for a million output tokens; None when unknown."""
     latency_s: float | None = None
-    """Recorded seconds of one call, for the tie rule; the artefact's own figure when None."""
+    """Recorded seconds per call, for the tie rule; the artefact's own figure when None."""
 
     def cost_usd(self, usage: Mapping[str, Any] | None) -> float | None:
-        """Cost of one call from its `usage_metadata`; None without prices or usage."""
+        """Returns the cost of one call by its `usage_metadata`; None without prices or usage."""
         if (
             usage is None
             or self.price_input_usd_per_million is None
@@ -36,14 +36,23 @@ class Member:
         return float(input_cost + usage["output_tokens"] * self.price_output_usd_per_million) / 1e6
 
 
-def connect_member(name: str, spec: MemberSpec) -> Member:
-    """The member that an entry of a pool file describes; calls nobody.
+def connect_member(name: str, spec: MemberSpec, *, max_retries: int = 2) -> Member:
+    """Returns the member of one entry of a pool file; no model is called.
+
+    Args:
+        name: Name of the member, for errors.
+        spec: Its entry in the pool file.
+        max_retries: Attempts after a failed one that the provider's client makes by itself.
 
     Raises:
         PoolFileError: If the provider refuses its settings.
         MissingDependencyError: If the provider's package is not installed.
     """
-    return Member(connect(name, spec), spec.price_input_usd_per_million, spec.price_output_usd_per_million)
+    return Member(
+        connect(name, spec, max_retries=max_retries),
+        spec.price_input_usd_per_million,
+        spec.price_output_usd_per_million,
+    )
 
 
 class ModelRegistry(Mapping[str, Member]):
@@ -62,13 +71,16 @@ class ModelRegistry(Mapping[str, Member]):
             raise MemberMismatchError(
                 f"The registry got the names {list(models)}. Give at least one, none of them empty."
             )
-        self._members = {
-            name: model if isinstance(model, Member) else Member(model) for name, model in models.items()
-        }
+        self._members: dict[str, Member] = {}
+        for name, model in models.items():
+            if isinstance(model, Member):
+                self._members[name] = model
+            else:
+                self._members[name] = Member(model)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:
-        """The members of a pool file, the one that `selectllm collect` takes; calls nobody.
+        """Returns the members of a pool file, as `selectllm collect` takes it; no model is called.
 
         Raises:
             PoolFileError: If the file is malformed, or a provider refuses its settings.
@@ -89,7 +101,7 @@ class ModelRegistry(Mapping[str, Member]):
         return len(self._members)
 
     def subset(self, names: Sequence[str]) -> "ModelRegistry":
-        """The registry of some of the members, in the given order.
+        """Returns the registry of some of the members, in the given order.
 
         Raises:
             KeyError: If a name is not registered.
@@ -97,7 +109,7 @@ class ModelRegistry(Mapping[str, Member]):
         return ModelRegistry({name: self[name] for name in names})
 
     def check_covers(self, members: Sequence[str]) -> None:
-        """Whether the registered names are exactly the members of a classifier, in any order.
+        """Raises an error unless the registered names are exactly the members of a classifier, in any order.
 
         Raises:
             MemberMismatchError: If either has a name that the other lacks.
@@ -109,14 +121,15 @@ class ModelRegistry(Mapping[str, Member]):
         advice = []
         if only_registered:
             advice.append(
-                f"Missing from the classifier: {', '.join(map(repr, only_registered))}. Fit with their outcomes, or pass "
-                "registry.subset(classifier.members)."
+                f"Missing from the classifier: {', '.join(map(repr, only_registered))}. Fit with their "
+                "outcomes, or pass registry.subset(classifier.members)."
             )
         if only_fitted:
             advice.append(
-                f"Missing from the registry: {', '.join(map(repr, only_fitted))}. Register them, or fit on outcomes "
-                "without them."
+                f"Missing from the registry: {', '.join(map(repr, only_fitted))}. Register them, or fit on "
+                "outcomes without them."
             )
         raise MemberMismatchError(
-            f"The classifier was fitted for members {tuple(members)}; the registry has {tuple(self)}. {' '.join(advice)}"
+            f"The classifier was fitted for members {tuple(members)}; the registry has {tuple(self)}. "
+            f"{' '.join(advice)}"
         )

@@ -42,7 +42,8 @@ def bind_registry(models: ModelRegistry, tools: Tools, **kwargs: Any) -> BoundTo
     able = {name: replace(models[name], model=model) for name, model in bound.items() if model is not None}
     if not able:
         raise ToolSupportError(
-            f"No member can call tools: {', '.join(models)}. Register at least one chat model whose bind_tools works."
+            f"No member can call tools: {', '.join(models)}. "
+            "Register at least one chat model whose bind_tools works."
         )
     left_out = {name: "cannot call tools" for name, model in bound.items() if model is None}
     return BoundTools(ModelRegistry({**models, **able}), left_out)
@@ -58,7 +59,7 @@ def without_tools(models: ModelRegistry) -> dict[str, str]:
 
 
 def bind_model(model: Runnable[Any, Any], tools: Tools, **kwargs: Any) -> ChatModel | None:
-    """The model with tools bound: the chat model itself first, then its wrappers around it again, as they were.
+    """Returns the model with tools bound: bound to the chat model itself, inside the wrappers as they were.
 
     Args:
         model: A chat model, or any wrapper of one.
@@ -79,7 +80,8 @@ def bind_model(model: Runnable[Any, Any], tools: Tools, **kwargs: Any) -> ChatMo
         return _bind_step(model, tools, kwargs)
     # One that binds tools by itself, as our own configurable router does, needs no help.
     if isinstance(model, DynamicRunnable) and not hasattr(type(model), "bind_tools"):
-        # Rebuilt for every call, so that nothing can be put inside; what binding adds to a call is added outside.
+        # Rebuilt for every call, so that nothing can be put inside; what binding adds to a call is added
+        # outside.
         inner = bind_model(model.default, tools, **kwargs)
         return cast("ChatModel", model.bind(**inner.kwargs)) if isinstance(inner, RunnableBinding) else None
     return _bind_raw(model, tools, kwargs)

@@ -20,9 +20,10 @@ from langchain_selectllm import (
 )
 from langchain_selectllm.collection.export import read_outcomes
 from langchain_selectllm.collection.grading import ajudge_outcomes
-from langchain_selectllm.collection.open_store import locked, open_store
+from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.collection.retries import RetryPolicy
 from langchain_selectllm.collection.rows import ReplyRow
+from langchain_selectllm.collection.store_lock import locked
 from langchain_selectllm.exceptions import AnswerError, OutcomeError, StoreError
 from tests.support.live_models import CountingModel
 
@@ -108,7 +109,16 @@ def test_a_failure_is_kept_apart_and_made_good_by_the_next_run(store, tmp_path):
 
 def test_nothing_takes_the_place_of_a_reply(store):
     def row(text, error=None):
-        return ReplyRow("q0000", "m", 0, digest, text=text, error=error, attempts=1, finished_at=0.0)
+        return ReplyRow(
+            query_id="q0000",
+            member="m",
+            sample=0,
+            parameters=digest,
+            text=text,
+            error=error,
+            attempts=1,
+            finished_at=0.0,
+        )
 
     with open_store(store) as opened:
         collect_outcomes({"m": CountingModel()}, queries(1), store, samples=1)
@@ -147,7 +157,7 @@ def test_pages_neither_lose_nor_repeat_a_row(store):
 
 
 def test_two_collections_into_one_store_are_refused_and_a_killed_one_is_not_waited_for(store, monkeypatch):
-    monkeypatch.setattr("langchain_selectllm.collection.open_store._LOCK_PATIENCE_S", 0.2)
+    monkeypatch.setattr("langchain_selectllm.collection.store_lock._PATIENCE_S", 0.2)
     with (
         open_store(store) as opened,
         locked(opened),
@@ -156,13 +166,14 @@ def test_two_collections_into_one_store_are_refused_and_a_killed_one_is_not_wait
         collect_outcomes({"m": CountingModel()}, queries(1), store, samples=1)
     monkeypatch.undo()
     hold = (
-        "from langchain_selectllm.collection.open_store import locked, open_store; import time\n"
+        "from langchain_selectllm.collection.open_store import open_store; import time\n"
+        "from langchain_selectllm.collection.store_lock import locked\n"
         f"with open_store({store!r}) as opened, locked(opened): print('locked', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", hold], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "locked\n"
     holder.kill()
-    monkeypatch.setattr("langchain_selectllm.collection.open_store._LOCK_PATIENCE_S", 60)
+    monkeypatch.setattr("langchain_selectllm.collection.store_lock._PATIENCE_S", 60)
     start = time.monotonic()
     assert collect_outcomes({"m": CountingModel()}, queries(1), store, samples=1).left == 0
     assert time.monotonic() - start < 30
@@ -255,7 +266,7 @@ def test_several_gradings_have_to_be_told_apart(store, tmp_path):
     collect_outcomes({"m": CountingModel()}, queries(2), store, samples=1)
     grade_outcomes(store)
     grade_outcomes(store, "text")
-    with pytest.raises(StoreError, match="holds the gradings reference, text. Say which"):
+    with pytest.raises(StoreError, match="holds the gradings reference, text. Name one"):
         read_outcomes(store)
     # As text "the answer is 13" is not "13".
     assert read_outcomes(store, grade="text").scores.max() == 0
@@ -272,5 +283,6 @@ def test_a_store_of_another_format_is_refused(store):
 
 
 def test_an_empty_store_has_nothing_to_export(store, tmp_path):
+    open_store(store).engine.dispose()
     with pytest.raises(StoreError, match="holds no reply. Collect some first"):
         export_outcomes(store, tmp_path / "folder")

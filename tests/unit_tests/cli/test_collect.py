@@ -145,15 +145,38 @@ def test_calls_that_are_left_end_in_code_1(world, models, selectllm):
         (("grade", "sqlite:///new.db", "--answer", "poem"), "Unknown answer extractor 'poem'"),
         (("grade", "sqlite:///new.db", "--answer", "text", "--judge", "x"), "three ways to grade"),
         (("grade", "sqlite:///new.db", "--judge", "x", "--pool", "pool.yaml"), "pool.yaml has no member 'x'"),
-        (("export", "sqlite:///new.db", "folder"), "holds no reply"),
+        (("grade", "sqlite:///new.db"), "There is no store at sqlite:///new.db"),
+        (("export", "sqlite:///new.db", "folder"), "There is no store at sqlite:///new.db"),
+        (("train", "sqlite:///new.db", "--out", "x"), "There is no store at sqlite:///new.db"),
         (("train", "sqlite:///new.db", "folder", "--out", "x"), "a store stands alone"),
     ],
 )
 def test_bad_input_ends_in_code_2_and_one_clear_line(world, selectllm, arguments, message):
+    before = sorted(world.iterdir())
     code, out, err = selectllm(*arguments)
     assert (code, out) == (2, "")
     assert message in err
     assert err.strip().count("\n") == 0
+    assert sorted(world.iterdir()) == before
+
+
+def test_a_dry_run_creates_no_store(world, selectllm):
+    before = sorted(world.iterdir())
+    assert selectllm(*COLLECT, "--dry-run")[0] == 0
+    assert sorted(world.iterdir()) == before
+
+
+def test_an_unknown_cost_is_never_printed_as_zero(world, selectllm):
+    code, out, _ = selectllm(*COLLECT)
+    assert code == 0
+    # "good" has prices, 10 tokens at 1 and 5 at 2 dollars a million: 120 x 0.00002.
+    assert "Recorded cost of the store: 0.002400 USD, and 240 replies of unknown cost" in out
+    members = {member["member"]: member for member in json.loads(selectllm(*COLLECT, "--json")[1])["members"]}
+    assert members["good"]["cost_usd"] == 0
+    (world / "free.yaml").write_text("members:\n  poor: {model: 'embedded:poor'}\n")
+    code, out, _ = selectllm(*COLLECT, "--pool", "free.yaml", "--store", "sqlite:///free.db")
+    assert "Recorded cost of the store: unknown: 120 replies of unknown cost" in out
+    assert "unknown" in next(line for line in out.splitlines() if "poor" in line)
 
 
 def test_folders_are_still_trained_on(world, selectllm):

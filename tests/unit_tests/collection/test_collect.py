@@ -190,7 +190,13 @@ def test_ray_shards_divide_the_limits_of_a_member():
     from langchain_selectllm.collection.ray_engine import split_member
 
     spec = MemberSpec(model="x", max_concurrency=5, requests_per_second=30.0)
-    member = PoolMember("m", spec, Member(CountingModel()), spec.parameters, is_described=True)
+    member = PoolMember(
+        name="m",
+        spec=spec,
+        registered=Member(CountingModel()),
+        parameters=spec.parameters,
+        is_described=True,
+    )
     shards = split_member(member, read_queries(QUERIES), 3)
     assert [shard.spec.max_concurrency for shard in shards] == [2, 2, 1]
     assert [shard.spec.requests_per_second for shard in shards] == [10, 10, 10]

@@ -7,7 +7,16 @@ from langchain_selectllm.exceptions import AnswerError
 
 
 def recorded(text, reference, answer_type=None):
-    return Recorded("m", "digest", "q1", 0, text, "What is it?", reference, answer_type)
+    return Recorded(
+        member="m",
+        parameters="digest",
+        query_id="q1",
+        sample=0,
+        text=text,
+        query="What is it?",
+        reference=reference,
+        answer_type=answer_type,
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.exceptions import ModelAuthenticationError, ModelInvalidRequestError, ModelRateLimitError
 
-from langchain_selectllm.collection import circuit_breaker as gate_module
-from langchain_selectllm.collection.circuit_breaker import BreakerPolicy, Gate
+from langchain_selectllm.collection import circuit_breaker as breaker_module
+from langchain_selectllm.collection.circuit_breaker import BreakerPolicy, CircuitBreaker
 from langchain_selectllm.collection.retries import (
     RetryPolicy,
     describe,
@@ -79,7 +79,7 @@ def test_an_error_is_told_in_one_line():
 
 @pytest.fixture
 def now(monkeypatch):
-    """A clock that stands still except where a gate waits."""
+    """A clock that stands still except where a breaker waits."""
     clock = SimpleNamespace(s=0.0)
 
     async def wait(delay_s, stop):
@@ -87,69 +87,93 @@ def now(monkeypatch):
         await asyncio.sleep(0)
         return stop.is_set()
 
-    monkeypatch.setattr(gate_module, "_now", lambda: clock.s)
-    monkeypatch.setattr(gate_module, "sleep_or_stop", wait)
+    monkeypatch.setattr(breaker_module, "_now", lambda: clock.s)
+    monkeypatch.setattr(breaker_module, "sleep_or_stop", wait)
     return clock
 
 
 @pytest.mark.usefixtures("now")
 async def test_the_breaker_opens_after_failures_in_a_row_and_lets_one_probe_through():
-    gate = Gate(None, BreakerPolicy(failures=3, pause_s=0.05, max_pauses=5), asyncio.Event())
-    early = [await gate.enter() for _ in range(4)]
-    for leave in early:
-        leave.failed(ValueError())
-        leave.give_back()
-    assert gate.pause_left_s == 0.05
-    probe = await gate.enter()
+    breaker = CircuitBreaker(
+        "m", None, BreakerPolicy(failures=3, pause_s=0.05, max_pauses=5), asyncio.Event()
+    )
+    early = [await breaker.enter() for _ in range(4)]
+    for permit in early:
+        permit.failed(ValueError())
+        permit.give_back()
+    assert breaker.pause_left_s == 0.05
+    probe = await breaker.enter()
     assert probe.is_probe
-    second = asyncio.create_task(gate.enter())
+    second = asyncio.create_task(breaker.enter())
     for _ in range(10):
         await asyncio.sleep(0)
     assert not second.done()
     probe.succeeded()
     probe.give_back()
     assert not (await second).is_probe
-    assert gate.pause_left_s == 0
+    assert breaker.pause_left_s == 0
 
 
 async def test_each_failed_probe_doubles_the_pause_until_the_member_is_given_up(now):
-    gate = Gate(
-        None, BreakerPolicy(failures=1, pause_s=0.01, max_pause_s=0.02, max_pauses=3), asyncio.Event()
+    breaker = CircuitBreaker(
+        "m", None, BreakerPolicy(failures=1, pause_s=0.01, max_pause_s=0.02, max_pauses=3), asyncio.Event()
     )
     pauses = []
-    while (leave := await gate.enter()) is not None:
-        leave.failed(ValueError("down"))
-        leave.give_back()
-        pauses.append(gate.pause_left_s)
+    while (permit := await breaker.enter()) is not None:
+        permit.failed(ValueError("down"))
+        permit.give_back()
+        pauses.append(breaker.pause_left_s)
     assert pauses == pytest.approx([0.01, 0.02, 0.02, 0.02])
     assert now.s == pytest.approx(sum(pauses[:-1]))
-    assert gate.given_up == "4 attempts failed in a row, at last with ValueError: down"
+    assert breaker.given_up == "4 attempts failed in a row, the last with ValueError: down"
 
 
 async def test_attempts_keep_their_distance_and_make_up_for_none_after_an_idle_time(now):
-    gate, times = Gate(20, BreakerPolicy(), asyncio.Event()), []
+    breaker, times = CircuitBreaker("m", 20, BreakerPolicy(), asyncio.Event()), []
     for idle_s in (0, 0, 0, 10, 0, 0):
         now.s += idle_s
-        await gate.enter()
+        await breaker.enter()
         times.append(now.s)
     assert times == pytest.approx([0, 0.05, 0.1, 10.1, 10.15, 10.2])
 
 
 async def test_a_success_between_failures_keeps_the_breaker_closed():
-    gate = Gate(None, BreakerPolicy(failures=2), asyncio.Event())
+    breaker = CircuitBreaker("m", None, BreakerPolicy(failures=2), asyncio.Event())
     for _ in range(5):
-        for outcome in (lambda leave: leave.failed(ValueError()), lambda leave: leave.succeeded()):
-            leave = await gate.enter()
-            outcome(leave)
-            leave.give_back()
-    assert gate.pause_left_s == 0
+        for outcome in (lambda permit: permit.failed(ValueError()), lambda permit: permit.succeeded()):
+            permit = await breaker.enter()
+            outcome(permit)
+            permit.give_back()
+    assert breaker.pause_left_s == 0
 
 
 async def test_a_probe_that_is_given_up_lets_the_next_one_through():
-    gate = Gate(None, BreakerPolicy(failures=1, pause_s=0.001), asyncio.Event())
-    leave = await gate.enter()
-    leave.failed(ValueError())
-    leave.give_back()
-    probe = await gate.enter()
+    breaker = CircuitBreaker("m", None, BreakerPolicy(failures=1, pause_s=0.001), asyncio.Event())
+    permit = await breaker.enter()
+    permit.failed(ValueError())
+    permit.give_back()
+    probe = await breaker.enter()
     probe.give_back()
-    assert (await gate.enter()).is_probe
+    assert (await breaker.enter()).is_probe
+
+
+@pytest.mark.usefixtures("now")
+async def test_the_log_names_member_and_kind_of_error_but_never_its_text(caplog):
+    caplog.set_level("INFO")
+    breaker = CircuitBreaker(
+        "m", None, BreakerPolicy(failures=1, pause_s=0.01, max_pauses=2), asyncio.Event()
+    )
+    for succeeds in (False, True, False, False, False):
+        permit = await breaker.enter()
+        if succeeds:
+            permit.succeeded()
+        else:
+            permit.failed(ValueError("Incorrect API key provided: sk-123"))
+        permit.give_back()
+    assert [record.message for record in caplog.records] == [
+        "m paused for 0.0 s after 1 failures in a row (ValueError)",
+        "m replies again: its circuit breaker is closed",
+        "m paused for 0.0 s after 1 failures in a row (ValueError)",
+        "m paused for 0.0 s after 2 failures in a row (ValueError)",
+        "m given up for this run (ValueError)",
+    ]

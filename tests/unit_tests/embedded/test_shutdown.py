@@ -7,12 +7,12 @@ from functools import partial
 
 import pytest
 
-from langchain_selectllm.embedded.shutdown import ShutdownGate
+from langchain_selectllm.embedded.shutdown import ShutdownGuard
 from langchain_selectllm.fanout.daemon_threads import DaemonThreads, in_daemon
 
 
 def test_closing_waits_for_the_running_step_and_lets_no_other_begin():
-    gate, inside, leave, began = ShutdownGate(), threading.Event(), threading.Event(), threading.Event()
+    gate, inside, leave, began = ShutdownGuard(), threading.Event(), threading.Event(), threading.Event()
 
     def running():
         with gate:
@@ -33,7 +33,7 @@ def test_closing_waits_for_the_running_step_and_lets_no_other_begin():
 
 
 def test_an_open_gate_lets_steps_run_side_by_side():
-    gate = ShutdownGate()
+    gate = ShutdownGuard()
     with gate, gate:
         pass
     assert gate.close(timeout_s=0)

@@ -131,6 +131,15 @@ def test_a_file_that_is_not_there_is_refused(tmp_path):
         read_pool_file(tmp_path / "nowhere.yaml")
 
 
+def test_only_a_collection_switches_the_retries_of_the_providers_client_off(write, monkeypatch):
+    from langchain_selectllm.collection.inputs import read_pool
+
+    monkeypatch.setenv("OPENAI_API_KEY", "from the environment")
+    path = write("members:\n  small: {model: 'openai:gpt-4o-mini'}\n")
+    assert ModelRegistry.from_file(path)["small"].model.max_retries == 2
+    assert read_pool(path)[0].registered.model.max_retries == 0
+
+
 def test_the_registry_comes_from_the_same_file(write, monkeypatch, embedded):
     monkeypatch.setenv("OPENAI_API_KEY", "from the environment")
     registry = ModelRegistry.from_file(write(WHOLE))
@@ -144,7 +153,7 @@ def test_the_registry_comes_from_the_same_file(write, monkeypatch, embedded):
         750,
         30,
     )
-    assert (model.openai_api_base, model.max_retries) == ("http://127.0.0.1:8000/v1", 0)
+    assert (model.openai_api_base, model.max_retries) == ("http://127.0.0.1:8000/v1", 2)
     assert embedded == [("arithmetic", {})]
 
 
