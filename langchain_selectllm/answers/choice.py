@@ -28,6 +28,12 @@ _MARKS = " \t*_`$\"“‘'(["
 _LABEL_FIRST = re.compile(r"[*_\s]{0,4}(?:\([A-J]\)|[A-J][.):](?=[\s*_]|$))[*_]{0,2}\s?")
 _ITEM = re.compile(r"[ \t*_-]{0,4}\(?([A-J])(?:[.):]|$)")
 _LABELS = re.compile(r"\(([A-J])\)|^[ \t*_]{0,4}([A-J])[.):](?=\s)", re.MULTILINE)
+# A line that is nothing but "Answer: (C)".
+_ANSWER_LINE = re.compile(
+    r"^[ \t*_#>-]{0,6}(?:(?:the|my)\s)?(?:(?:final|correct|best)\s)?answer[ \t]?[*_]{0,3}:[ \t*_`(\[$]{0,6}"
+    r"(?-i:([A-J]))[ \t*_`)\]$.]{0,6}$",
+    re.IGNORECASE | re.MULTILINE,
+)
 # "Consider each choice: (A) means …" opens a list: nothing is stated, though "choice:" looks like it.
 _LIST_OPENED = re.compile(
     r"(?:\b[Ee](?:ach|very)\s(?:\w{1,20}\s)?(?:option|choice):(?=[\s*_]{0,6}\(?A[).:])"
@@ -41,7 +47,8 @@ _REPR = re.compile(r"""\[(["'])(.*)\1\]""", re.DOTALL)
 class ChoiceExtractor:
     """Answers are letters from A to J, bounded by the options that the query shows.
 
-    The last committed statement wins. An English "A" or "I" is no answer, and neither are two letters in one statement.
+    A last line that is nothing but "Answer: (C)" decides; otherwise the last committed statement wins. An English "A"
+    or "I" is no answer, and neither are two letters in one statement.
     """
 
     @property
@@ -56,7 +63,7 @@ class ChoiceExtractor:
         # RouterBench writes a reply as the one element of a Python list.
         if listed := _REPR.fullmatch(text):
             text = listed[2]
-        for read in (_stated, _labelled, _asserted, _verbatim):
+        for read in (_final_line, _stated, _labelled, _asserted, _verbatim):
             letter = read(text, options)
             if letter is not None:
                 return letter if letter and (not options or letter in options) else None
@@ -65,6 +72,17 @@ class ChoiceExtractor:
     def canonical(self, reference: str) -> str | None:
         """The letter of a bare reference ("c", "(C)", "C. text"), or of a sentence that states it."""
         return self.extract(reference)
+
+
+def _final_line(text: str, _: Mapping[str, str]) -> str | None:
+    """The letter of a last line that is an answer line, whatever was stated before it in other words.
+
+    None where an earlier answer line names another letter: such a reply corrects itself or runs in circles.
+    """
+    named = _ANSWER_LINE.findall(text)
+    if len(set(named)) == 1 and _ANSWER_LINE.match(last_line(text)):
+        return str(named[0])
+    return None
 
 
 def _stated(text: str, options: Mapping[str, str]) -> str | None:

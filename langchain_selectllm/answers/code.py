@@ -10,6 +10,8 @@ _FENCE = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n`]*\n(.*?)(?:^[ \t]*\1[`~]*[ \t]*$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
+# A quoted string on one line, or white space outside of one.
+_QUOTED_OR_SPACE = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|\s+""")
 _PYTHON = frozenset({"python", "py", "python3"})
 
 
@@ -21,7 +23,8 @@ class CodeExtractor:
     its use. A reply without a fence counts where all of it is a Python program. Nothing is ever executed.
 
     Python loses comments, docstrings, annotations and layout, and its local variables are numbered; see `python_form`.
-    Other languages are compared up to white space. A block marked as Python that does not parse abstains.
+    Other languages are compared up to white space outside of quoted strings. A block marked as Python that does not
+    parse abstains.
     """
 
     open_ended: ClassVar[bool] = True
@@ -40,10 +43,15 @@ class CodeExtractor:
         form = python_form(code) if not language or language in _PYTHON else None
         if form is not None or language in _PYTHON:
             return form
-        return " ".join(code.split())
+        return _one_spaced(code)
 
     def canonical(self, reference: str) -> str | None:
         """The normal form of bare code or of a reply with code; None when blank."""
         if _FENCE.search(reference):
             return self.extract(reference)
-        return python_form(reference) or " ".join(reference.split()) or None
+        return python_form(reference) or _one_spaced(reference) or None
+
+
+def _one_spaced(code: str) -> str:
+    """`code` with every run of white space outside of a quoted string as one space."""
+    return _QUOTED_OR_SPACE.sub(lambda match: match[1] or " ", code.strip())

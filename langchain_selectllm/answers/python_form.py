@@ -26,6 +26,9 @@ def python_form(code: str) -> str | None:
     tree = _parse(code)
     if tree is None or not tree.body:
         return None
+    if len(tree.body) == 1 and ast.get_docstring(tree, clean=False) is not None:
+        # A program that is nothing but a string is that string, not its own documentation.
+        return repr(ast.get_docstring(tree, clean=False))
     try:
         plain = cast("ast.Module", _Plain().visit(tree))
         for function in _outermost_functions(plain):

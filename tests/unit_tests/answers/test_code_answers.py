@@ -83,6 +83,17 @@ def test_other_languages_are_compared_up_to_white_space():
     )
 
 
+def test_white_space_within_a_quoted_string_is_part_of_the_answer():
+    assert READ("```\n'a  b'\n```") == "'a  b'" == CodeExtractor().canonical('"a  b"')
+    assert READ("```\n'a  b'\n```") != READ("```\n'a b'\n```")
+    assert READ("```sql\nSELECT  'a  b'\n  FROM t\n```") == "SELECT 'a  b' FROM t"
+    assert CodeExtractor().canonical('SELECT  "a \\" b"  FROM t') == 'SELECT "a \\" b" FROM t'
+
+
+def test_a_module_docstring_in_front_of_code_does_not_matter():
+    assert python_form('"""Adds."""\nx = 1') == "x = 1"
+
+
 def test_a_fence_without_a_language_is_python_where_it_parses():
     assert READ("```\nx  =  1\n```") == "x = 1"
     assert READ("```\nSELECT  *\nFROM t\n```") == "SELECT * FROM t"

@@ -41,6 +41,23 @@ def test_a_choice_is_read_or_abstains(reply, letter):
     assert ChoiceExtractor().extract(reply, QUERY) == letter
 
 
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("The answer is (A). No, the answer is (B). Or the answer is (C)?\nAnswer: (D)", "D"),
+        ("The answer is A. The answer is B. The answer is C.\n\n**Final answer:** C", "C"),
+        ("(A) is correct, (B) is correct.\nThe correct answer: **B**.", "B"),
+        # Such lines in a row are statements of a reply that runs in circles, or corrects itself.
+        ("Answer: A\nAnswer: B\nAnswer: C\nAnswer: D", None),
+        ("The answer is (A).\nThe answer is (B).\nThe answer is (C).", None),
+        # The line was cut off, or is another statement.
+        ("The answer is (A). The answer is (B). The answer is (C).\nAnswer: (D) or", None),
+    ],
+)
+def test_a_last_line_that_is_nothing_but_the_answer_overrides_what_was_stated_before(reply, letter):
+    assert ChoiceExtractor().extract(reply, QUERY) == letter
+
+
 LONG = "Fruit grows on trees and shrubs, and people like to eat it with cream. " * 6
 
 
@@ -145,6 +162,8 @@ def uncollected():
         "9",
         "**",
         "A. x\n",
+        "Answer: A\n",
+        "Answer:  ",
         "each choice: (A)",
         "options: (A)\n",
     ],
