@@ -1,5 +1,7 @@
 """Every python block and every `$ selectllm` line of README and docs, executed in order, file by file."""
 
+import copy
+import importlib.util
 import re
 from collections import deque
 from importlib.util import find_spec
@@ -7,13 +9,36 @@ from importlib.util import find_spec
 import pytest
 from typer.main import get_command
 
+import langchain_selectllm
 from langchain_selectllm import SelectLLMRouter, evaluate, exceptions
+from langchain_selectllm.classifier import classifier as classifier_module
 from langchain_selectllm.cli.app import app
 from langchain_selectllm.testing import replay_models
 from tests.support.pages import BLOCK, DOCS, PAGES, ROOT, SLOW, named, run_page
 
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """Classifiers fitted by the pages of this run, by outcomes and settings."""
+    return {}
+
+
+@pytest.fixture
+def fit_once(fits, monkeypatch):
+    """Pages that train on equal outcomes share one fit."""
+    learn = classifier_module.learn
+
+    def shared(outcomes, encoder, **settings):
+        chosen = sorted((name, value) for name, value in settings.items() if name != "progress")
+        key = repr((encoder.name, chosen, outcomes.members, outcomes.query_ids, outcomes.scores.tobytes()))
+        if key not in fits:
+            fits[key] = learn(outcomes, encoder, **settings)
+        return copy.deepcopy(fits[key])
+
+    monkeypatch.setattr(classifier_module, "learn", shared)
 
 
 # LlamaIndex's workflows look at every attribute of an agent, pydantic's deprecated ones included.
@@ -23,6 +48,7 @@ LINK = re.compile(r"\[[^\]\n]+\]\(([^)\s]+)\)")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if BLOCK.search(page.read_text()) and page not in SLOW], ids=named
 )
+@pytest.mark.usefixtures("fit_once")
 def test_blocks_run_in_order(page, tmp_path, monkeypatch):
     if "from llama_index" in page.read_text() and find_spec("llama_index") is None:
         pytest.skip("llama-index-core is not installed")
@@ -111,3 +137,41 @@ def test_every_error_is_in_the_reference():
         name for name, kind in vars(exceptions).items() if isinstance(kind, type) and name.endswith("Error")
     }
     assert {name for name in names if f"`{name}`" not in text} == set()
+
+
+def api_writer():
+    """The script `docs/write_api.py` as a module."""
+    spec = importlib.util.spec_from_file_location("write_api", DOCS / "write_api.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_public_name_is_in_the_api_reference():
+    writer = api_writer()
+    listed = [name for names in writer.GROUPS.values() for name in names]
+    assert sorted(listed) == sorted(langchain_selectllm.__all__)
+    text = (DOCS / "reference/api.md").read_text()
+    for name in listed:
+        for signature, _ in writer.entries(name):
+            assert f"| `{signature}` |" in text, "run python docs/write_api.py"
+
+
+def table_files(page):
+    """Paths in the first column of a page's tables."""
+    return re.findall(r"^\| `([\w/]+\.py)` \|", page.read_text(), re.MULTILINE)
+
+
+def test_every_file_and_folder_of_the_architecture_exists():
+    page = DOCS / "explanation/architecture.md"
+    package = ROOT / "langchain_selectllm"
+    assert [file for file in table_files(page) if not (package / file).exists()] == []
+    folders = set(re.findall(r"^\| `(\w+)/` \|", page.read_text(), re.MULTILINE))
+    assert folders == {path.parent.name for path in package.glob("*/__init__.py")}
+
+
+def test_the_project_tree_of_the_readme_is_complete():
+    tree = (ROOT / "README.md").read_text().partition("## Project structure")[2].partition("```\n")[0]
+    package, top = (set(re.findall(rf"^{indent}(\w+)/", tree, re.MULTILINE)) for indent in ("    ", ""))
+    assert package == {path.parent.name for path in (ROOT / "langchain_selectllm").glob("*/__init__.py")}
+    assert {"langchain_selectllm", "docs", "benchmarks", "cookbook", "tests"} <= top
