@@ -140,19 +140,19 @@ def test_when_no_member_streams_one_error_carries_every_cause(fitted, mode, faca
 @facades
 def test_a_deadline_bounds_the_wait_for_a_stream(fitted, mode, facade):
     late = scripted_streams(fitted, "~ late")
-    told = chunks_of(make(fitted, late, facade, deadline_s=1.0), mode)[-1].response_metadata["selectllm"]
+    told = chunks_of(make(fitted, late, facade, deadline_s=0.4), mode)[-1].response_metadata["selectllm"]
     assert [failure["error"] for failure in told["failures"].values()] == ["DeadlineError"]
     halfway = scripted_streams(fitted, "one ~ late")
-    with pytest.raises(DeadlineError, match="No reply within deadline_s=1"):
-        chunks_of(make(fitted, halfway, facade, deadline_s=1.0), mode)
+    with pytest.raises(DeadlineError, match="No reply within deadline_s=0.4"):
+        chunks_of(make(fitted, halfway, facade, deadline_s=0.4), mode)
     for model in (*late.values(), *halfway.values()):
         model.release.set()
 
 
 def test_a_reader_that_takes_its_time_does_not_pass_the_deadline(fitted):
     words = []
-    for chunk in make(fitted, deadline_s=1.0).stream("x"):
-        time.sleep(0.4)
+    for chunk in make(fitted, deadline_s=0.4).stream("x"):
+        time.sleep(0.15)
         words.append(chunk.content)
     assert "".join(words) == "one two three"
 

@@ -208,7 +208,7 @@ def test_a_round_of_members_that_were_called_already_gives_way_to_the_next(fitte
 
 
 def late(models, name):
-    return {**models, name: models[name].model_copy(update={"delay_s": 1.0})}
+    return {**models, name: models[name].model_copy(update={"delay_s": 0.4})}
 
 
 @pytest.mark.parametrize("mode", ["invoke", "ainvoke"])

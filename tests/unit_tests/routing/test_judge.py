@@ -126,7 +126,7 @@ async def test_without_a_ruling_the_members_decide_and_the_result_says_so(choose
 def test_a_judge_that_hangs_is_given_up_at_the_deadline():
     release, ended = threading.Event(), []
     hanging = RunnableLambda(lambda _: ended.append(release.wait(30)))
-    message = routed(hanging, deadline_s=1.0).invoke("x")
+    message = routed(hanging, deadline_s=0.4).invoke("x")
     release.set()
     assert ended == []
     assert "DeadlineError" in metadata_of(message)["vote"]["judge"]["failure"]
