@@ -115,13 +115,6 @@ def test_no_members_tokens_leak_into_the_stream_of_messages(fitted, mode, policy
     assert words_of(streamed(agent(fitted, (), changes, policy=policy), mode, QUESTION)) == "the agreed words"
 
 
-@modes
-def test_when_all_fail_one_error_carries_every_cause(fitted, mode):
-    changes = {name: {"error": RuntimeError("down")} for name in fitted.members}
-    with pytest.raises(FanOutError, match="All 5 called members failed"):
-        run(agent(fitted, changes=changes), mode, QUESTION)
-
-
 def test_middleware_before_it_repeats_the_vote(fitted):
     models = tool_models(**{name: {"error": RuntimeError("down")} for name in fitted.members})
     retry = ModelRetryMiddleware(max_retries=1, initial_delay=0, on_failure="error")

@@ -15,7 +15,7 @@ from llama_index.core.callbacks import CallbackManager, TokenCountingHandler
 from llama_index.core.llms.llm import LLM
 
 from langchain_selectllm import Member, SelectLLMRouter, VotingOutputParser
-from langchain_selectllm.exceptions import FanOutError, MemberMismatchError, PolicyError
+from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
 from langchain_selectllm.integrations.llama_index import LlamaIndexChatModel, SelectLLM
 from langchain_selectllm.testing import ReplayChatModel, replay_models
 from tests.support.llamas import FIELDS, LETTERS, PlainLlama, ScriptedLlama, collect, llamas, make, user
@@ -88,13 +88,6 @@ def test_failing_members_are_recorded_and_the_rest_vote(fitted, mode):
     ]
     assert told["failures"]["guesser"] == {"error": "RuntimeError", "message": "guesser is down"}
     assert set(told["answers"]) == {"clockmaker", "generalist", "reader"}
-
-
-@every_mode
-def test_when_all_fail_one_error_carries_every_cause(fitted, mode):
-    with pytest.raises(FanOutError, match="All 5 called members failed") as error:
-        ask(make(fitted, llamas(LETTERS, errors=tuple(LETTERS))), mode)
-    assert error.value.members == fitted.members
 
 
 def test_it_answers_exactly_as_the_router_does(fitted, demo):

@@ -176,14 +176,35 @@ def of_graphs(group, name, made):
     yield Path(group, streamed, lambda r, c: amessages_of(made(r), c), asynchronous=True, streams=True)
 
 
-def llama_deltas(router):
-    for response in SelectLLM(router=router).stream_chat([ChatMessage(PROMPT)]):
-        yield response.delta
+def of_llama_index():
+    """The paths of the LlamaIndex LLM."""
+    group, asked = "SelectLLM (LlamaIndex)", [ChatMessage(PROMPT)]
 
+    async def adeltas(stream):
+        async for response in await stream:
+            yield response.delta
 
-async def allama_deltas(router):
-    async for response in await SelectLLM(router=router).astream_chat([ChatMessage(PROMPT)]):
-        yield response.delta
+    for name, given in (("chat", asked), ("complete", PROMPT)):
+
+        def method(router, prefix, name=name):
+            return getattr(SelectLLM(router=router), f"{prefix}{name}")
+
+        yield Path(group, name, lambda r, _, m=method, g=given: m(r, "")(g), asynchronous=False)
+        yield Path(group, f"a{name}", lambda r, _, m=method, g=given: m(r, "a")(g), asynchronous=True)
+        yield Path(
+            group,
+            f"stream_{name}",
+            lambda r, _, m=method, g=given: (response.delta for response in m(r, "stream_")(g)),
+            asynchronous=False,
+            streams=True,
+        )
+        yield Path(
+            group,
+            f"astream_{name}",
+            lambda r, _, m=method, g=given: adeltas(m(r, "astream_")(g)),
+            asynchronous=True,
+            streams=True,
+        )
 
 
 def all_paths():
@@ -204,11 +225,7 @@ def all_paths():
         streams=True,
     )
     yield from of_graphs("SelectLLMMiddleware", "create_agent", middleware_agent)
-    llama, said = "SelectLLM (LlamaIndex)", [ChatMessage(PROMPT)]
-    yield Path(llama, "chat", lambda r, _: SelectLLM(router=r).chat(said), asynchronous=False)
-    yield Path(llama, "achat", lambda r, _: SelectLLM(router=r).achat(said), asynchronous=True)
-    yield Path(llama, "stream_chat", lambda r, _: llama_deltas(r), asynchronous=False, streams=True)
-    yield Path(llama, "astream_chat", lambda r, _: allama_deltas(r), asynchronous=True, streams=True)
+    yield from of_llama_index()
 
 
 PATHS = list(all_paths())

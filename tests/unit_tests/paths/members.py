@@ -93,6 +93,7 @@ def probes(fitted, watch, *, hanging=(), **fields):
             says=fields.get("says"),
             hangs=name in hanging,
             gated=fields.get("gated", False),
+            error=fields.get("error"),
         )
         for name in fitted.members
     }

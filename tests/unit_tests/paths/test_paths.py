@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler, get_usage_metadata_callback
 
+from langchain_selectllm.exceptions import FanOutError
 from tests.support.traces import Recorder, flatten
+from tests.unit_tests.paths.calls import PATHS
 from tests.unit_tests.paths.members import SAYS, Watch, probes
 from tests.unit_tests.paths.table import ONE_RUN, PAGE, REACHES, UNDER_NODE, cells, page
 
@@ -163,6 +165,14 @@ def test_several_members_words_come_after_their_vote(fitted, watch, path, word):
     )
     assert "".join(pieces) == SAYS
     assert done_at_first[0] == len(fitted.members)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=[path.id for path in PATHS])
+def test_when_all_members_fail_one_error_carries_every_cause(fitted, watch, path):
+    with pytest.raises(FanOutError, match="All 5 called members failed") as error:
+        carry_out(path, probes(fitted, watch, error=RuntimeError("down")))
+    assert error.value.members == fitted.members
+    assert [str(cause) for cause in error.value.exceptions] == ["down"] * 5
 
 
 def test_a_runnable_that_is_no_chat_model_has_no_events_of_version_3(fitted, watch):

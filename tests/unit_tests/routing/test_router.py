@@ -47,15 +47,6 @@ def test_three_failing_members_leave_a_voted_answer_and_three_failures(fitted, m
     assert told["failures"]["guesser"] == {"error": "RuntimeError", "message": "guesser is down"}
 
 
-@every_mode
-def test_when_all_fail_one_error_carries_every_cause(fitted, mode):
-    router = make_router(fitted, scripted(LETTERS, errors=tuple(LETTERS)))
-    with pytest.raises(FanOutError, match="All 5 called members failed") as error:
-        call(router, "x", mode)
-    assert error.value.members == fitted.members
-    assert all(isinstance(cause, RuntimeError) for cause in error.value.exceptions)
-
-
 def test_sync_and_async_and_batch_agree(fitted, demo):
     router = make_router(
         fitted,
