@@ -1,5 +1,6 @@
 """The classifier that most tests share: fitted once per version of the sources, loaded by every later process."""
 
+import functools
 import hashlib
 import shutil
 import sys
@@ -38,3 +39,9 @@ def load_or_fit(table):
             assert folder.exists(), f"{folder} cannot be written."
         shutil.rmtree(building)
     return SelectLLMClassifier.from_pretrained(folder)
+
+
+@functools.cache
+def three_members():
+    """A classifier of three members, m0 to m2, fitted on scores alone; never changed by a test."""
+    return SelectLLMClassifier().fit(worlds.score_table([[1, 1, 0], [1, 0, 1], [1, 1, 0], [1, 0, 0]] * 4))

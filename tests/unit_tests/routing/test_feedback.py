@@ -29,6 +29,25 @@ def classifier():
     return SelectLLMClassifier().fit(score_table([[1, 1, 0], [1, 0, 1], [1, 1, 0], [0, 1, 0]] * 4))
 
 
+@pytest.fixture(scope="module")
+def outcomes(demo):
+    """40 queries of the simulated members."""
+    return demo[0].take(np.arange(40))
+
+
+@pytest.fixture
+def loaded(outcomes_router):
+    """A classifier that was fitted on `outcomes`, saved and loaded: it no longer knows them."""
+    return SelectLLMClassifier.from_pretrained(outcomes_router)
+
+
+@pytest.fixture(scope="module")
+def outcomes_router(outcomes, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("feedback") / "router"
+    SelectLLMClassifier().fit(outcomes).save_pretrained(folder)
+    return folder
+
+
 def router(classifier, log=None, letters="ABB", answer="choice", **kwargs):
     models = scripted({f"m{k}": letter for k, letter in enumerate(letters)})
     parser = VotingOutputParser(answer=answer, vote="majority")
@@ -210,12 +229,11 @@ def test_an_update_rests_on_old_and_new_outcomes_and_says_how_many():
     assert classifier.learned.digest == again.learned.digest
 
 
-def test_an_update_with_feedback_is_saved_like_any_other(fitted, demo, log, tmp_path):
-    models = scripted(dict.fromkeys(fitted.members, "A"))
-    copy = SelectLLMClassifier.from_pretrained(_saved(fitted, tmp_path))
+def test_an_update_with_feedback_is_saved_like_any_other(loaded, outcomes, log, tmp_path):
+    models = scripted(dict.fromkeys(loaded.members, "A"))
     parser = VotingOutputParser(answer="choice", vote="majority")
     routed = SelectLLMRouter(
-        classifier=copy,
+        classifier=loaded,
         models=models,
         policy="all_members",
         parser=parser,
@@ -224,12 +242,12 @@ def test_an_update_with_feedback_is_saved_like_any_other(fitted, demo, log, tmp_
     )
     for i in range(20):
         routed.feedback(routed.invoke(f"A new question {i}"), 1.0)
-    copy.update(log.outcomes(), training=demo[0])
-    assert copy.summary.outcomes == {name: count + 20 for name, count in fitted.summary.outcomes.items()}
-    copy.save_pretrained(tmp_path / "updated")
-    loaded = SelectLLMClassifier.from_pretrained(tmp_path / "updated")
-    assert loaded.summary.outcomes == copy.summary.outcomes
-    assert np.array_equal(loaded.predict_proba(["x"]), copy.predict_proba(["x"]))
+    loaded.update(log.outcomes(), training=outcomes)
+    assert loaded.summary.outcomes == dict.fromkeys(outcomes.members, 60)
+    loaded.save_pretrained(tmp_path / "updated")
+    again = SelectLLMClassifier.from_pretrained(tmp_path / "updated")
+    assert again.summary.outcomes == loaded.summary.outcomes
+    assert np.array_equal(again.predict_proba(["x"]), loaded.predict_proba(["x"]))
 
 
 def test_scores_of_one_prompt_are_one_outcome_which_is_their_mean(log):
@@ -243,14 +261,14 @@ def test_scores_of_one_prompt_are_one_outcome_which_is_their_mean(log):
     assert log.outcomes().scores.tolist() == [[0.25, 0.25]]
 
 
-def test_a_classifier_that_does_not_know_its_training_outcomes_asks_for_them(fitted, demo, tmp_path):
-    loaded = SelectLLMClassifier.from_pretrained(_saved(fitted, tmp_path))
+def test_a_classifier_that_does_not_know_its_training_outcomes_asks_for_them(loaded, outcomes, demo):
     with pytest.raises(OutcomeError, match=r"does not know the outcomes .* Give them as `training`"):
         loaded.update(demo[1])
-    new = score_table([[1] * 5] * 2, members=fitted.members)
-    assert loaded.update(new.take([0]), training=demo[0]).update(new.take([1])).summary.n_queries == 282
-    # The outcomes of a member that was added are not those that the others were fitted on.
-    grown = SelectLLMClassifier().fit(demo[0].subset(["reader", "guesser"])).add_member("calculator", demo[0])
+    new = score_table([[1] * 5] * 2, members=loaded.members)
+    assert loaded.update(new.take([0]), training=outcomes).update(new.take([1])).summary.n_queries == 42
+    # The outcomes of an added member are not those that the other members were fitted on.
+    grown = SelectLLMClassifier().fit(outcomes.subset(["reader", "guesser"]))
+    grown.add_member("calculator", outcomes)
     with pytest.raises(OutcomeError, match="Give them as `training`"):
         grown.update(demo[1])
 
@@ -273,8 +291,3 @@ def test_an_encoder_trained_on_outcomes_cannot_be_kept(classifier):
     copy._state = replace(classifier.learned, encoder=Supervised())
     with pytest.raises(EncoderError, match="'fine-tune:x' was trained on outcomes itself"):
         copy.update(score_table([[1, 1, 1]]), training=score_table([[1, 1, 1]]))
-
-
-def _saved(fitted, tmp_path):
-    fitted.save_pretrained(tmp_path / "first")
-    return tmp_path / "first"

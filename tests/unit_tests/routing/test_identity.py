@@ -1,4 +1,4 @@
-"""What the identity of a chat model tells apart, by which LangChain's caches find replies."""
+"""The identity of a chat model: the key under which LangChain's caches store its replies."""
 
 import asyncio
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ def before(words, prompt):
 
 @dataclass
 class Reader:
-    """Reads answers in a way of its own."""
+    """Reads answers in its own way."""
 
     letter: str
 
@@ -32,55 +32,48 @@ class Reader:
         return self.letter
 
 
-def choosing(model, **asked):
-    alternatives = {
-        "other": ReplayChatModel(default="other"),
-        "made": partial(ReplayChatModel, default="made"),
-    }
-    return model.configurable_alternatives(ConfigurableField(id="which"), **alternatives).with_config(
-        configurable=asked
+def prefixed(model, words):
+    return RunnableLambda(partial(before, words)) | model
+
+
+def read_by(model, letter):
+    return RunnableLambda(Reader(letter).read) | model
+
+
+def with_default(model, reply):
+    field = model.configurable_fields(default=ConfigurableField(id="default"))
+    return field.bind(stop=["x"]).with_config(configurable={"default": reply})
+
+
+def alternative(model, which):
+    other = partial(ReplayChatModel, default="other")
+    return model.configurable_alternatives(ConfigurableField(id="which"), other=other).with_config(
+        configurable={"which": which}
     )
-
-
-def answering(model, name):
-    fields = model.configurable_fields(
-        default=ConfigurableField(id="default"), model=ConfigurableField(id="model")
-    )
-    return fields.with_config(configurable={"default": name})
-
-
-WRAPPERS = [
-    lambda model: RunnableLambda(partial(before, "cat")) | model,
-    lambda model: RunnableLambda(partial(before, "dog")) | model,
-    lambda model: RunnableLambda(partial(before, words="dog")) | model,
-    lambda model: RunnableLambda(Reader("A").read) | model,
-    lambda model: RunnableLambda(Reader("B").read) | model,
-    lambda model: answering(model, "A"),
-    lambda model: answering(model, "B"),
-    lambda model: answering(model, "B").bind(stop=["x"]).with_config(configurable={"model": "y"}),
-    lambda model: answering(model, "B").bind(stop=["x"]).with_config(configurable={"model": "z"}),
-    choosing,
-    lambda model: choosing(model, which="other"),
-    lambda model: choosing(model, which="made"),
-]
 
 
 def identity(model):
     return repr(model._identifying_params)
 
 
-def test_what_wraps_members_is_told_apart_by_what_it_holds(fitted):
-    def wrapped(wrap):
-        return identity(
-            make_chat_model(fitted, {name: wrap(model) for name, model in scripted(LETTERS).items()})
-        )
+@pytest.mark.parametrize(
+    ("wrap", "one", "other"),
+    [
+        (prefixed, "cat", "dog"),
+        (read_by, "A", "B"),
+        (with_default, "A", "B"),
+        (alternative, "default", "other"),
+    ],
+)
+def test_wrapped_members_differ_by_the_values_in_their_wrappers(fitted, wrap, one, other):
+    def wrapped(value):
+        members = {name: wrap(model, value) for name, model in scripted(LETTERS).items()}
+        return identity(make_chat_model(fitted, members))
 
-    seen = [wrapped(wrap) for wrap in WRAPPERS]
-    assert len(set(seen)) == len(WRAPPERS)
-    assert [wrapped(wrap) for wrap in WRAPPERS] == seen
+    assert wrapped(one) == wrapped(one) != wrapped(other)
 
 
-def test_a_method_is_told_apart_by_its_object(fitted):
+def test_methods_of_different_objects_differ(fitted):
     one, same, other = (
         make_chat_model(fitted, parser=VotingOutputParser(answer=Reader(letter).read)) for letter in "AAB"
     )
@@ -94,7 +87,7 @@ def ask(model, mode, prompt, thread):
 
 
 @pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
-def test_threads_that_keep_their_members_share_no_cached_reply(fitted, mode):
+def test_sticky_threads_share_no_cached_reply(fitted, mode):
     letters, counting = "How many letters has the word river?", "What is 17 * 23?"
     models = {name: RunnableLambda(lambda _, name=name: AIMessage(name)) for name in LETTERS}
     model = make_chat_model(fitted, models, policy="max_conf:1", sticky=StickyThreads())

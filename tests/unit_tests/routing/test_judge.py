@@ -9,13 +9,12 @@ from langchain_selectllm import (
     JudgeVote,
     MajorityVote,
     Member,
-    SelectLLMClassifier,
     SelectLLMRouter,
     VotingOutputParser,
 )
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.fitted import three_members
 from tests.support.routers import metadata_of
-from tests.support.worlds import score_table
 
 REPLIES = ["Apples are red.", "Apples are blue.", "Apples can be red, green or yellow."]
 
@@ -43,11 +42,10 @@ def longest(answers):
 
 
 def routed(model, replies=REPLIES, **kwargs):
-    classifier = SelectLLMClassifier().fit(score_table([[1, 1, 0], [1, 0, 1], [1, 1, 0], [1, 0, 0]] * 4))
     models = {f"m{k}": ReplayChatModel(model=f"m{k}", default=reply) for k, reply in enumerate(replies)}
     parser = VotingOutputParser(answer="text", vote=JudgeVote(model))
     return SelectLLMRouter(
-        classifier=classifier, models=models, policy="all_members", parser=parser, **kwargs
+        classifier=three_members(), models=models, policy="all_members", parser=parser, **kwargs
     )
 
 

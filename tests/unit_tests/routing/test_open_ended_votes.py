@@ -12,7 +12,6 @@ from langchain_core.runnables import RunnableLambda
 from langchain_selectllm import (
     JudgeVote,
     OutcomeTable,
-    SelectLLMClassifier,
     SelectLLMRouter,
     SemanticAnswers,
     VotingOutputParser,
@@ -22,8 +21,8 @@ from langchain_selectllm.outcomes import combine
 from langchain_selectllm.outcomes.table import AGREEMENT
 from langchain_selectllm.routing.feedback import member_scores
 from langchain_selectllm.testing import ReplayChatModel
+from tests.support.fitted import three_members
 from tests.support.routers import metadata_of
-from tests.support.worlds import score_table
 
 SCHEMA = {
     "title": "Place",
@@ -50,10 +49,9 @@ class Caller(RunnableLambda):
 
 
 def routed(replies, parser, **kwargs):
-    classifier = SelectLLMClassifier().fit(score_table([[1, 1, 0], [1, 0, 1], [1, 1, 0], [1, 0, 0]] * 4))
     models = {f"m{k}": Caller(lambda _, reply=reply: reply) for k, reply in enumerate(replies)}
     return SelectLLMRouter(
-        classifier=classifier, models=models, policy="all_members", parser=parser, **kwargs
+        classifier=three_members(), models=models, policy="all_members", parser=parser, **kwargs
     )
 
 
@@ -150,7 +148,7 @@ async def test_comparing_is_done_off_the_event_loop():
     assert threading.current_thread() not in threads
 
 
-async def test_a_second_round_is_counted_off_the_event_loop(demo):
+async def test_a_second_round_is_counted_off_the_event_loop(fitted):
     """The first count decides whether anybody else is called; the loop runs on meanwhile."""
     counting, loop_ran = threading.Event(), threading.Event()
 
@@ -163,11 +161,10 @@ async def test_a_second_round_is_counted_off_the_event_loop(demo):
         await asyncio.to_thread(counting.wait, 5)
         loop_ran.set()
 
-    classifier = SelectLLMClassifier().fit(demo[0])
-    models = {name: ReplayChatModel(model=name, default=f"{name} says so") for name in classifier.members}
+    models = {name: ReplayChatModel(model=name, default=f"{name} says so") for name in fitted.members}
     rule = {"min_confidence": 1.0, "below_confidence": "guesser"}
     parser = VotingOutputParser(answer=SemanticAnswers(embed))
-    router = SelectLLMRouter(classifier=classifier, models=models, policy="max_conf:2", parser=parser, **rule)
+    router = SelectLLMRouter(classifier=fitted, models=models, policy="max_conf:2", parser=parser, **rule)
     message, _ = await asyncio.gather(router.ainvoke("What is 2 + 2?"), runs_on())
     assert (metadata_of(message)["rounds"], metadata_of(message)["winner"]) == (2, "guesser")
 

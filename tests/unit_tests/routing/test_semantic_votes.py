@@ -16,9 +16,9 @@ from langchain_selectllm.testing import ReplayChatModel, replay_models
 from langchain_selectllm.voting.ballots import NOT_CALLED
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 from langchain_selectllm.voting.votes import MajorityVote, WeightedVote, decide
+from tests.support.fitted import three_members
 from tests.support.meanings import angle, meaning
 from tests.support.routers import metadata_of
-from tests.support.worlds import score_table
 
 
 def test_replies_that_say_the_same_vote_together():
@@ -88,10 +88,9 @@ def test_groups_depend_on_the_members_called_and_on_no_other():
 
 
 def routed(replies, **kwargs):
-    classifier = SelectLLMClassifier().fit(score_table([[1, 1, 0], [1, 0, 1], [1, 1, 0], [1, 0, 0]] * 4))
     models = {f"m{k}": ReplayChatModel(model=f"m{k}", default=reply) for k, reply in enumerate(replies)}
     parser = VotingOutputParser(answer=meaning(), **kwargs)
-    return SelectLLMRouter(classifier=classifier, models=models, policy="all_members", parser=parser)
+    return SelectLLMRouter(classifier=three_members(), models=models, policy="all_members", parser=parser)
 
 
 async def test_a_router_votes_by_meaning_and_leaves_the_event_loop_free():
