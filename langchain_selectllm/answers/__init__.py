@@ -1,7 +1,7 @@
 """Replies in, canonical answers out: a reply without a readable answer abstains."""
 
 from langchain_selectllm.answers.auto import get_extractor
-from langchain_selectllm.answers.base import AnswerExtractor, ComparesAnswers, is_correct, is_open_ended
+from langchain_selectllm.answers.base import AnswerExtractor, ComparesAnswers, gold_answer, is_open_ended
 from langchain_selectllm.answers.callables import CallableExtractor
 from langchain_selectllm.answers.choice import ChoiceExtractor
 from langchain_selectllm.answers.code import CodeExtractor
@@ -19,6 +19,6 @@ __all__ = [
     "NumberExtractor",
     "TextExtractor",
     "get_extractor",
-    "is_correct",
+    "gold_answer",
     "is_open_ended",
 ]

@@ -1,4 +1,4 @@
-"""What every answer extractor promises, and how an answer is graded."""
+"""The protocol of answer extractors, and the canonical form of references."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -46,16 +46,13 @@ def is_open_ended(extractor: AnswerExtractor) -> bool:
     return bool(getattr(extractor, "open_ended", False))
 
 
-def is_correct(answer: str | None, reference: str, extractor: AnswerExtractor) -> bool:
-    """Whether `answer` is the reference, both in the canonical form of `extractor`. An abstention is never correct.
+def gold_answer(reference: str, extractor: AnswerExtractor) -> str:
+    """The canonical form of a reference answer; a reply is correct when its answer equals it.
 
     Raises:
         AnswerError: If `extractor` reads no answer from `reference`.
     """
     gold = extractor.canonical(reference)
     if gold is None:
-        raise AnswerError(
-            f"Reference {reference!r} is not a {extractor.name!r} answer. Correct the reference, or grade it with another "
-            "extractor."
-        )
-    return answer == gold
+        raise AnswerError(f"reference {reference!r} is no {extractor.name} answer.")
+    return gold

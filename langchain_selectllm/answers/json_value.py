@@ -1,8 +1,9 @@
 """A JSON value as an answer."""
 
 import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ _OPENING = re.compile(r"[{\[]")
 # A reply is searched from its end; this much of it, so that a flood of brackets costs no time.
 _MAX_SEARCHED = 20_000
 _MAX_FALSE_STARTS = 2_000
+_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,9 @@ class JsonExtractor:
         return values[-1] if values else None
 
     def canonical(self, reference: str) -> str | None:
-        """`reference` as compact JSON with sorted keys; None where it is no JSON."""
+        """`reference` as JSON with sorted keys; None where it is no JSON."""
         try:
-            return _render(_DECODER.decode(reference.strip()))
+            return canonical_json(_DECODER.decode(reference.strip()))
         except (ValueError, RecursionError):
             return None
 
@@ -51,20 +53,28 @@ def _embedded(text: str) -> Iterator[str]:
         except RecursionError:
             return
         else:
-            yield _render(value)
+            yield canonical_json(value)
 
 
-def _render(value: Any) -> str:
-    return json.dumps(_whole(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+def canonical_json(value: Any) -> str:
+    """The value as JSON with sorted keys and one spelling for equal numbers: 3, 3.0 and 3.0000000000001 are 3.
+
+    Numbers that are not whole are rounded to 12 significant digits, which takes the error of a computation away.
+    """
+    return json.dumps(_normal(value), sort_keys=True, ensure_ascii=False, default=str)
 
 
-def _whole(value: Any) -> Any:
-    """The value with whole numbers as integers."""
-    if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _normal(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _normal(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_normal(item) for item in value]
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    # A long whole number has more digits than rounding would leave it.
+    if not value.is_integer():
+        value = float(f"{value:.{_DIGITS}g}")
+    return int(value) if value.is_integer() else value
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.exceptions import StoreError
 from langchain_selectllm.outcomes import OutcomeTable, write_records
+from langchain_selectllm.outcomes.assembly import AnswerSpec
 from langchain_selectllm.outcomes.folders import check_new_folder
 from langchain_selectllm.outcomes.records import ANSWER_TYPES
-from langchain_selectllm.outcomes.table import Answer
 
 if TYPE_CHECKING:
     from langchain_selectllm.collection.store import OutcomeStore
@@ -56,7 +56,7 @@ def read_outcomes(
     store: str,
     *,
     members: Sequence[str] | None = None,
-    answer: Answer | None = None,
+    answer: AnswerSpec | None = None,
     grade: str | None = None,
 ) -> OutcomeTable:
     """Returns the outcomes of a store as a table, equal to those of its exported folder.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from langchain_selectllm.answers import get_extractor
+from langchain_selectllm.answers import get_extractor, gold_answer
 from langchain_selectllm.collection.rows import GradeRow, Recorded
 from langchain_selectllm.exceptions import AnswerError
 
@@ -62,12 +62,13 @@ class AnswerGrader:
         answer = extractor.extract(reply.text, reply.query)
         if reply.reference is None:
             return answer, None
-        gold = extractor.canonical(reply.reference)
-        if gold is None:
+        try:
+            gold = gold_answer(reply.reference, extractor)
+        except AnswerError as error:
             raise AnswerError(
-                f"The reference {reply.reference!r} of query {reply.query_id!r} is no "
-                f"{extractor.name} answer. Correct it (`--queries` reads references anew), or grade with another kind."
-            )
+                f"Query {reply.query_id!r}: {error} Correct it (`--queries` reads references anew), or grade with "
+                "another kind."
+            ) from error
         return answer, float(answer == gold)
 
 

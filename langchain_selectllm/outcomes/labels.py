@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from langchain_selectllm.answers import ComparesAnswers
+
 
 def majority_answer(answers: Sequence[str | None]) -> str | None:
     """The answer most samples gave; the one seen first on a tie; None when all abstain.
@@ -16,15 +18,32 @@ def majority_answer(answers: Sequence[str | None]) -> str | None:
     return counts.most_common(1)[0][0] if counts else None
 
 
-def grade(answers: Sequence[str | None], gold: str) -> tuple[float, float]:
+def matches(answers: Sequence[str | None], gold: str, comparer: ComparesAnswers | None = None) -> list[bool]:
+    """Whether each answer is the gold one, or agrees with it by `comparer`; an abstention never does."""
+    read = [answer for answer in answers if answer is not None]
+    if comparer is None or not read:
+        return [answer == gold for answer in answers]
+    agreement = comparer.agreement([gold, *read])[0, 1:] > 0
+    agrees = dict(zip(read, agreement, strict=True))
+    return [answer is not None and bool(agrees[answer]) for answer in answers]
+
+
+def grade(
+    answers: Sequence[str | None], gold: str, comparer: ComparesAnswers | None = None
+) -> tuple[float, float]:
     """Label and success rate of one member on one query.
 
     Args:
         answers: Parsed answers of the member's samples, in sample order; at least one.
         gold: The gold answer, in the canonical form of the answers.
+        comparer: How answers are compared where they may agree without being equal strings.
 
     Returns:
         The label (1.0 when the majority of the samples is right, else 0.0; all abstaining is 0.0) and the share of
-        samples that are right.
+        samples that are right. With a comparer no two samples need be equal: the label is 1.0 when at least half of
+        them are right.
     """
-    return float(majority_answer(answers) == gold), float(np.mean([answer == gold for answer in answers]))
+    score = float(np.mean(matches(answers, gold, comparer)))
+    if comparer is None:
+        return float(majority_answer(answers) == gold), score
+    return float(score >= 0.5), score

@@ -1,7 +1,7 @@
 """The table of recorded outcomes: queries down, members across."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.answers import AnswerExtractor, ComparesAnswers, get_extractor
+from langchain_selectllm.answers import ComparesAnswers
 from langchain_selectllm.exceptions import OutcomeError
+from langchain_selectllm.outcomes.assembly import AnswerSpec, assemble, member_names
 from langchain_selectllm.outcomes.folders import read_queries, read_replies
-from langchain_selectllm.outcomes.labels import grade
-from langchain_selectllm.outcomes.records import (
-    QueryRecord,
-    ReplyRecord,
-    merge_queries,
-    merge_replies,
-    parse_query,
-    parse_reply,
-)
+from langchain_selectllm.outcomes.labels import grade, matches
+from langchain_selectllm.outcomes.records import parse_query, parse_reply
 from langchain_selectllm.outcomes.split import test_rows
 
 if TYPE_CHECKING:
@@ -28,9 +22,6 @@ if TYPE_CHECKING:
 
 AGREEMENT = "agreement with the pool's own vote"
 """Where labels come from when there were no references; see `label_from_agreement`."""
-
-Answer = str | Callable[[str], str | None] | AnswerExtractor
-"""How replies are read: "choice", "code", "json", "number", "text", a callable from reply to answer, or an extractor."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +64,7 @@ class OutcomeTable:
 
     @classmethod
     def from_folders(
-        cls, *folders: str | Path, members: Sequence[str] | None = None, answer: Answer | None = None
+        cls, *folders: str | Path, members: Sequence[str] | None = None, answer: AnswerSpec | None = None
     ) -> Self:
         """The outcomes of one or more folders in the interchange format.
 
@@ -92,8 +83,8 @@ class OutcomeTable:
         wanted = None if members is None else set(members)
         replies = [reply for path in paths for reply in read_replies(path, wanted)]
         if wanted is not None and not wanted <= {reply.member for reply in replies}:
-            _member_names(members, sorted({reply.member for path in paths for reply in read_replies(path)}))
-        return cls._build(queries, replies, members, answer)
+            member_names(members, sorted({reply.member for path in paths for reply in read_replies(path)}))
+        return cls(**assemble(queries, replies, members=members, answer=answer))
 
     @classmethod
     def from_records(
@@ -102,7 +93,7 @@ class OutcomeTable:
         replies: "Iterable[Mapping[str, Any]] | pd.DataFrame",
         *,
         members: Sequence[str] | None = None,
-        answer: Answer | None = None,
+        answer: AnswerSpec | None = None,
     ) -> Self:
         """The outcomes of query and reply records, with the fields of the interchange format.
 
@@ -119,79 +110,18 @@ class OutcomeTable:
         """
         parsed = [parse_query(fields, f"queries[{i}]") for i, fields in enumerate(_rows(queries))]
         graded = [parse_reply(fields, f"replies[{i}]") for i, fields in enumerate(_rows(replies))]
-        _member_names(members, sorted({reply.member for reply in graded}))
+        member_names(members, sorted({reply.member for reply in graded}))
         wanted = {reply.member for reply in graded} if members is None else set(members)
-        return cls._build(parsed, [reply for reply in graded if reply.member in wanted], members, answer)
-
-    @classmethod
-    def _build(
-        cls,
-        queries: Sequence[QueryRecord],
-        replies: Sequence[ReplyRecord],
-        members: Sequence[str] | None,
-        answer: Answer | None,
-    ) -> Self:
-        by_id = merge_queries(queries)
-        merged = merge_replies(replies, by_id)
-        names = _member_names(members, sorted({reply.member for reply in merged}))
-        rows = {query_id: i for i, query_id in enumerate(by_id)}
-        columns = {name: k for k, name in enumerate(names)}
-        cells: dict[tuple[int, int], list[ReplyRecord]] = {}
-        for reply in merged:
-            cells.setdefault((rows[reply.query_id], columns[reply.member]), []).append(reply)
-        records = tuple(by_id.values())
-        given = None if answer is None else get_extractor(answer)
-        extractors = [given or get_extractor(query.answer_type or "text") for query in records]
-        table = cls(
-            members=names,
-            query_ids=tuple(by_id),
-            texts=tuple(query.text for query in records),
-            references=tuple(
-                _gold(query, extractor) for query, extractor in zip(records, extractors, strict=True)
-            ),
-            answer_types=tuple(query.answer_type for query in records),
-            categories=tuple(query.category for query in records),
-            scores=np.full((len(rows), len(names)), np.nan),
-            labels=np.full((len(rows), len(names)), np.nan),
-            replies=_empty_cells(len(rows), len(names)),
-            answers=_empty_cells(len(rows), len(names)),
-            costs=np.full((len(rows), len(names)), np.nan),
-            latencies=np.full((len(rows), len(names)), np.nan),
-            answer=None if given is None else given.name,
-            comparer=given if isinstance(given, ComparesAnswers) else None,
-        )
-        for (i, k), cell in cells.items():
-            table._fill(i, k, cell, extractors[i])
-        return table
-
-    def _fill(self, i: int, k: int, cell: Sequence[ReplyRecord], extractor: AnswerExtractor) -> None:
-        replies = tuple(reply.text for reply in cell if reply.text is not None)
-        self.replies[i, k] = replies
-        self.answers[i, k] = tuple(extractor.extract(reply, self.texts[i]) for reply in replies)
-        self.costs[i, k] = _mean([reply.cost_usd for reply in cell])
-        self.latencies[i, k] = _mean([reply.latency_s for reply in cell])
-        recorded = [reply.score for reply in cell if reply.score is not None]
-        gold = self.references[i]
-        if recorded:
-            self.scores[i, k] = float(np.mean(recorded))
-            self.labels[i, k] = float(self.scores[i, k] >= 0.5)
-        elif gold is not None and replies:
-            self.labels[i, k], self.scores[i, k] = self.grade(self.answers[i, k], gold)
+        kept = [reply for reply in graded if reply.member in wanted]
+        return cls(**assemble(parsed, kept, members=members, answer=answer))
 
     def grade(self, answers: Sequence[str | None], gold: str) -> tuple[float, float]:
         """Label and success rate of one member's answers to one query; see `labels.grade`."""
-        if self.comparer is None:
-            return grade(answers, gold)
-        score = float(np.mean(self.matches(answers, gold)))
-        return float(score >= 0.5), score
+        return grade(answers, gold, self.comparer)
 
     def matches(self, answers: Sequence[str | None], gold: str) -> list[bool]:
-        """Whether each answer is the gold one, or says the same; an abstention never does."""
-        read = [answer for answer in answers if answer is not None]
-        if self.comparer is None or not read:
-            return [answer == gold for answer in answers]
-        agrees = dict(zip(read, self.comparer.agreement([gold, *read])[0, 1:] > 0, strict=True))
-        return [answer is not None and bool(agrees[answer]) for answer in answers]
+        """Whether each answer is the gold one, or agrees with it; an abstention never does."""
+        return matches(answers, gold, self.comparer)
 
     @property
     def has_replies(self) -> bool:
@@ -226,7 +156,7 @@ class OutcomeTable:
         Raises:
             OutcomeError: If a member is unknown or named twice.
         """
-        names = _member_names(members, self.members)
+        names = member_names(members, self.members)
         columns = [self.members.index(name) for name in names]
         fields: dict[str, Any] = {name: getattr(self, name)[:, columns] for name in _CELL_FIELDS}
         return replace(self, members=names, **fields)
@@ -249,45 +179,6 @@ _QUERY_FIELDS = ("query_ids", "texts", "references", "answer_types", "categories
 _CELL_FIELDS = ("scores", "labels", "replies", "answers", "costs", "latencies")
 
 
-def _member_names(members: Sequence[str] | None, known: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(known if members is None else members)
-    if not names:
-        raise OutcomeError(
-            "There is no member: no reply was recorded. At least one member with replies is needed."
-        )
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise OutcomeError(
-            f"No outcome of {', '.join(map(repr, missing))} was recorded. Known members: {', '.join(known)}."
-        )
-    if len(set(names)) != len(names):
-        raise OutcomeError(f"The members {names} name one twice. Name each member once.")
-    return names
-
-
-def _gold(query: QueryRecord, extractor: AnswerExtractor) -> str | None:
-    if query.reference is None:
-        return None
-    gold = extractor.canonical(query.reference)
-    if gold is None:
-        raise OutcomeError(
-            f"{query.where}: reference {query.reference!r} is no {extractor.name} answer. Correct it, or set the query's "
-            "answer_type to what it is."
-        )
-    return gold
-
-
 def _rows(records: Any) -> Iterable[Mapping[str, Any]]:
     rows: Iterable[Mapping[str, Any]] = records.to_dict("records") if hasattr(records, "to_dict") else records
     return rows
-
-
-def _empty_cells(n: int, n_members: int) -> NDArray[np.object_]:
-    cells = np.empty((n, n_members), dtype=np.object_)
-    cells.fill(())
-    return cells
-
-
-def _mean(values: Sequence[float]) -> float:
-    observed = [value for value in values if value == value]  # noqa: PLR0124 - NaN is the one value unequal to itself
-    return float(np.mean(observed)) if observed else float("nan")

@@ -16,7 +16,7 @@ from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.pydantic import is_basemodel_subclass
 from typing_extensions import override
 
-from langchain_selectllm.answers.tool_calls import canonical_json
+from langchain_selectllm.answers.json_value import canonical_json
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.members.registry import ModelRegistry
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.answers.tool_calls import canonical_json
+from langchain_selectllm.answers.json_value import canonical_json
 from langchain_selectllm.voting.ballots import cast
 from langchain_selectllm.voting.tally import tally
 from langchain_selectllm.voting.votes import VoteStrategy, is_decided

@@ -208,7 +208,7 @@ def test_grading_reads_answers_and_can_be_redone_without_a_call(store):
     assert model.calls.total() == 3
     with pytest.raises(StoreError, match="was made by a grader of kind 'reference', not 'text'"):
         grade_outcomes(store, "text", name="reference")
-    with pytest.raises(AnswerError, match="The reference 'none' of query 'q0000' is no number answer"):
+    with pytest.raises(AnswerError, match="Query 'q0000': reference 'none' is no number answer"):
         grade_outcomes(store, queries=queries(1, reference="none"))
 
 

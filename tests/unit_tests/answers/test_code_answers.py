@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_selectllm.answers import CodeExtractor, is_correct
+from langchain_selectllm.answers import CodeExtractor, gold_answer
 from langchain_selectllm.answers.python_form import python_form
 
 READ = CodeExtractor().extract
@@ -111,7 +111,7 @@ def test_prose_is_no_code_but_a_bare_program_is():
 
 
 def test_a_reference_is_bare_code():
-    assert is_correct(READ(ADD), "def add(a, b):\n    s = a + b\n    return s", CodeExtractor())
+    assert READ(ADD) == gold_answer("def add(a, b):\n    s = a + b\n    return s", CodeExtractor())
     assert CodeExtractor().canonical("SELECT  1") == "SELECT 1"
     assert CodeExtractor().canonical(ADD) == READ(ADD)
     assert CodeExtractor().canonical("  ") is None

@@ -17,12 +17,13 @@ VALUES = st.recursive(
 @pytest.mark.parametrize(
     ("reply", "answer"),
     [
-        ('{"b": 1, "a": [1.0, 2.5]}', '{"a":[1,2.5],"b":1}'),
-        ('Here it is:\n```json\n{"a": 1}\n```\nDone.', '{"a":1}'),
-        ('First ```json\n{"a": 1}\n``` then\n```\n{"a": 2}\n```', '{"a":2}'),
-        ('I think {"a": {"b": [1, 2]}} is right.', '{"a":{"b":[1,2]}}'),
-        ('Not {"a": 1}, rather {"a": 2}', '{"a":2}'),
+        ('{"b": 1, "a": [1.0, 2.5]}', '{"a": [1, 2.5], "b": 1}'),
+        ('Here it is:\n```json\n{"a": 1}\n```\nDone.', '{"a": 1}'),
+        ('First ```json\n{"a": 1}\n``` then\n```\n{"a": 2}\n```', '{"a": 2}'),
+        ('I think {"a": {"b": [1, 2]}} is right.', '{"a": {"b": [1, 2]}}'),
+        ('Not {"a": 1}, rather {"a": 2}', '{"a": 2}'),
         ("3.0", "3"),
+        ("[0.1, 0.30000000000000004]", "[0.1, 0.3]"),
         ('"yes"', '"yes"'),
         ('{"a": NaN}', None),
         ('{"a": 1', None),

@@ -25,7 +25,7 @@ def recorded(text, reference, answer_type=None):
         (None, recorded("The answer is 4.0.", "4", "number"), ("4", 1)),
         (None, recorded("Paris!", "paris"), ("paris", 1)),
         (None, recorded("no idea", "4", "number"), (None, 0)),
-        ("json", recorded('{"b": 1, "a": 2}', '{"a": 2, "b": 1}'), ('{"a":2,"b":1}', 1)),
+        ("json", recorded('{"b": 1, "a": 2}', '{"a": 2, "b": 1}'), ('{"a": 2, "b": 1}', 1)),
         ("choice", recorded("The answer is (B).", "A", "number"), ("B", 0)),
         ("number", recorded("The answer is 4.", None), ("4", None)),
     ],

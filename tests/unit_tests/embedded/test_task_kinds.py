@@ -7,7 +7,7 @@ import pytest
 
 import langchain_selectllm.embedded
 from langchain_selectllm.answers import get_extractor
-from langchain_selectllm.answers.base import is_correct
+from langchain_selectllm.answers.base import gold_answer
 from langchain_selectllm.embedded import embedded_names, generate_tasks, load_embedded, read_answer
 from langchain_selectllm.embedded.task_generator import training_stream
 from langchain_selectllm.embedded.task_kinds import CATEGORIES
@@ -96,7 +96,7 @@ def test_right_replies_are_read_as_right_with_and_without_working(category):
     for task in generate_tasks(100, seed=4, categories=[category], held_out=None):
         extractor = get_extractor(task.answer_type)
         for reply in (task.reply(), task.reply(with_working=True)):
-            assert is_correct(extractor.extract(reply, task.text), task.reference, extractor)
+            assert extractor.extract(reply, task.text) == gold_answer(task.reference, extractor)
             assert read_answer(reply) == extractor.canonical(task.reference)
 
 

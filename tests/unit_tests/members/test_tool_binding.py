@@ -10,7 +10,8 @@ from langchain_core.runnables import ConfigurableField, RunnableLambda
 from langchain_core.tools import tool
 
 from langchain_selectllm import VotingOutputParser
-from langchain_selectllm.answers.tool_calls import canonical_calls, canonical_json
+from langchain_selectllm.answers.json_value import canonical_json
+from langchain_selectllm.answers.tool_calls import canonical_calls
 from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.members.tool_binding import bind_model
 from langchain_selectllm.testing import ReplayChatModel

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
 from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import SecretStr as SecretStrV1
 
-from langchain_selectllm.answers.tool_calls import canonical_json
+from langchain_selectllm.answers.json_value import canonical_json
 from langchain_selectllm.routing.schemas import normal_object, tool_of
 from tests.support.tools import City, CityDict
 
