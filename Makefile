@@ -18,8 +18,22 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r tests/requirements-no-deps.txt
 	touch $(STAMP)
 
-demo: $(STAMP)
-	$(BIN)/selectllm demo
+# What the demo needs and nothing else; an environment that `make test` made has it already.
+DEMO_STAMP := $(VENV)/.installed-demo
+$(DEMO_STAMP): pyproject.toml constraints.txt
+	@echo "make demo: 1. create $(VENV)  2. install the CPU build of torch (about 190 MB to download, once)"
+	@echo "           3. install transformers and scikit-learn  4. run the demo (about 20 s)"
+	@test -x $(BIN)/python || { echo "[1/4] create $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "[2/4] install torch"
+	@$(BIN)/python -m pip install --quiet --progress-bar on -c constraints.txt torch
+	@echo "[3/4] install the package with the extras embedded and train"
+	@$(BIN)/python -m pip install --quiet --progress-bar on -c constraints.txt -e ".[embedded,train]"
+	@touch $@
+
+demo:
+	@test -e $(STAMP) || $(MAKE) --no-print-directory $(DEMO_STAMP)
+	@echo "[4/4] selectllm demo"
+	@$(BIN)/selectllm demo
 
 # Two at a time, each with its output together: no target needs a second core for itself.
 test: $(STAMP) $(PAIRS:%=$(VENV)/langchain-%/.installed)
@@ -42,6 +56,33 @@ unit-once: $(STAMP)
 
 unit-%: $(VENV)/langchain-%/.installed
 	PYTHONPATH=$(CURDIR)/$(<D) $(UNIT) $(RUN_PER_PAIR:%=tests/unit_tests/%)
+
+# The lowest versions that pyproject.toml declares, in an environment of their own, without torch.
+LOWEST := .venv-lowest
+LOWEST_EXTRAS := train,llama-index,langchain,postgres,serve,report
+.PHONY: lowest
+lowest: $(STAMP)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	VIRTUAL_ENV=$(LOWEST) $(BIN)/uv pip install --quiet --resolution lowest-direct -e ".[$(LOWEST_EXTRAS)]" --group test
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest tests/unit_tests --disable-socket --allow-unix-socket
+
+# The unit tests on another interpreter: make python PYTHON=python3.13. Without torch, whose tests skip there.
+OTHER := .venv-other
+.PHONY: python
+python: $(STAMP)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) $(OTHER)
+	VIRTUAL_ENV=$(OTHER) $(BIN)/uv pip install --quiet -e ".[$(LOWEST_EXTRAS)]" --group test
+	OMP_NUM_THREADS=1 $(OTHER)/bin/python -m pytest tests/unit_tests --disable-socket --allow-unix-socket
+
+# The distribution as it would be uploaded.
+.PHONY: dist
+dist: $(STAMP)
+	$(BIN)/python -m pip install --quiet build twine
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/python -m twine check --strict dist/*
 
 .PRECIOUS: $(VENV)/langchain-%/.installed
 $(VENV)/langchain-%/.installed: tests/langchain-%.txt $(STAMP)
@@ -84,4 +125,4 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(LOWEST) $(OTHER) build dist *.egg-info

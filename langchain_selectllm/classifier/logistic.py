@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm._optional import require
 from langchain_selectllm.encoders.base import Features
 from langchain_selectllm.encoders.sparse import SparseRows
 
@@ -38,8 +39,7 @@ def fit_logistic(
     # Sorted by row, so that hard labels reach the solver in the order of the queries.
     order = np.argsort(rows, kind="stable")
     matrix: Any = features.to_scipy() if isinstance(features, SparseRows) else features
-    from threadpoolctl import threadpool_limits
-
+    threadpool_limits = require("threadpoolctl", extra="train", needed_by="Training").threadpool_limits
     # One thread: the solvers' products are small, and threads would fight over a busy machine.
     with threadpool_limits(1, user_api="blas"):
         model = _solver(features, c, seed).fit(
@@ -49,13 +49,10 @@ def fit_logistic(
 
 
 def _solver(features: Features | NDArray[np.float64], c: float, seed: int) -> Any:
-    from sklearn.linear_model import LogisticRegression
-
+    logistic = require("sklearn.linear_model", extra="train", needed_by="Training").LogisticRegression
     if isinstance(features, SparseRows):
-        return LogisticRegression(
-            solver="liblinear", dual=True, C=c, tol=1e-3, max_iter=500, random_state=seed
-        )
-    return LogisticRegression(C=c, max_iter=2000, tol=1e-6)
+        return logistic(solver="liblinear", dual=True, C=c, tol=1e-3, max_iter=500, random_state=seed)
+    return logistic(C=c, max_iter=2000, tol=1e-6)
 
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:

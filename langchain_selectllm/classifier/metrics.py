@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm._optional import require
+
 _BINS = 15
 
 
@@ -87,9 +89,8 @@ def auroc(scores: NDArray[np.float64], labels: NDArray[np.float64]) -> float | N
     """Area under the ROC curve; None where only one label occurs."""
     if len(np.unique(labels)) < 2:
         return None
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(labels, scores))
+    metrics = require("sklearn.metrics", extra="train", needed_by="Evaluation")
+    return float(metrics.roc_auc_score(labels, scores))
 
 
 def _mean_f1(probabilities: NDArray[np.float64], labels: NDArray[np.float64], *, weighted: bool) -> float:

@@ -86,7 +86,7 @@ def _sample(tasks: "Sequence[Task]", samples: int, seed: int, folder: Path | Non
     from langchain_selectllm.embedded import embedded_models, sample_outcomes
 
     # A torch thread a member: tensors this small gain nothing from more, and lose much on a busy machine.
-    require("torch", extra="full", needed_by="The embedded pool").set_num_threads(1)
+    require("torch", extra="embedded", needed_by="The embedded pool").set_num_threads(1)
     models = embedded_models(seed=seed)
     _say(
         f"1. Sample {len(models)} embedded language models {samples} times each on {len(tasks)} held-out queries"

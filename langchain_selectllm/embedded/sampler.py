@@ -39,21 +39,21 @@ class Sampler:
         self._model = model
         self._tokenizer = tokenizer
         self._marks = [i for i in tokenizer.all_special_ids if i != tokenizer.eos_token_id]
-        self._torch = require("torch", extra="full", needed_by="The embedded pool")
+        self._torch = require("torch", extra="embedded", needed_by="The embedded pool")
         # Renamed in transformers 5.24; the old name then warns.
         self._cache_name = "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Loads config.json, model.safetensors and tokenizer.json of a folder, on the CPU in float32."""
-        require("torch", extra="full", needed_by="The embedded pool")
-        transformers = require("transformers", extra="full", needed_by="The embedded pool")
+        require("torch", extra="embedded", needed_by="The embedded pool")
+        transformers = require("transformers", extra="embedded", needed_by="The embedded pool")
         model = transformers.LlamaForCausalLM(
             transformers.LlamaConfig.from_pretrained(folder, local_files_only=True)
         )
         # Not from_pretrained: it draws a progress bar for a megabyte. The output layer is the embedding,
         # stored once.
-        weights = require("safetensors.torch", extra="full", needed_by="The embedded pool").load_file(
+        weights = require("safetensors.torch", extra="embedded", needed_by="The embedded pool").load_file(
             folder / _WEIGHTS
         )
         model.load_state_dict({**weights, "lm_head.weight": weights["model.embed_tokens.weight"]})
@@ -155,7 +155,7 @@ class Sampler:
         padded = self._tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
         mask, ids = padded["attention_mask"], padded["input_ids"]
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = require("transformers", extra="full", needed_by="The embedded pool").DynamicCache()
+        cache = require("transformers", extra="embedded", needed_by="The embedded pool").DynamicCache()
         remembers = {"use_cache": True, self._cache_name: cache}
         out = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **remembers)
         logits = out.logits[:, -1].repeat_interleave(n, dim=0)

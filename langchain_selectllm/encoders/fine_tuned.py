@@ -49,7 +49,7 @@ class FineTunedEncoder:
             MissingDependencyError: If torch, transformers or accelerate is not installed.
         """
         for module in ("torch", "transformers", "accelerate"):
-            require(module, extra="full", needed_by=f"Encoder {self.name!r}")
+            require(module, extra="fine-tune", needed_by=f"Encoder {self.name!r}")
         from langchain_selectllm.encoders.trainer import train_model
 
         best_loss = float("inf")
@@ -107,7 +107,7 @@ class FineTunedEncoder:
         return encoder
 
     def _load_pretrained(self, source: str, n_members: int | None = None) -> tuple[Any, Any]:
-        transformers = require("transformers", extra="full", needed_by=f"Encoder {self.name!r}")
+        transformers = require("transformers", extra="fine-tune", needed_by=f"Encoder {self.name!r}")
         labels = (
             {}
             if n_members is None

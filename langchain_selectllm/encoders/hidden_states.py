@@ -150,7 +150,7 @@ class HiddenStateEncoder(KnowsTexts):
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            transformers = require("transformers", extra="full", needed_by=f"Encoder {self.name!r}")
+            transformers = require("transformers", extra="sentence", needed_by=f"Encoder {self.name!r}")
             try:
                 tokenizer = transformers.AutoTokenizer.from_pretrained(self.model, revision=self.revision)
                 model = transformers.AutoModel.from_pretrained(

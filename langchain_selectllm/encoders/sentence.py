@@ -86,7 +86,7 @@ class SentenceEncoder(KnowsTexts):
 
     def _load(self) -> Any:
         if self._loaded is None:
-            library = require("sentence_transformers", extra="full", needed_by=f"Encoder {self.model!r}")
+            library = require("sentence_transformers", extra="sentence", needed_by=f"Encoder {self.model!r}")
             try:
                 self._loaded = library.SentenceTransformer(
                     self.model, revision=self.revision, device=self.device

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm._optional import require
+
 
 @dataclass(frozen=True, eq=False)
 class SparseRows:
@@ -37,9 +39,8 @@ class SparseRows:
 
     def to_scipy(self) -> Any:
         """The same matrix for scikit-learn."""
-        from scipy.sparse import csr_matrix
-
-        return csr_matrix((self.values, self.columns, self.indptr), shape=self.shape)
+        sparse = require("scipy.sparse", extra="train", needed_by="Training")
+        return sparse.csr_matrix((self.values, self.columns, self.indptr), shape=self.shape)
 
 
 def row_dot(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm._optional import require
 from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
@@ -115,9 +116,8 @@ def _maximise(
     none: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights of the largest penalised likelihood of a conditional logit with the alternative "none"."""
-    from scipy.optimize import minimize
-    from threadpoolctl import threadpool_limits
-
+    minimize = require("scipy.optimize", extra="train", needed_by="Training").minimize
+    threadpool_limits = require("threadpoolctl", extra="train", needed_by="Training").threadpool_limits
     n, split = len(none), features.shape[1]
     penalty = _PENALTY * _REPEATS / n
     scale, none_scale = features.std(axis=0) + 1e-6, np.abs(none).mean(axis=0) + 1e-6

@@ -129,10 +129,8 @@ def test_without_langchain_the_extra_is_named():
         "try:\n    import langchain_selectllm.integrations.agent_middleware\nexcept ImportError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (
-        'SelectLLMMiddleware needs langchain. Install it: pip install "langchain-selectllm[langchain]".'
-        in done.stdout
-    )
+    assert "SelectLLMMiddleware needs langchain. Install it: pip install " in done.stdout
+    assert "[langchain]" in done.stdout
 
 
 def test_concurrent_agents_do_not_mix_their_responses(fitted):

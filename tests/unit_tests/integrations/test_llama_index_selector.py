@@ -117,4 +117,4 @@ except MissingDependencyError as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "needs llama-index" in done.stdout
-    assert 'pip install "langchain-selectllm[llama-index]"' in done.stdout
+    assert "[llama-index]" in done.stdout
