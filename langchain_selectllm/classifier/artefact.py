@@ -14,8 +14,7 @@ from langchain_selectllm.classifier.heads import LinearHeads, StackedCalibration
 from langchain_selectllm.classifier.topics import Topics
 from langchain_selectllm.encoders import load_encoder
 from langchain_selectllm.exceptions import ArtefactCorruptError, SelectLLMError
-from langchain_selectllm.selection.further_rounds import Extension
-from langchain_selectllm.selection.operating_points import OperatingPoint
+from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.learned_vote import LearnedVote
 
@@ -120,18 +119,17 @@ def _under(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[An
 
 
 def _point_config(point: OperatingPoint) -> dict[str, Any]:
-    return {
-        name: None if isinstance(value, float) and np.isnan(value) else value
-        for name, value in asdict(point).items()
-    }
+    config = asdict(point)
+    for name in ("cost_usd", "latency_s"):
+        if np.isnan(config[name]):
+            config[name] = None
+    return config
 
 
 def _point(config: dict[str, Any]) -> OperatingPoint:
-    settings: dict[str, Any] = {
-        name: float("nan") if value is None else value for name, value in config.items()
-    }
-    ways = tuple(Extension(**{**way, "gain": tuple(way["gain"])}) for way in config["extensions"])
-    return OperatingPoint(**{**settings, "extensions": ways})
+    figures: dict[str, Any] = {name: np.nan if value is None else value for name, value in config.items()}
+    figures["rule"] = CallingRule(**config["rule"])
+    return OperatingPoint(**figures)
 
 
 def _summary_config(summary: TrainingSummary) -> dict[str, Any]:

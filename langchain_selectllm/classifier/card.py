@@ -7,8 +7,7 @@ from typing import Any
 
 from langchain_selectllm.classifier.fitted import Learned
 from langchain_selectllm.outcomes.table import AGREEMENT
-from langchain_selectllm.selection.adaptive import Adaptive
-from langchain_selectllm.selection.operating_points import UNIT_NAMES, OperatingPoint, best_point
+from langchain_selectllm.selection.operating_points import OperatingPoint, best_point
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
@@ -97,26 +96,29 @@ def _vote(learned: Learned) -> str:
 
 
 def _guard(pool: PoolStatistics) -> str:
-    """In words, for which S `selectllm:S` looks at the query, and on what evidence."""
+    """Sizes S at which `selectllm:S` selects by query, and the evidence for it."""
     found = _by_calls(pool.guarded_points, len(pool.members))
     if not found:
         return "No operating points were learned, so that `selectllm:S` and `adaptive:S` cannot be used."
-    looks = [size for point, sizes in found.items() if point.ranking == "query" for size in sizes]
-    fixed = [size for point, sizes in found.items() if point.ranking == "fixed" for size in sizes]
+    by_query: list[int] = []
+    fixed: list[int] = []
+    lines = []
+    for point, sizes in found.items():
+        if point.rule.ranking == "query":
+            by_query += sizes
+            lines.append(f"- S = {_join(sizes)}: selects by query ({point.evidence})")
+        else:
+            fixed += sizes
+            lines.append(f"- S = {_join(sizes)}: calls the fixed set of {point.rule.size} ({point.evidence})")
     words = []
-    if looks:
-        words.append(f"By paired evidence on validation, looking at the query pays at S = {_join(looks)}.")
+    if by_query:
+        words.append(f"By paired evidence on validation, selecting by query pays at S = {_join(by_query)}.")
     if fixed:
         words.append(
-            f"Validation gave **no** paired evidence that looking at the query beats a fixed set of members at S = "
-            f"{_join(fixed)}: there `selectllm:S` asks a fixed set, whatever the query."
+            f"Validation gave **no** paired evidence that selecting by query beats a fixed set of members at S = "
+            f"{_join(fixed)}: there `selectllm:S` calls a fixed set, whatever the query."
         )
-    lines = [f"- S = {_join(sizes)}: {_whom(point)} ({point.evidence})" for point, sizes in found.items()]
     return "\n".join([" ".join(words), "", *lines])
-
-
-def _whom(point: OperatingPoint) -> str:
-    return "looks at the query" if point.ranking == "query" else f"asks the fixed set of {point.most}"
 
 
 def _operating_points(pool: PoolStatistics) -> str:
@@ -129,25 +131,30 @@ def _operating_points(pool: PoolStatistics) -> str:
             users.setdefault(_point_cells(point), []).append(f"{system}, S = {_join(sizes)}")
     if not users:
         return "None."
-    head = ("used by", "members", "first", "then", "for at least", "price weight", "vote")
+    head = ("used by", "members", "first", "up to", "below confidence", "cost weight", "vote")
     rows = [("; ".join(names), *cells) for cells, names in users.items()]
+    table = _table((*head, "accuracy", "calls", "cost_usd", "latency_s"), rows)
+    notes = "Calls, cost and latency are upper bounds of the means, one-sided 95 %."
     others = len(pool.guarded_points) + len(pool.adaptive_points) - listed
-    more = (
-        f"\n\n{others} more, for other budgets of cost, latency and rounds, are in `config.json`."
-        if others
-        else ""
-    )
-    return f"{_table((*head, 'accuracy', 'calls', 'cost_usd', 'latency_s'), rows)}{more}"
+    if others:
+        notes += (
+            f" {others} more points, for other budgets of cost, latency and rounds, are in `config.json`."
+        )
+    return f"{table}\n\n{notes}"
 
 
 def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
+    rule = point.rule
+    ranking = {"query": "by query", "fixed": "fixed set"}[rule.ranking]
+    second = ("-", "-")
+    if rule.rounds > 1:
+        second = (str(rule.size), f"{rule.threshold:.2f}")
     return (
-        "by the query" if point.ranking == "query" else "fixed set",
-        str(point.first),
-        ", ".join(_then(point)) or "-",
-        f"{point.exchange:.2g} per {UNIT_NAMES[point.unit]}" if point.exchange > 0 else "-",
-        f"{point.price_weight:.2g}",
-        point.vote,
+        ranking,
+        str(rule.first),
+        *second,
+        f"{rule.cost_weight:.2g}",
+        rule.vote,
         f"{point.accuracy:.3f}",
         f"{point.calls:.2f}",
         _optional(point.cost_usd, ".6f"),
@@ -155,16 +162,11 @@ def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
     )
 
 
-def _then(point: OperatingPoint) -> list[str]:
-    """What further rounds may call: how many in all, or with a plus how many of the most probable."""
-    return [f"{'' if way.price_weight == point.price_weight else '+'}{way.size}" for way in point.extensions]
-
-
 def _by_calls(points: Sequence[OperatingPoint], n_members: int) -> dict[OperatingPoint, list[int]]:
     """The operating points that budgets of S calls choose, each with its S from 1 to K."""
     found: dict[OperatingPoint, list[int]] = {}
     for size in range(1, n_members + 1):
-        point = best_point(points, calls=size, rounds=Adaptive.max_rounds)
+        point = best_point(points, calls=size)
         if point is not None:
             found.setdefault(point, []).append(size)
     return found

@@ -16,7 +16,7 @@ from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.selection.fixed_sets import EXHAUSTIVE_MEMBERS, best_fixed_sets
 from langchain_selectllm.selection.pool_statistics import PoolStatistics, learn_pool
-from langchain_selectllm.selection.tuning import single_points, tune
+from langchain_selectllm.selection.tuning import tune
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 from langchain_selectllm.voting.vote_fitting import why_no_vote
 
@@ -196,17 +196,15 @@ def _learn_vote(
     if len(rows) < _MIN_VOTE_QUERIES:
         return pool, f"log_odds ({len(rows)} fully observed queries are too few to learn a vote)"
     table = outcomes.take(rows)
-    recorded, spent = RecordedVotes.from_outcomes(table), pool.call_costs(table)
+    recorded = RecordedVotes.from_outcomes(table)
     reason = why_no_vote(recorded)
-    if reason is not None:
-        points = single_points(table.scores, probabilities[rows], spent, pool)
-        return replace(pool, adaptive_points=points[0], guarded_points=points[1]), f"log_odds ({reason})"
     pool = tune(
         recorded,
         probabilities[rows],
-        spent,
+        pool.call_costs(table),
         pool,
         seed=seed,
+        learn_vote=reason is None,
         progress=lambda share: progress("learn the vote", share),
     )
-    return pool, "learned"
+    return pool, "learned" if reason is None else f"log_odds ({reason})"

@@ -10,7 +10,6 @@ from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.evaluation.trace import Trace, substitute
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.selection.further_rounds import STOP
 from langchain_selectllm.selection.policies import Policy, RandomK, Selection
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.learned_vote import winning_confidence
@@ -138,14 +137,9 @@ class Recording:
         further = selection.further
         if further is None:
             return rounds
-        rows, stages = np.arange(len(selection.mask)), np.full(len(selection.mask), further.first)
-        for _ in range(further.most - 1):
-            mask = np.any(rounds, axis=0)
-            ways = further.choose(self._confidence(mask, self._vote(selection, mask)[0]), stages)
-            goes_on = ways != STOP
-            added = further.added[rows, ways] & ~mask & goes_on[:, None]
-            rounds.append(substitute(added, mask, unavailable, self.probabilities))
-            stages = np.where(goes_on, further.ends[ways], stages)
+        confidence = self._confidence(rounds[0], self._vote(selection, rounds[0])[0])
+        added = further.added & ~rounds[0] & (confidence < further.threshold)[:, None]
+        rounds.append(substitute(added, rounds[0], unavailable, self.probabilities))
         return rounds
 
     def _vote(self, selection: Selection, mask: NDArray[np.bool_]) -> tuple[Verdict, NDArray[np.float64]]:

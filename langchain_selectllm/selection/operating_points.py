@@ -1,92 +1,79 @@
-"""Operating points: how many members to call first, and what it is worth to go on."""
+"""Operating points: rules for calling members, with their accuracy and what they use on validation queries."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.selection.further_rounds import Extension
-
 Ranking = Literal["query", "fixed"]
 Unit = Literal["calls", "cost_usd", "latency_s"]
-UNIT_NAMES = {"calls": "call", "cost_usd": "USD", "latency_s": "second"}
+UNITS: tuple[Unit, ...] = ("calls", "cost_usd", "latency_s")
+"""Units of budgets, in the order of every array with one entry per unit."""
+MAX_ROUNDS = 2
+"""Rounds of calls for any query; a third one gained nothing on five splits, see docs/explanation/what-was-tried.md."""
 
 
-@dataclass(frozen=True)
-class OperatingPoint:
-    """Rounds of calls, with what they took and gave on training queries that nothing had seen.
-
-    Round one calls `first` members. After each round the extension is called whose expected gain in accuracy is most above
-    its price; where none is above it, the answer stands.
-    """
+@dataclass(frozen=True, kw_only=True)
+class CallingRule:
+    """The `first` best members of a ranking, then the others of the `size` best where confidence is below `threshold`."""
 
     ranking: Ranking
-    """Either "query": the members most worth their price for the query; "fixed": the best fixed sets, whatever the query."""
-    price_weight: float
-    """Probability that a call as dear as the average one must add to be worth it in round one; 0 = price does not matter."""
+    """Either "query": members by probability less cost; or "fixed": best fixed sets, the same for all queries."""
     first: int
+    size: int
+    """Members called after both rounds; equal to `first` where there is one round."""
     vote: Literal["learned", "weighted"]
-    extensions: tuple[Extension, ...] = ()
-    """What further rounds may call."""
-    rounds: int = 1
-    """Rounds at most, of the budget that it was the best for; fewer may be all that it makes."""
-    unit: Unit = "calls"
-    """What the price of an extension is counted in: its calls, their mean cost, or the mean latency of the slowest."""
-    exchange: float = 0.0
-    """Accuracy that one unit must add."""
-    accuracy: float = float("nan")
-    """Expected accuracy: the share of right answers, averaged with the mean confidence where a vote was learned."""
-    calls: float = float("nan")
-    """Mean calls of a query."""
-    cost_usd: float = float("nan")
-    """Mean cost of a query; NaN where unknown."""
-    latency_s: float = float("nan")
-    """Mean parallel latency of a query, the rounds summed; NaN where unknown."""
-    evidence: str = ""
-    """Why this one, in words."""
+    cost_weight: float = 0.0
+    """Weight of a member's relative cost in the ranking by query; see `rank_members`."""
+    threshold: float = 0.0
 
     @property
-    def most(self) -> int:
-        """Most members of the ranking that any query has called."""
-        return max([self.first, *(way.size for way in self.extensions)])
+    def rounds(self) -> int:
+        """Rounds of calls at most."""
+        return 1 + int(self.size > self.first)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """A rule that was best within some budget, and its means over validation queries."""
+
+    rule: CallingRule
+    accuracy: float
+    """Mean of score and confidence; the score alone where no vote was learned."""
+    calls: float
+    """Upper bound of the mean calls per query, one-sided 95 %; cost and latency likewise, NaN where unknown."""
+    cost_usd: float
+    latency_s: float
+    evidence: str
+    """Reason for the choice, in words."""
 
 
 def rank_members(
-    probabilities: NDArray[np.float64], costs: NDArray[np.float64], price_weight: float
+    probabilities: NDArray[np.float64], costs: NDArray[np.float64], cost_weight: float
 ) -> NDArray[np.float64]:
-    """Worth of calling each member, (n, K): its probability less its price in units of the average member's price."""
-    if price_weight == 0.0 or np.isnan(costs).any() or costs.mean() == 0:
+    """Score of calling each member, (n, K): probability - cost_weight * cost / mean cost of the members."""
+    if cost_weight == 0.0 or np.isnan(costs).any() or costs.mean() == 0:
         return probabilities
-    worth: NDArray[np.float64] = probabilities - price_weight * costs / costs.mean()
-    return worth
+    score: NDArray[np.float64] = probabilities - cost_weight * costs / costs.mean()
+    return score
 
 
 def best_point(
-    points: Sequence[OperatingPoint],
+    points: Iterable[OperatingPoint],
     *,
     calls: float | None = None,
     cost_usd: float | None = None,
     latency_s: float | None = None,
-    rounds: int | None = None,
+    max_rounds: int = MAX_ROUNDS,
 ) -> OperatingPoint | None:
-    """The most accurate operating point within the bounds; None when none is.
-
-    Args:
-        points: Operating points.
-        calls: Most calls in the mean.
-        cost_usd: Most cost in the mean; points of unknown cost are left out.
-        latency_s: Most seconds in the mean; points of unknown latency are left out.
-        rounds: Most rounds of calls; where points are known for fewer at most, these are taken.
-    """
-    most = max((point.rounds for point in points), default=1)
-    within = [
-        point
-        for point in points
-        if (calls is None or point.calls <= calls + 1e-9)
-        and (cost_usd is None or point.cost_usd <= cost_usd * (1 + 1e-9))
-        and (latency_s is None or point.latency_s <= latency_s * (1 + 1e-9))
-        and (rounds is None or point.rounds == min(rounds, most))
-    ]
+    """The most accurate operating point within upper bounds on calls, cost, latency and rounds; None when none is."""
+    within = []
+    for point in points:
+        used = ((point.calls, calls), (point.cost_usd, cost_usd), (point.latency_s, latency_s))
+        # An unknown cost or latency, NaN, keeps no bound.
+        keeps_all = all(bound is None or mean <= bound * (1 + 1e-9) for mean, bound in used)
+        if keeps_all and point.rule.rounds <= max_rounds:
+            within.append(point)
     return max(within, key=lambda point: (point.accuracy, -point.calls), default=None)

@@ -42,7 +42,7 @@ def parse_policy(spec: str) -> Policy:
     The adaptive ones take other budgets too, such as "selectllm:0.002usd", and a bound on rounds: "selectllm:3:1round".
 
     Raises:
-        PolicyError: If the name is unknown or the size is not a whole number from 1.
+        PolicyError: If the name is unknown, the size is not a whole number from 1, or more than two rounds are allowed.
     """
     name, colon, size = spec.partition(":")
     if name in _PLAIN and not colon:
@@ -53,12 +53,10 @@ def parse_policy(spec: str) -> Policy:
         return _SIZED[name](int(size))
     budget = _BUDGET.fullmatch(size)
     if name in _BUDGETED and budget and float(budget[1]) > 0:
-        most = float(budget[1])
-        calls, cost, latency = (most if budget[2] == unit else None for unit in ("", "usd", "s"))
+        field = {"": "calls", "usd": "cost_usd", "s": "latency_s"}[budget[2]]
         rounds = int(budget[3] or Adaptive.max_rounds)
-        return Adaptive(
-            calls=calls, cost_usd=cost, latency_s=latency, max_rounds=rounds, guarded=_BUDGETED[name]
-        )
+        bounds = {field: float(budget[1])}
+        return Adaptive(**bounds, max_rounds=rounds, guarded=_BUDGETED[name])
     names = ", ".join([*_PLAIN, *(f"{known}:S" for known in _SIZED)])
     raise PolicyError(
         f"Policy {spec!r} is unknown. Use one of {names}, with S a whole number from 1, "

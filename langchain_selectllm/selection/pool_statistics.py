@@ -14,7 +14,7 @@ from langchain_selectllm.voting.learned_vote import LearnedVote
 
 @dataclass(frozen=True, eq=False)
 class CallCosts:
-    """What each call on n recorded queries took."""
+    """Cost and latency of each call on n recorded queries."""
 
     costs: NDArray[np.float64]
     """`cost_usd`, (n, K); NaN where unknown."""
@@ -27,9 +27,13 @@ class CallCosts:
         return total
 
     def slowest(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Latency of the slowest called member of each query, (n,); 0 where nobody is called."""
+        """Latency of the slowest called member of each query, (n,); 0 where no member is called."""
         longest: NDArray[np.float64] = np.where(mask, self.latencies, 0.0).max(axis=1)
         return longest
+
+    def per_query(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Calls, US dollars and seconds of one round that calls the members (n, K), one row per unit, (3, n)."""
+        return np.stack([mask.sum(axis=1).astype(np.float64), self.cost(mask), self.slowest(mask)])
 
 
 @dataclass(frozen=True, eq=False)

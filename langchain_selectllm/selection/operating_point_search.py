@@ -1,0 +1,156 @@
+"""Calling rules replayed on training queries, by votes and probabilities that had not seen these queries."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.selection.adaptive import best_members
+from langchain_selectllm.selection.operating_points import UNITS, CallingRule, Ranking
+from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
+from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence
+from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.votes import WeightedVote
+
+# Quantiles of the standard normal distribution: one-sided 95 and 90 %.
+ONE_SIDED_95, ONE_SIDED_90 = 1.645, 1.282
+# Shares of the queries for which a second round is tried; steps finer than the margin of usual budgets.
+_SHARES = np.arange(1, 100) / 100
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReplayedCalls:
+    """Calls of a set of members per query, and the vote over their replies, for n queries."""
+
+    mask: NDArray[np.bool_]
+    """Called members, (n, K)."""
+    score: NDArray[np.float64]
+    """Score of the final answer, (n,) in [0, 1]."""
+    confidence: NDArray[np.float64]
+    """Out-of-fold P(the final answer is right), (n,); the score itself where no vote was learned."""
+    used: NDArray[np.float64]
+    """Calls, US dollars and seconds of each query, (units, n); NaN where unknown."""
+
+    @property
+    def expected(self) -> NDArray[np.float64]:
+        """Mean of score and confidence, (n,): the luckiest of many rules has the highest score, not the confidence."""
+        return (self.score + self.confidence) / 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Candidate:
+    """A calling rule with its figures on validation."""
+
+    rule: CallingRule
+    first: ReplayedCalls
+    both: ReplayedCalls
+    """Calls of both rounds for every query; those of the first round where there is one round."""
+    accuracy: float
+    limits: NDArray[np.float64]
+    """Upper bounds of the mean calls, US dollars and seconds per query, one-sided 95 %, (units,)."""
+
+    def score(self) -> NDArray[np.float64]:
+        """Score of the final answers, (n,)."""
+        return np.where(self.first.confidence < self.rule.threshold, self.both.score, self.first.score)
+
+    def expected(self) -> NDArray[np.float64]:
+        """Mean of score and confidence of the final answers, (n,)."""
+        return np.where(self.first.confidence < self.rule.threshold, self.both.expected, self.first.expected)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OperatingPointSearch:
+    """Replays of calling rules on n recorded queries."""
+
+    recorded: RecordedVotes
+    probabilities: NDArray[np.float64]
+    """P(correct) of heads that had not seen the query, (n, K)."""
+    costs: CallCosts
+    pool: PoolStatistics
+    folds: NDArray[np.int64]
+    """Fold of each query, (n,)."""
+    votes: Sequence[LearnedVote]
+    """The vote per fold, fitted on the other folds; empty where no vote was learned, so that one member is called."""
+
+    def baselines(self) -> list[Candidate]:
+        """Best fixed sets in one round, with ballots weighted by base rates: the controls of the guard."""
+        found = []
+        for size in self._sizes("fixed"):
+            rule = CallingRule(ranking="fixed", first=size, size=size, vote="weighted")
+            found.append(_one_round(rule, self._replay(rule, size)))
+        return found
+
+    def candidates(self, ranking: Ranking, cost_weight: float) -> Iterator[Candidate]:
+        """Rules of one ranking with the learned vote: every size in one round, and pairs of sizes in two."""
+        sizes = self._sizes(ranking)
+        rule = CallingRule(ranking=ranking, cost_weight=cost_weight, first=1, size=1, vote="learned")
+        replays = {size: self._replay(rule, size) for size in sizes}
+        for first in sizes:
+            yield _one_round(replace(rule, first=first, size=first), replays[first])
+            for size in sizes:
+                # A larger fixed set need not contain a smaller one.
+                if size > first and (replays[size].mask >= replays[first].mask).all():
+                    both = self._after(replays[first], replays[size])
+                    yield from _two_rounds(replace(rule, first=first, size=size), replays[first], both)
+
+    def _sizes(self, ranking: Ranking) -> list[int]:
+        """All sizes of a usual pool; the small and some larger ones of a large pool, to bound the search."""
+        n_members = self.probabilities.shape[1]
+        if not self.votes:
+            return [1]
+        sizes = {*range(1, min(n_members, 8) + 1), *range(8, n_members, 4), n_members}
+        if ranking == "fixed":
+            sizes &= set(self.pool.fixed_sets)
+        return sorted(sizes)
+
+    def _after(self, first: ReplayedCalls, both: ReplayedCalls) -> ReplayedCalls:
+        """Calls of both rounds; rounds follow one another, so that their latencies add up."""
+        used = both.used.copy()
+        used[UNITS.index("latency_s")] = first.used[UNITS.index("latency_s")] + self.costs.slowest(
+            both.mask & ~first.mask
+        )
+        return replace(both, used=used)
+
+    def _replay(self, rule: CallingRule, size: int) -> ReplayedCalls:
+        mask = best_members(rule, size, self.probabilities, self.pool)
+        score = np.where(mask, self.recorded.scores, 0.0).sum(axis=1)
+        confidence = score.copy()
+        for fold, vote in enumerate(self.votes):
+            rows = np.flatnonzero(self.folds == fold)
+            recorded, p, called = self.recorded.take(rows), self.probabilities[rows], mask[rows]
+            if rule.vote == "weighted":
+                rates = np.tile(self.pool.base_rates, (len(rows), 1))
+                verdict, score[rows] = recorded.replay(WeightedVote(), called, rates, self.pool.latencies)
+            else:
+                verdict, score[rows] = recorded.replay(vote, called, p, self.pool.latencies)
+            ballots = recorded.ballots(p, self.pool.latencies).masked(called)
+            confidence[rows] = winning_confidence(vote, ballots, verdict)
+        return ReplayedCalls(mask=mask, score=score, confidence=confidence, used=self.costs.per_query(mask))
+
+
+def _one_round(rule: CallingRule, calls: ReplayedCalls) -> Candidate:
+    accuracy = float(calls.expected.mean())
+    return Candidate(rule=rule, first=calls, both=calls, accuracy=accuracy, limits=calls.used.mean(axis=1))
+
+
+def _two_rounds(rule: CallingRule, first: ReplayedCalls, both: ReplayedCalls) -> Iterator[Candidate]:
+    """Candidates with a second round, one per threshold on the confidence after the first one."""
+    n = len(first.score)
+    order = np.argsort(first.confidence, kind="stable")
+    ascending = first.confidence[order]
+    # A cumulative sum in ascending confidence holds the totals of all thresholds.
+    added = np.vstack([both.expected - first.expected, both.used - first.used])[:, order].cumsum(axis=1) / n
+    # Rounded for the artefact: four digits separate more queries than a training set has.
+    for threshold in np.unique(np.round(ascending[(n * _SHARES).astype(int)], 4)).tolist():
+        m = int(np.searchsorted(ascending, threshold))
+        if 0 < m < n:
+            # The share of queries with a second round is known with the standard error of a proportion.
+            margin = ONE_SIDED_95 * np.sqrt((1 - m / n) / m)
+            yield Candidate(
+                rule=replace(rule, threshold=threshold),
+                first=first,
+                both=both,
+                accuracy=float(first.expected.mean() + added[0, m - 1]),
+                limits=first.used.mean(axis=1) + added[1:, m - 1] * (1 + margin),
+            )
