@@ -25,7 +25,7 @@ from langchain_selectllm.exceptions import (
 )
 
 FORMAT = "langchain-selectllm"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 ENCODER_FOLDER = "encoder"
 _CONFIG = "config.json"
 _ARRAYS = "model.safetensors"
@@ -106,8 +106,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     version = config.get("format_version")
     if version != FORMAT_VERSION:
         raise ArtefactFormatError(
-            f"{folder} has format {version!r}; this release reads format {FORMAT_VERSION}. "
-            "Upgrade langchain-selectllm, or train again."
+            f"{folder} has format {version!r}; this release reads format {FORMAT_VERSION}. {_advice(version)}"
         )
     digest = config.pop("sha256_config", None)
     if digest != _config_digest(config) or not isinstance(config.get("sha256"), dict):
@@ -141,6 +140,12 @@ def read_card(folder: str | Path) -> str:
     """The card's text; empty when it was removed."""
     path = Path(folder) / _CARD
     return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _advice(version: object) -> str:
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        return "It was written by a newer release: upgrade langchain-selectllm."
+    return "It was written by an earlier release: train again, for instance with `selectllm train`."
 
 
 def _is_ours(folder: Path) -> bool:

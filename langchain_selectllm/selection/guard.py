@@ -1,16 +1,22 @@
 """Choice of operating points: the best rule per budget, and the guard."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.selection.operating_point_search import ONE_SIDED_90, ONE_SIDED_95, Candidate
-from langchain_selectllm.selection.operating_points import MAX_ROUNDS, UNITS, OperatingPoint, Unit
+from langchain_selectllm.selection.operating_points import (
+    MAX_ROUNDS,
+    UNITS,
+    CallingRule,
+    OperatingPoint,
+    Unit,
+)
 
 # Budgets of cost and of latency, from the cheapest rule to the dearest one.
-_STEPS = 16
+_STEPS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,19 +39,30 @@ def budgets_of(candidates: Sequence[Candidate], single_best: Candidate) -> list[
     Whole numbers of calls; of cost and latency the single best's own, and steps of equal ratio.
     """
     limits = np.stack([candidate.limits for candidate in candidates], axis=1)
-    budgets = []
+    budgets: list[OperatingBudget] = []
     for unit, used, own in zip(UNITS, limits, single_best.limits, strict=True):
-        steps = np.arange(1.0, np.ceil(used.max()) + 1.0) if unit == "calls" else np.empty(0)
-        if unit != "calls" and used.min() > 0:
-            steps = np.append(np.geomspace(used.min(), used.max(), _STEPS), own)
-        for max_rounds in range(1, MAX_ROUNDS + 1):
-            for most in steps.tolist():
-                budgets.append(OperatingBudget(unit=unit, most=most, max_rounds=max_rounds))
+        if unit == "calls":
+            budgets += _budgets(unit, np.arange(1.0, np.ceil(used.max()) + 1.0))
+        elif used.min() > 0:
+            budgets += _budgets(unit, np.append(np.geomspace(used.min(), used.max(), _STEPS), own))
     return budgets
 
 
-def best_within(candidates: Iterable[Candidate], budget: OperatingBudget) -> Candidate | None:
-    """The most accurate candidate within a budget; None when none is."""
+def _budgets(unit: Unit, steps: NDArray[np.float64]) -> Iterator[OperatingBudget]:
+    for max_rounds in range(1, MAX_ROUNDS + 1):
+        for most in steps.tolist():
+            yield OperatingBudget(unit=unit, most=most, max_rounds=max_rounds)
+
+
+def best_point_within(candidates: Iterable[Candidate], budget: OperatingBudget) -> OperatingPoint | None:
+    """The most accurate operating point within a budget; None when none is."""
+    found = _best_within(candidates, budget)
+    if found is None:
+        return None
+    return _point(found, found.accuracy, "best on validation within its budget")
+
+
+def _best_within(candidates: Iterable[Candidate], budget: OperatingBudget) -> Candidate | None:
     within = filter(budget.allows, candidates)
     return max(within, key=lambda candidate: (candidate.accuracy, -candidate.limits[0]), default=None)
 
@@ -69,7 +86,7 @@ def guarded(
     """
     chosen: Candidate | None = None
     reason = "best fixed set" if any(map(budget.allows, baselines)) else "no fixed set is within this budget"
-    for rival in (*baselines, best_within(fixed, budget), best_within(by_query, budget)):
+    for rival in (*baselines, _best_within(fixed, budget), _best_within(by_query, budget)):
         if rival is None or not budget.allows(rival):
             continue
         evidence = "" if chosen is None else _evidence(rival, chosen)
@@ -81,7 +98,7 @@ def guarded(
     if not budget.allows(baselines[0]):
         # Not compared with the single best, so that a larger budget must not prefer it to the single best.
         accuracy = min(accuracy, baselines[0].accuracy - 1e-6)
-    return make_point(chosen, reason, accuracy)
+    return _point(chosen, accuracy, reason)
 
 
 def _evidence(rival: Candidate, chosen: Candidate) -> str | None:
@@ -89,7 +106,7 @@ def _evidence(rival: Candidate, chosen: Candidate) -> str | None:
 
     Expected accuracy has to be higher by a one-sided test at 95 %, and so has the share of right answers at 90 %:
     confidence alone may favour rules that call more members. Chosen by eight random pools and five splits of
-    RouterBench; see docs/explanation/what-was-tried.md.
+    RouterBench; see docs/explanation/research-log.md.
     """
     gain, error = _paired(rival.expected() - chosen.expected())
     lead, lead_error = _paired(rival.score() - chosen.score())
@@ -105,14 +122,15 @@ def _paired(difference: NDArray[np.float64]) -> tuple[float, float]:
     return float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
 
 
-def make_point(candidate: Candidate, evidence: str, accuracy: float) -> OperatingPoint:
-    """The operating point of a candidate."""
-    calls, cost_usd, latency_s = candidate.limits.tolist()
-    return OperatingPoint(
-        rule=candidate.rule,
-        accuracy=accuracy,
-        calls=calls,
-        cost_usd=cost_usd,
-        latency_s=latency_s,
-        evidence=evidence,
-    )
+def _point(candidate: Candidate, accuracy: float, evidence: str) -> OperatingPoint:
+    used = dict(zip(UNITS, candidate.limits.tolist(), strict=True))
+    return OperatingPoint(rule=candidate.rule, accuracy=accuracy, evidence=evidence, **used)
+
+
+def distinct(points: Iterable[OperatingPoint | None]) -> tuple[OperatingPoint, ...]:
+    """Each rule once, with the highest accuracy that it was given."""
+    kept: dict[CallingRule, OperatingPoint] = {}
+    for point in points:
+        if point is not None and (point.rule not in kept or point.accuracy > kept[point.rule].accuracy):
+            kept[point.rule] = point
+    return tuple(kept.values())

@@ -78,7 +78,7 @@ class OperatingPointSearch:
         found = []
         for size in self._sizes("fixed"):
             rule = CallingRule(ranking="fixed", first=size, size=size, vote="weighted")
-            found.append(_one_round(rule, self._replay(rule, size)))
+            found.append(one_round(rule, self._replay(rule, size)))
         return found
 
     def candidates(self, ranking: Ranking, cost_weight: float) -> Iterator[Candidate]:
@@ -87,12 +87,12 @@ class OperatingPointSearch:
         rule = CallingRule(ranking=ranking, cost_weight=cost_weight, first=1, size=1, vote="learned")
         replays = {size: self._replay(rule, size) for size in sizes}
         for first in sizes:
-            yield _one_round(replace(rule, first=first, size=first), replays[first])
+            yield one_round(replace(rule, first=first, size=first), replays[first])
             for size in sizes:
                 # A larger fixed set need not contain a smaller one.
                 if size > first and (replays[size].mask >= replays[first].mask).all():
                     both = self._after(replays[first], replays[size])
-                    yield from _two_rounds(replace(rule, first=first, size=size), replays[first], both)
+                    yield from two_rounds(replace(rule, first=first, size=size), replays[first], both)
 
     def _sizes(self, ranking: Ranking) -> list[int]:
         """All sizes of a usual pool; the small and some larger ones of a large pool, to bound the search."""
@@ -129,12 +129,13 @@ class OperatingPointSearch:
         return ReplayedCalls(mask=mask, score=score, confidence=confidence, used=self.costs.per_query(mask))
 
 
-def _one_round(rule: CallingRule, calls: ReplayedCalls) -> Candidate:
+def one_round(rule: CallingRule, calls: ReplayedCalls) -> Candidate:
+    """The candidate of a rule with one round of calls."""
     accuracy = float(calls.expected.mean())
     return Candidate(rule=rule, first=calls, both=calls, accuracy=accuracy, limits=calls.used.mean(axis=1))
 
 
-def _two_rounds(rule: CallingRule, first: ReplayedCalls, both: ReplayedCalls) -> Iterator[Candidate]:
+def two_rounds(rule: CallingRule, first: ReplayedCalls, both: ReplayedCalls) -> Iterator[Candidate]:
     """Candidates with a second round, one per threshold on the confidence after the first one."""
     n = len(first.score)
     order = np.argsort(first.confidence, kind="stable")

@@ -12,7 +12,7 @@ Unit = Literal["calls", "cost_usd", "latency_s"]
 UNITS: tuple[Unit, ...] = ("calls", "cost_usd", "latency_s")
 """Units of budgets, in the order of every array with one entry per unit."""
 MAX_ROUNDS = 2
-"""Rounds of calls for any query; a third one gained nothing on five splits, see docs/explanation/what-was-tried.md."""
+"""Rounds of calls for any query; a third one gained nothing on five splits, see docs/explanation/research-log.md."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.selection.guard import best_within, budgets_of, guarded, make_point
+from langchain_selectllm.selection.guard import best_point_within, budgets_of, distinct, guarded
 from langchain_selectllm.selection.operating_point_search import Candidate, OperatingPointSearch
-from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 from langchain_selectllm.voting.vote_fitting import fit_vote
@@ -62,16 +62,12 @@ def _with_points(pool: PoolStatistics, search: OperatingPointSearch) -> PoolStat
     for cost_weight in _cost_weights(pool):
         by_query += search.candidates("query", cost_weight)
     fixed, baselines = list(search.candidates("fixed", 0.0)), search.baselines()
-    adaptive: dict[CallingRule, OperatingPoint] = {}
-    guard: dict[CallingRule, OperatingPoint] = {}
-    for budget in budgets_of([*by_query, *baselines], baselines[0]):
-        best = best_within(by_query, budget)
-        if best is not None:
-            adaptive[best.rule] = make_point(best, "best on validation within its budget", best.accuracy)
-        point = guarded(by_query, fixed, baselines, budget)
-        if point is not None and (point.rule not in guard or point.accuracy > guard[point.rule].accuracy):
-            guard[point.rule] = point
-    return replace(pool, adaptive_points=tuple(adaptive.values()), guarded_points=tuple(guard.values()))
+    budgets = budgets_of([*by_query, *baselines], baselines[0])
+    return replace(
+        pool,
+        adaptive_points=distinct(map(partial(best_point_within, by_query), budgets)),
+        guarded_points=distinct(map(partial(guarded, by_query, fixed, baselines), budgets)),
+    )
 
 
 def _cost_weights(pool: PoolStatistics) -> tuple[float, ...]:

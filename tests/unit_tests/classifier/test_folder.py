@@ -15,8 +15,7 @@ from langchain_selectllm.exceptions import (
     ArtefactMissingError,
     NotFittedError,
 )
-from langchain_selectllm.selection.further_rounds import Extension
-from langchain_selectllm.selection.operating_points import OperatingPoint
+from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
 
 
 @pytest.fixture
@@ -50,9 +49,15 @@ def test_the_folder_holds_no_executable_format_and_explains_itself(saved, fitted
     assert "macro AUROC" in card
 
 
-def point(ranking, size, evidence):
+def point(ranking, size, evidence="x", **rule):
+    fields = {"ranking": ranking, "first": size, "size": size, "vote": "weighted", **rule}
     return OperatingPoint(
-        ranking, 0.0, size, "weighted", accuracy=size / 10, calls=float(size), evidence=evidence
+        rule=CallingRule(**fields),
+        accuracy=size / 10,
+        calls=float(size),
+        cost_usd=float("nan"),
+        latency_s=float("nan"),
+        evidence=evidence,
     )
 
 
@@ -61,35 +66,26 @@ def card_with(fitted, *points):
     return write_card(replace(fitted.learned, pool=pool))
 
 
-def test_the_card_tells_where_looking_at_the_query_pays_and_where_a_fixed_set_is_used(fitted):
+def test_the_card_names_the_sizes_that_select_by_query_and_those_that_call_a_fixed_set(fitted):
     card = card_with(
         fitted, point("fixed", 1, "best fixed set"), point("query", 3, "beats the fixed set of 2")
     )
-    assert "looking at the query pays at S = 3 to 5." in card
-    assert (
-        "**no** paired evidence that looking at the query beats a fixed set of members at S = 1, 2:" in card
-    )
-    assert "- S = 1, 2: asks the fixed set of 1 (best fixed set)" in card
-    assert "- S = 3 to 5: looks at the query (beats the fixed set of 2)" in card
+    assert "selecting by query pays at S = 3 to 5." in card
+    assert "**no** paired evidence that selecting by query beats a fixed set of members at S = 1, 2:" in card
+    assert "- S = 1, 2: calls the fixed set of 1 (best fixed set)" in card
+    assert "- S = 3 to 5: selects by query (beats the fixed set of 2)" in card
 
 
 def test_the_card_lists_the_operating_points_of_every_s_with_their_settings(fitted):
-    ways = (Extension(1, 2, 0.04, (0.3, -0.2, 0.0)), Extension(1, 3, 0.0, (0.5, -0.5, 0.0)))
-    climbs = replace(
-        point("query", 1, "x"),
-        extensions=ways,
-        exchange=0.0125,
-        price_weight=0.04,
-        vote="learned",
-        latency_s=1.5,
-    )
-    card = card_with(fitted, climbs)
-    cells = "by the query | 1 | 2, +3 | 0.013 per call | 0.04 | learned | 0.100 | 1.00 | - | 1.50 |"
+    rule = {"first": 1, "vote": "learned", "cost_weight": 0.06, "threshold": 0.625}
+    two_rounds = replace(point("query", 3, **rule), accuracy=0.1, calls=1.0, latency_s=1.5)
+    card = card_with(fitted, two_rounds)
+    cells = "by query | 1 | 3 | 0.62 | 0.06 | learned | 0.100 | 1.00 | - | 1.50 |"
     assert f"| selectllm, S = 1 to 5 | {cells}" in card
-    assert "more, for other budgets" not in card
-    dear = replace(climbs, accuracy=0.05)
-    assert "1 more, for other budgets of cost, latency and rounds, are in `config.json`." in card_with(
-        fitted, dear, climbs
+    assert "more points, for other budgets" not in card
+    dear = replace(two_rounds, accuracy=0.05)
+    assert "1 more points, for other budgets of cost, latency and rounds, are in `config.json`." in card_with(
+        fitted, dear, two_rounds
     )
 
 
@@ -152,10 +148,19 @@ def test_a_truncated_configuration_is_refused(saved):
         SelectLLMClassifier.from_pretrained(saved)
 
 
-def test_a_newer_format_is_refused(saved):
-    edit_config(saved, format_version=99)
-    with pytest.raises(ArtefactFormatError, match="has format 99; this release reads format 5"):
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [(5, "written by an earlier release: train again"), (99, "written by a newer release: upgrade")],
+)
+def test_another_format_is_refused_with_the_way_out(saved, version, advice):
+    edit_config(saved, format_version=version)
+    message = f"has format {version}; this release reads format 6. It was {advice}"
+    with pytest.raises(ArtefactFormatError, match=message):
         SelectLLMClassifier.from_pretrained(saved)
+
+
+def test_a_configuration_is_small(saved):
+    assert (saved / "config.json").stat().st_size < 40_000
 
 
 @pytest.mark.parametrize("content", ['{"model_type": "bert"}', "[]", "3"])

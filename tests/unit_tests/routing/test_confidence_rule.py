@@ -13,7 +13,7 @@ from langchain_selectllm.classifier.metrics import selective_metrics
 from langchain_selectllm.exceptions import LowConfidenceError, MemberMismatchError, PolicyError
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule
 from langchain_selectllm.selection.adaptive import Adaptive
-from langchain_selectllm.selection.further_rounds import LAST, FurtherRounds, anybody
+from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.selection.policies import Selection
 from langchain_selectllm.testing import ReplayChatModel, replay_models
 from langchain_selectllm.voting.votes import MajorityVote
@@ -146,7 +146,6 @@ def test_adaptive_rounds_serve_what_they_replay(fitted, demo):
         "learned:3",
         "adaptive:4",
         "adaptive:4:1round",
-        "adaptive:4:3rounds",
     ):
         router = make(fitted, replay_models(unique), policy=policy)
         replies = router.batch(list(unique.texts))
@@ -170,18 +169,7 @@ class TwoRounds:
 
     def select(self, probabilities, pool):
         mask = np.tile([name in self.first for name in pool.members], (len(probabilities), 1))
-        others = ~mask[:, None, :]
-        further = FurtherRounds(
-            first=len(self.first),
-            most=2,
-            starts=np.array([len(self.first)]),
-            ends=np.array([LAST]),
-            gains=np.array([[self.threshold, -1.0, 0.0]]),
-            added=others,
-            able=anybody(others),
-            prices=np.zeros((len(mask), 1)),
-            exchange=0.0,
-        )
+        further = FurtherRounds(threshold=self.threshold, added=~mask)
         return Selection(mask, probabilities, ("some first",) * len(mask), MajorityVote(), further)
 
 
@@ -192,19 +180,14 @@ def test_a_two_round_policy_streams_one_answer_not_two(fitted):
     assert (metadata_of(chunks[-1])["rounds"], metadata_of(chunks[-1])["calls"]) == (2, 5)
 
 
-def test_a_round_of_members_that_were_called_already_gives_way_to_the_next(fitted):
+def test_a_second_round_whose_members_replaced_failed_ones_calls_no_member(fitted):
     engine = make(fitted, models_that_say(fitted), policy=TwoRounds(("calculator",))).engine
     (decision,) = engine.decide(["zyx wvu tsr"])
-    added = np.zeros((1, 2, 5), dtype=bool)
-    added[0, 0, 1] = added[0, 1, 2] = True
-    gains = {"starts": np.array([1, 2]), "ends": np.array([2, 3]), "gains": np.array([[1.0, 0.0, 0.0]] * 2)}
-    further = replace(
-        decision.further, most=3, **gains, added=added, able=anybody(added), prices=np.zeros((1, 2))
-    )
+    further = replace(decision.further, added=np.array([[False, True, False, False, False]]))
     _, ballot = engine.plan(replace(decision, further=further))
     reply = {0: AIMessage("The answer is 7.")}
-    assert list(ballot.next_round(reply, {0, 1})) == [2]
-    assert list(ballot.next_round(reply, {0, 1, 2})) == []
+    assert list(ballot.next_round(reply, {0})) == [1]
+    assert list(ballot.next_round(reply, {0, 1})) == []
 
 
 def late(models, name):
@@ -285,8 +268,8 @@ def test_the_guard_keeps_the_fixed_set_where_the_query_says_nothing():
     # Two members whose being right has nothing to do with the text.
     rng = np.random.default_rng(0)
     classifier = SelectLLMClassifier().fit(score_table((rng.random((400, 2)) < [0.8, 0.6]).astype(float)))
-    assert {point.ranking for point in classifier.pool.guarded_points} == {"fixed"}
-    assert {point.ranking for point in classifier.pool.adaptive_points} == {"query"}
+    assert {point.rule.ranking for point in classifier.pool.guarded_points} == {"fixed"}
+    assert {point.rule.ranking for point in classifier.pool.adaptive_points} == {"query"}
 
 
 def test_selective_metrics_by_hand():

@@ -1,4 +1,4 @@
-"""Rounds of calls: whoever is expected to add more to the accuracy than the price."""
+"""The second round of calls: members that are called where the first answer is not sure enough."""
 
 from dataclasses import replace
 
@@ -8,11 +8,10 @@ import pytest
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier
 from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.exceptions import PolicyError
-from langchain_selectllm.selection.adaptive import Adaptive, called_after, further_rounds
-from langchain_selectllm.selection.further_rounds import LAST, STOP, Extension
-from langchain_selectllm.selection.operating_points import OperatingPoint
+from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
+from langchain_selectllm.selection.policy_names import parse_policy
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
-from langchain_selectllm.voting.learned_vote import winning_confidence
 
 DEAR = "dear"
 
@@ -48,9 +47,10 @@ def priced():
     return SelectLLMClassifier().fit(priced_world(300)).pool
 
 
-def pool_with(pool, *ways, exchange=0.0, unit="calls", rounds=2, weight=0.0):
+def pool_with(pool, **rule):
+    fields = {"ranking": "query", "first": 1, "size": 2, "vote": "learned", "threshold": 0.5, **rule}
     point = OperatingPoint(
-        "query", weight, 1, "learned", ways, rounds, unit, exchange, 0.5, 1.0, 0.01, float("nan"), "made up"
+        rule=CallingRule(**fields), accuracy=0.5, calls=1.0, cost_usd=0.01, latency_s=1.0, evidence="made up"
     )
     return replace(pool, adaptive_points=(point,))
 
@@ -58,98 +58,70 @@ def pool_with(pool, *ways, exchange=0.0, unit="calls", rounds=2, weight=0.0):
 PROBABILITIES = np.array([[0.7, 0.6, 0.9], [0.9, 0.6, 0.7]])
 
 
-def test_a_round_that_forgets_prices_adds_the_most_probable_member_and_is_the_last(priced):
-    pool = pool_with(
-        priced, Extension(1, 1, 0.0, (0.5, -1.0, 0.0)), weight=0.4, exchange=0.01, unit="cost_usd"
+def test_the_second_round_calls_the_next_members_of_the_ranking(priced):
+    selection = Adaptive().select(PROBABILITIES, pool_with(priced, size=2))
+    assert selection.mask.tolist() == [[False, False, True], [True, False, False]]
+    assert selection.further.added.tolist() == [[True, False, False], [False, False, True]]
+    assert selection.reasons[0] == (
+        "the member with the highest probability, and up to 2 where the confidence is below 0.50"
     )
-    selection = Adaptive().select(PROBABILITIES, pool)
-    assert selection.mask.tolist() == [[True, False, False], [True, False, False]]
-    assert selection.further.added[:, 0].tolist() == [[False, False, True], [False, False, False]]
-    assert selection.further.able.tolist() == [[True], [False]]
-    assert selection.further.ends.tolist() == [LAST]
-    assert selection.further.prices[0, 0] == pool.costs[2]
-    assert "and more where each USD is expected to add at least 0.01 to the accuracy" in selection.reasons[0]
 
 
-def test_the_reason_says_when_price_does_not_matter(priced):
-    pool = pool_with(priced, Extension(1, 2, 0.0, (0.3, 0.0, 0.0)))
-    expected = (
-        "the members most worth their call (1), and more where they are expected to add to the accuracy"
-    )
-    assert Adaptive().select(PROBABILITIES, pool).reasons[0] == expected
+def test_a_cost_weight_puts_the_dear_member_last(priced):
+    # Costs relative to their mean are 0.06, 0.06 and 2.9: 0.9 - 0.2 * 2.9 = 0.32.
+    selection = Adaptive().select(PROBABILITIES, pool_with(priced, first=2, size=3, cost_weight=0.2))
+    assert selection.mask.tolist() == [[True, True, False], [True, True, False]]
+    assert selection.further.added.tolist() == [[False, False, True], [False, False, True]]
+    assert "the 2 members with the highest probability less cost" in selection.reasons[0]
 
 
-def test_whoever_adds_most_beyond_the_price_is_called(priced):
-    # One more is expected to add 0.30 - 0.3 c, two more 0.6 - 0.9 c.
-    ways = (Extension(1, 2, 0.0, (0.3, -0.3, 0.0)), Extension(1, 3, 0.0, (0.6, -0.9, 0.0)))
-    further = Adaptive().select(PROBABILITIES[[0, 0, 0]], pool_with(priced, *ways, exchange=0.1)).further
-    # At 0.1 a call: 0.17 against 0.31; 0.08 against 0.04; 0.02 beyond the price of neither.
-    assert further.choose(np.array([0.1, 0.4, 0.9]), np.full(3, 1)).tolist() == [1, 0, STOP]
-    assert further.prices[0].tolist() == [1.0, 2.0]
+def test_the_answer_stands_at_the_threshold_and_after_two_rounds(priced):
+    further = Adaptive().select(PROBABILITIES, pool_with(priced, size=3)).further.of(0)
+    assert further.next_members(0.49, {2}, 1) == (0, 1)
+    assert further.next_members(0.5, {2}, 1) == ()
+    assert further.next_members(0.49, {0, 1, 2}, 2) == ()
 
 
-@pytest.mark.parametrize(("unit", "prices"), [("calls", [2.0]), ("cost_usd", [0.051]), ("latency_s", [3.0])])
-def test_prices_count_calls_dollars_or_the_slowest(priced, unit, prices):
-    pool = replace(priced, costs=np.array([0.001, 0.001, 0.05]), latencies=np.array([1.0, 2.0, 3.0]))
-    pool = pool_with(pool, Extension(1, 3, 0.0, (1.0, 0.0, 0.0)), unit=unit)
-    assert Adaptive().select(PROBABILITIES[1:], pool).further.prices[0] == pytest.approx(prices)
+def test_a_member_that_replaced_a_failed_one_is_not_called_again(priced):
+    further = Adaptive().select(PROBABILITIES, pool_with(priced, size=3)).further.of(0)
+    assert further.next_members(0.1, {0, 2}, 1) == (1,)
+    assert further.next_members(0.1, {0, 1, 2}, 1) == ()
 
 
-def test_a_third_round_goes_on_from_where_the_second_ended(priced):
-    ways = (Extension(1, 2, 0.0, (0.3, 0.0, 0.0)), Extension(2, 3, 0.0, (0.3, 0.0, 0.0)))
-    further = Adaptive(max_rounds=3).select(PROBABILITIES, pool_with(priced, *ways, rounds=3)).further
-    sure = np.array([0.5, 0.5])
-    assert (further.choose(sure, np.array([1, 2])).tolist(), further.most) == ([0, 1], 3)
-    assert further.choose(sure, np.array([3, LAST])).tolist() == [STOP, STOP]
-    assert further.added[0].sum(axis=1).tolist() == [1, 1]
+def test_the_second_round_leaves_out_members_that_cannot_be_called(priced):
+    further = Adaptive().select(PROBABILITIES, pool_with(priced, size=3)).further.of(0)
+    assert further.without(np.array([True, False, False])).next_members(0.1, {2}, 1) == (1,)
 
 
-def test_the_next_members_follow_from_the_confidence_the_called_members_and_the_rounds_made(priced):
-    ways = (Extension(1, 2, 0.0, (0.3, -0.3, 0.0)), Extension(2, 3, 0.0, (0.3, -0.6, 0.0)))
-    pool = pool_with(priced, *ways, rounds=3)
-    further = Adaptive(max_rounds=3).select(PROBABILITIES[1:], pool).further.of(0)
-    # Members 0, 2 and 1 are called in turn: 0.30 - 0.3 c is above zero below 1.0, 0.30 - 0.6 c below 0.5.
-    assert further.next_members(0.4, [0], 1) == (2,)
-    assert further.next_members(1.0, [0], 1) == ()
-    assert further.next_members(0.4, [0, 2], 2) == (1,)
-    assert further.next_members(0.6, [0, 2], 2) == ()
-    # Member 2 replaced a failed one in the first round, so that the third round takes the second's place.
-    assert further.next_members(0.4, [0, 2], 1) == (1,)
-    assert further.next_members(0.0, [0, 1, 2], 3) == ()
+def test_a_rule_of_one_round_plans_no_second_one(priced):
+    selection = Adaptive().select(PROBABILITIES, pool_with(priced, first=2, size=2))
+    assert selection.further is None
+    assert selection.reasons[0] == "the 2 members with the highest probability"
 
 
-def test_an_extension_without_the_members_that_are_left_out_calls_the_others_or_nobody(priced):
-    further = (
-        Adaptive().select(PROBABILITIES, pool_with(priced, Extension(1, 2, 0.0, (1.0, 0.0, 0.0)))).further
-    )
-    assert further.of(0).choose(np.array([0.5]), np.array([1])).tolist() == [0]
-    assert further.of(0).without(np.array([True, False, False])).choose(
-        np.array([0.5]), np.array([1])
-    ).tolist() == [STOP]
-
-
-def test_rounds_are_bounded():
-    with pytest.raises(PolicyError, match="max_rounds=0 allows no call"):
-        Adaptive(max_rounds=0)
+@pytest.mark.parametrize("rounds", [0, 3])
+def test_members_are_called_in_one_round_or_two(rounds):
+    with pytest.raises(PolicyError, match=f"max_rounds={rounds} is out of range.*Use 1 or 2"):
+        Adaptive(max_rounds=rounds)
+    with pytest.raises(PolicyError, match="is out of range"):
+        parse_policy("selectllm:3:3rounds")
 
 
 @pytest.fixture(scope="module")
-def three_rounds():
+def two_rounds():
     table = priced_world(900, seed=1)
     classifier = SelectLLMClassifier().fit(table.take(np.arange(600)))
     return classifier, Recording.of(table.take(np.arange(600, 900)), classifier)
 
 
-def test_points_are_kept_for_one_round_two_and_three(three_rounds):
-    classifier, recording = three_rounds
-    for rounds in (1, 2, 3):
+def test_points_are_kept_for_one_round_and_for_two(two_rounds):
+    classifier, recording = two_rounds
+    for rounds in (1, 2):
         policy = Adaptive(cost_usd=0.03, max_rounds=rounds)
         point = policy.point(classifier.pool)
-        assert point.rounds == rounds
-        assert (point.extensions == ()) == (rounds == 1)
+        assert point.rule.rounds == rounds
         assert point.cost_usd <= 0.03
         assert recording.replay_policy("x", policy).cost_usd.mean() < 0.034
-    assert Adaptive(max_rounds=9).point(classifier.pool).rounds == 3
 
 
 def test_most_of_the_dear_members_accuracy_comes_at_much_less_than_its_price():
@@ -161,28 +133,6 @@ def test_most_of_the_dear_members_accuracy_comes_at_much_less_than_its_price():
     assert alone.score.mean() > 0.95
     assert cheaper.cost_usd.mean() < 0.033
     assert cheaper.score.mean() > alone.score.mean() - 0.02
-
-
-def test_expected_gains_come_true(three_rounds):
-    """What extensions were expected to add on training queries is what they add on others."""
-    classifier, recording = three_rounds
-    vote, p = classifier.pool.vote, recording.probabilities
-    climbing = [point for point in classifier.pool.adaptive_points if point.extensions]
-    assert climbing
-    for point in climbing:
-        for way, added in zip(
-            point.extensions, np.moveaxis(further_rounds(point, p, classifier.pool).added, 1, 0), strict=True
-        ):
-            before = called_after(point, point.price_weight, way.start, p, classifier.pool)
-            sure, then = (confidence(recording, vote, mask) for mask in (before, before | added))
-            expected = np.polynomial.polynomial.polyval(sure, way.gain)
-            assert expected.mean() == pytest.approx((then - sure).mean(), abs=0.06)
-
-
-def confidence(recording, vote, mask):
-    verdict, _ = recording.votes.replay(vote, mask, recording.probabilities, recording.pool.latencies)
-    ballots = recording.votes.ballots(recording.probabilities, recording.pool.latencies).masked(mask)
-    return winning_confidence(vote, ballots, verdict)
 
 
 def test_what_calls_took_is_summed_for_cost_and_the_slowest_for_latency():

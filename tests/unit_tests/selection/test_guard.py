@@ -1,4 +1,6 @@
-"""Pools on which looking at the query, or asking more members, cannot help."""
+"""The guard: pools on which selecting by query, or calling more members, cannot help."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,8 +8,9 @@ import pytest
 from langchain_selectllm import SelectLLMClassifier, evaluate
 from langchain_selectllm.classifier.fitting import cross_calibrated
 from langchain_selectllm.classifier.heads import StackedCalibration
-from langchain_selectllm.selection.guard import Budget, Called, Trial, best_within, guarded
-from langchain_selectllm.selection.operating_points import OperatingPoint
+from langchain_selectllm.selection.guard import OperatingBudget, best_point_within, guarded
+from langchain_selectllm.selection.operating_point_search import ReplayedCalls, one_round, two_rounds
+from langchain_selectllm.selection.operating_points import CallingRule
 from langchain_selectllm.selection.policy_names import parse_policy
 from tests.support.worlds import reply_table
 
@@ -71,16 +74,21 @@ def test_calibration_leaves_out_what_heads_had_seen():
 
 
 def called(right, sure):
-    """1,000 queries of which so many are right and the others wrong, with one confidence in all of them."""
-    worth = (np.arange(1000) < right).astype(float)
-    return Called(np.ones((1000, 1), dtype=bool), worth, np.full(1000, sure))
-
-
-def trial(name, gave):
-    point = OperatingPoint(
-        "query" if name == "query" else "fixed", 0.0, 1, "learned", accuracy=gave.expected.mean(), calls=1.0
+    """One call per query for 1,000 queries, of which `right` are right, with one confidence in all of them."""
+    score = (np.arange(1000) < right).astype(float)
+    used = np.vstack([np.ones(1000), np.full((2, 1000), np.nan)])
+    return ReplayedCalls(
+        mask=np.ones((1000, 1), dtype=bool), score=score, confidence=np.full(1000, sure), used=used
     )
-    return Trial(point, lambda: gave)
+
+
+def candidate(ranking, calls):
+    rule = CallingRule(ranking=ranking, first=1, size=1, vote="learned")
+    return one_round(rule, calls)
+
+
+def budget(most):
+    return OperatingBudget(unit="calls", most=most, max_rounds=2)
 
 
 @pytest.mark.parametrize(
@@ -93,13 +101,33 @@ def trial(name, gave):
     ],
 )
 def test_evidence_is_more_to_be_expected_and_more_that_was_right(right, sure, ranking):
-    stands, rival = trial("single best", called(500, 0.5)), trial("query", called(right, sure))
-    point = guarded([rival], [], [stands], Budget("calls", 1.0, 2))
-    assert (point.ranking, point.rounds) == (ranking, 2)
+    stands, rival = candidate("fixed", called(500, 0.5)), candidate("query", called(right, sure))
+    point = guarded([rival], [], [stands], budget(1.0))
+    assert point.rule.ranking == ranking
     if ranking == "query":
         assert point.evidence == "beats the fixed set of 1 by 6.0 +- 0.6 points on validation"
 
 
 def test_nothing_within_a_budget_is_no_point():
-    assert guarded([trial("query", called(9, 0.9))], [], [], Budget("calls", 0.5, 2)) is None
-    assert best_within([trial("query", called(9, 0.9))], Budget("calls", 0.5, 2)) is None
+    rival, stands = candidate("query", called(9, 0.9)), candidate("fixed", called(9, 0.9))
+    assert guarded([rival], [], [stands], budget(0.5)) is None
+    assert best_point_within([rival], budget(0.5)) is None
+
+
+def test_what_never_met_the_single_best_is_no_more_accurate_than_it():
+    """A rule for a budget too small for the single best must not be preferred to it within a larger budget."""
+    cheap = called(560, 0.56)
+    dear = replace(called(500, 0.5), used=np.full((3, 1000), 2.0))
+    point = guarded([candidate("query", cheap)], [], [candidate("fixed", dear)], budget(1.0))
+    assert point.evidence == "no fixed set is within this budget"
+    assert point.accuracy < 0.5
+
+
+def test_limits_hold_the_error_of_the_share_that_goes_on():
+    """Confidences 0, 0.001, ... 0.999: a threshold of 0.5 sends half of 1,000 queries on, from 1 call to 3."""
+    first = replace(called(500, 0.5), confidence=np.arange(1000) / 1000)
+    both = replace(first, used=3 * first.used)
+    rule = CallingRule(ranking="query", first=1, size=3, vote="learned")
+    (found,) = [point for point in two_rounds(rule, first, both) if point.rule.threshold == 0.5]
+    # 1 + 2 (0.5 + 1.645 sqrt(0.5 * 0.5 / 1000)) = 2 + 0.052.
+    assert found.limits[0] == pytest.approx(2.052, abs=5e-4)
