@@ -42,8 +42,8 @@ def serve(
 ) -> None:
     """Serve a router to any client of OpenAI's API.
 
-    API keys are read from SELECTLLM_API_KEYS or the file named by SELECTLLM_API_KEYS_FILE. SIGHUP loads router and pool
-    again; SIGTERM finishes the requests in flight.
+    API keys are read from SELECTLLM_API_KEYS or the file named by SELECTLLM_API_KEYS_FILE. SIGHUP loads the
+    router and the pool again; SIGTERM finishes the requests in flight.
     """
     for module in ("starlette", "uvicorn", "prometheus_client", "pydantic_settings", "orjson"):
         require(module, extra="serve", needed_by="selectllm serve")

@@ -53,7 +53,7 @@ def check_embedded(members: list[str]) -> None:
     others = [name for name in members if not name.startswith(EMBEDDED_PREFIX)]
     if others:
         raise MemberMismatchError(
-            f"This router's members {', '.join(map(repr, others))} are not embedded models. Give the pool file "
-            "that describes them (--pool pool.yaml), or make a router of the embedded pool: "
+            f"This router's members {', '.join(map(repr, others))} are not embedded models. Give the pool "
+            "file that describes them (--pool pool.yaml), or make a router of the embedded pool: "
             "selectllm demo --out FOLDER."
         )

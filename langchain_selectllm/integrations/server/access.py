@@ -30,7 +30,7 @@ class ApiKeys:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "ApiKeys":
-        """The keys of `SELECTLLM_API_KEYS` (separated by commas) and of the lines of `SELECTLLM_API_KEYS_FILE`.
+        """The keys of `SELECTLLM_API_KEYS` (comma-separated) and of `SELECTLLM_API_KEYS_FILE` (one per line).
 
         Raises:
             ServerConfigError: If the file cannot be read, or a variable is set and holds no key.
@@ -69,8 +69,8 @@ def check_host(keys: ApiKeys, settings: ServerSettings) -> None:
     """
     if not keys and not settings.is_loopback:
         raise ServerConfigError(
-            f"Host {settings.host!r} is reachable from other machines and there are no API keys. Set {KEYS} or "
-            f"{KEYS_FILE}, or serve on 127.0.0.1."
+            f"Host {settings.host!r} is reachable from other machines and there are no API keys. Set {KEYS} "
+            f"or {KEYS_FILE}, or serve on 127.0.0.1."
         )
 
 
@@ -125,7 +125,7 @@ def _local(headers: Headers) -> str:
 
 
 def _given_key(headers: Headers) -> str | None:
-    """The key of `Authorization: Bearer`, of `x-api-key`, or the password of `Authorization: Basic` (browsers)."""
+    """The key of `Authorization: Bearer` or `x-api-key`, or the password of `Authorization: Basic`."""
     kind, _, value = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return value.strip()

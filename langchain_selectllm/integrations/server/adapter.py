@@ -20,7 +20,7 @@ from langchain_selectllm.selection.policy_names import policy_name
 _VARIANTS = 64
 """Routers of different settings that are kept ready; they share the classifier and the members."""
 _VOTE_SHARE = 0.9
-"""Share of a request's deadline that a member's call may take, so that a vote over the others is still possible."""
+"""Share of a request's deadline that a member's call may take, so that the others can still be voted on."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from langchain_selectllm.integrations.server.errors import ApiError
 from langchain_selectllm.integrations.server.models_endpoint import get_model, list_models
 from langchain_selectllm.integrations.server.outermost import Outermost, answer_api_error
 from langchain_selectllm.integrations.server.reloading import reloading_on_sighup
+from langchain_selectllm.integrations.server.responses_endpoint import responses
 from langchain_selectllm.integrations.server.router_endpoints import reload, route
 from langchain_selectllm.integrations.server.state import ServerState
 
@@ -32,6 +33,7 @@ def create_app(state: ServerState, keys: ApiKeys) -> Starlette:
     check_host(keys, state.settings)
     routes = [
         Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+        Route("/v1/responses", responses, methods=["POST"]),
         Route("/v1/models", list_models),
         Route("/v1/models/{model:path}", get_model),
         Route("/v1/selectllm/route", route, methods=["POST"]),

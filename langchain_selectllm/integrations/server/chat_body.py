@@ -148,6 +148,15 @@ def parse_body(raw: bytes, kind: type[Body]) -> Body:
         raise invalid(f"The body is not valid JSON: {error}.", code="invalid_json") from None
     if not isinstance(given, dict):
         raise invalid("The body is not a JSON object.", code="invalid_json")
+    return validate(given, kind)
+
+
+def validate(given: dict[str, Any], kind: type[Body]) -> Body:
+    """The validated content of a body.
+
+    Raises:
+        ApiError: With status 400, naming the first field that is wrong.
+    """
     try:
         return kind.model_validate(given)
     except ValidationError as error:

@@ -9,15 +9,15 @@ from langchain_core.messages import AIMessageChunk
 from starlette.requests import Request
 from starlette.responses import Response
 
+from langchain_selectllm.integrations.server.admission import admit
 from langchain_selectllm.integrations.server.answers import DONE, PING, JsonResponse, event
 from langchain_selectllm.integrations.server.chat_body import ChatBody, parse_body
-from langchain_selectllm.integrations.server.chat_call import Wish, read_wish, router_call
+from langchain_selectllm.integrations.server.chat_call import read_wish, router_call
 from langchain_selectllm.integrations.server.completions import Envelope, delta, finish_reason
 from langchain_selectllm.integrations.server.decision import decision_metadata
 from langchain_selectllm.integrations.server.errors import ApiError, invalid
-from langchain_selectllm.integrations.server.event_stream import ChunkQueue, EventStream
-from langchain_selectllm.integrations.server.exchange import Exchange, caller_of
-from langchain_selectllm.integrations.server.hangup import Hangup
+from langchain_selectllm.integrations.server.event_stream import ChunkQueue
+from langchain_selectllm.integrations.server.exchange import Exchange
 from langchain_selectllm.integrations.server.limits import read_body
 from langchain_selectllm.integrations.server.state import state_of
 
@@ -32,38 +32,17 @@ async def chat_completions(request: Request) -> Response:
     wish = read_wish(body.model, body.selectllm, body.user, request.headers, settings, served.members)
     call = router_call(body, wish, settings)
     async with AsyncExitStack() as stack:
-        hangup = await stack.enter_async_context(Hangup(request.receive))
-        admission = Exchange.admitted(state, served, call, caller_of(request))
-        exchange = await hangup.race(stack.enter_async_context(admission))
+        admitted = await admit(request, served, call, stack)
+        envelope = Envelope(model=wish.model)
         if body.stream:
-            return await _streamed(exchange, body, wish, hangup, stack)
-        message = await hangup.race(exchange.answer())
-        if exchange.reported is None:
-            raise RuntimeError("The router's message has no metadata.")
-        shown = exchange.reported.body(explain=wish.explain)
-        completion = Envelope(model=wish.model).completion(message, shown)
-        return JsonResponse(completion, headers=exchange.headers)
-
-
-async def _streamed(
-    exchange: Exchange, body: ChatBody, wish: Wish, hangup: Hangup, stack: AsyncExitStack
-) -> Response:
-    settings = exchange.state.settings
-    queue = ChunkQueue(exchange)
-    stack.push_async_callback(queue.close)
-    await hangup.race(queue.head(settings.vote_wait_s))
-    with_usage = body.stream_options is not None and body.stream_options.include_usage
-    writer = ChunkWriter(
-        exchange=exchange, envelope=Envelope(model=wish.model), explain=wish.explain, with_usage=with_usage
-    )
-    return EventStream(
-        writer.events(queue),
-        headers=exchange.headers,
-        hangup=hangup,
-        closing=stack.pop_all(),
-        send_timeout_s=settings.deadline_s,
-        on_first=exchange.first_piece,
-    )
+            with_usage = body.stream_options is not None and body.stream_options.include_usage
+            writer = ChunkWriter(
+                exchange=admitted.exchange, envelope=envelope, explain=wish.explain, with_usage=with_usage
+            )
+            return await admitted.stream(writer.events, stack)
+        message, reported = await admitted.answer()
+        completion = envelope.completion(message, reported.body(explain=wish.explain))
+        return JsonResponse(completion, headers=reported.headers)
 
 
 @dataclass(kw_only=True)
@@ -101,7 +80,7 @@ class ChunkWriter:
         return events
 
     def _end(self) -> list[bytes]:
-        """The last chunk, with the end of the reply and the decision, and the chunk of the usage behind it."""
+        """The last chunk, with the end of the reply and the decision, and the chunk of the usage."""
         reported, whole = self.exchange.reported, self._whole
         if reported is None or whole is None:
             return []
@@ -117,7 +96,7 @@ class ChunkWriter:
         return event(self.envelope.chunk(new, **further))
 
     def _remember(self, chunk: AIMessageChunk) -> None:
-        """Keep what the end needs: metadata and tool calls, not the text, so that long streams stay linear."""
+        """Keep metadata and tool calls, not the text, so that the work for long streams stays linear."""
         bare = AIMessageChunk(
             content="", tool_call_chunks=chunk.tool_call_chunks, response_metadata=chunk.response_metadata
         )

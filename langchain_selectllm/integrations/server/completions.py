@@ -81,7 +81,7 @@ def assistant_message(message: AIMessage) -> dict[str, Any]:
 
 
 def tool_calls(message: AIMessage) -> list[dict[str, Any]]:
-    """The calls of tools, arguments as JSON text; a call whose arguments are not JSON comes as the model wrote it."""
+    """The calls of tools, arguments as text; arguments that are not JSON come as the model wrote them."""
     calls: list[dict[str, Any]] = []
     if message.tool_calls:
         formatted = convert_to_openai_messages([AIMessage("", tool_calls=message.tool_calls)])

@@ -91,7 +91,7 @@ class Reported:
 
 
 def decision_headers(values: Mapping[str, Any]) -> dict[str, str]:
-    """Headers `x-selectllm-NAME`, percent-encoded where a header cannot hold a character; None is left out."""
+    """Headers `x-selectllm-NAME`, percent-encoded where necessary; None is left out."""
     headers = {}
     for name, value in values.items():
         if value is not None:

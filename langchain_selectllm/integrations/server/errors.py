@@ -142,7 +142,7 @@ def _all_failed(error: FanOutError, *, debug: bool) -> ApiError:
 def _not_confident(error: LowConfidenceError) -> ApiError:
     reply = getattr(error.reply, "text", None)
     extra = {"selectllm": {"reply": reply, "confidence": error.confidence}}
-    message = f"The answer has confidence {error.confidence:.3f}, which is below the minimum. It is in error.selectllm."
+    message = f"The answer in error.selectllm has confidence {error.confidence:.3f}, less than the minimum."
     return ApiError(status=422, message=message, code="low_confidence", extra=extra)
 
 

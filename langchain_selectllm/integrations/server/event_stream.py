@@ -15,13 +15,13 @@ from langchain_selectllm.integrations.server.exchange import Exchange
 from langchain_selectllm.integrations.server.hangup import ClientGoneError, Hangup
 
 _QUIET_TURNS = 10
-"""Turns of the event loop without a chunk after which a stream waits for its member: LangChain's take 3 a chunk."""
+"""Turns of the event loop without a chunk that mean that a member is waited for; a chunk takes about 3."""
 
 
 class ChunkQueue:
     """The chunks of an exchange, read by a task of its own as soon as they come.
 
-    A voted reply comes in one go, so that its decision is known as soon as everything that is there has been read.
+    A voted reply comes in one go, so that its decision is known once everything that is there has been read.
     The chunks of a single member come one by one.
     """
 
@@ -73,7 +73,7 @@ class ChunkQueue:
         await asyncio.wait({self._reading})
 
     async def _settle(self) -> None:
-        """Return when the reading task waits for something other than a turn of the event loop, or has ended."""
+        """Return when the reading task waits for more than a turn of the event loop, or has ended."""
         quiet, seen = 0, self._queue.qsize()
         while quiet < _QUIET_TURNS and not self._reading.done():
             await asyncio.sleep(0)
@@ -103,8 +103,8 @@ class ChunkQueue:
 class EventStream(Response):
     """Server-sent events; the request's slot and members are given back when they end, however they end.
 
-    sse-starlette is not used: it ends streams at SIGTERM before they are drained, and reads the messages of the
-    connection that tell a hang-up, which are read here from the end of the body on.
+    sse-starlette is not used: it ends streams at SIGTERM before they are drained, and it reads the messages of
+    the connection itself, which are read here from the end of the body on to notice a hang-up.
     """
 
     media_type = "text/event-stream"

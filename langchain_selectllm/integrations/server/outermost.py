@@ -1,4 +1,4 @@
-"""The outermost layer: request ids, the log line and the metrics of every request, and the answer to failures."""
+"""The outermost layer: request ids, log lines and metrics of all requests, and the answer to failures."""
 
 import logging
 import time

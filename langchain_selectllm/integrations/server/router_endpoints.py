@@ -43,7 +43,7 @@ async def route(request: Request) -> Response:
 
 
 async def reload(request: Request) -> Response:
-    """The digest of the artefact that is served from now on; the old one stays where the new one cannot be loaded."""
+    """The digest of the artefact that is served from now on; the old one if the new one cannot be loaded."""
     state = state_of(request)
     if not state.settings.reload_endpoint:
         message = (

@@ -11,7 +11,7 @@ from langchain_selectllm.integrations.server.state import ServerState
 
 
 class DrainingServer(uvicorn.Server):
-    """Answers for a moment after SIGTERM, asking clients to close their connections, and then finishes what is left."""
+    """After SIGTERM, answers with `Connection: close` for a moment, and finishes the requests in flight."""
 
     def __init__(self, config: uvicorn.Config, state: ServerState) -> None:
         """Serve a configured application."""

@@ -152,5 +152,6 @@ def _first_problem(error: ValidationError, config: Path | None) -> str:
     name = ".".join(map(str, problem["loc"])) or "settings"
     if problem["type"] == "extra_forbidden":
         fields = ", ".join(ServerSettings.model_fields)
-        return f"{config or 'The settings'}: {name} is unknown. Use {fields}. API keys come from the environment."
+        source = config or "The settings"
+        return f"{source}: {name} is unknown. Use {fields}. API keys come from the environment."
     return f"{name} is {problem['input']!r}; {problem['msg']}."
