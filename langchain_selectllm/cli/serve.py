@@ -48,7 +48,7 @@ def serve(
     for module in ("starlette", "uvicorn", "prometheus_client", "pydantic_settings", "orjson"):
         require(module, extra="serve", needed_by="selectllm serve")
 
-    from langchain_selectllm.integrations.server.access import ApiKeys
+    from langchain_selectllm.integrations.server.access import ApiKeys, check_host
     from langchain_selectllm.integrations.server.adapter import load_served
     from langchain_selectllm.integrations.server.app import create_app
     from langchain_selectllm.integrations.server.running import run_server
@@ -68,6 +68,8 @@ def serve(
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("langchain_selectllm.server").setLevel(logging.INFO)
     keys = ApiKeys.from_environment(os.environ)
+    # Before anything is loaded for nothing.
+    check_host(keys, settings)
     load = partial(load_served, router, pool, settings)
     state = ServerState(settings=settings, served=load(), load=load)
     app = create_app(state, keys)

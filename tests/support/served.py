@@ -2,9 +2,12 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+import threading
+import time
+from contextlib import asynccontextmanager, contextmanager
 
 import httpx
+import uvicorn
 
 from langchain_selectllm import SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.integrations.server.access import ApiKeys
@@ -100,3 +103,22 @@ class Connection:
     @property
     def text(self):
         return b"".join(message.get("body", b"") for message in self.sent).decode()
+
+
+@contextmanager
+def listening(app):
+    """The base URL of the application on a loopback port, served by a thread of its own."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, access_log=False, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    give_up = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < give_up, "the server did not start"
+        time.sleep(0.01)
+    try:
+        port = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(20)

@@ -11,7 +11,7 @@ FAULTS = ("status-500", "status-429", "hang", "truncated", "not-json", "drop")
 
 
 class WireServer:
-    """Answers model "says:TEXT" with TEXT, and misbehaves as the names in `FAULTS` say."""
+    """Answers model "says:TEXT" with TEXT, "slow:TEXT" after a second, and misbehaves as the names in `FAULTS` say."""
 
     def __init__(self):
         self.port = 0
@@ -44,7 +44,9 @@ class WireServer:
         if model == "drop":
             request.transport.close()
             return web.Response()
-        text = model.removeprefix("says:")
+        if model.startswith("slow:"):
+            await asyncio.sleep(1.0)
+        text = model.removeprefix("says:").removeprefix("slow:")
         if request.path.endswith("/chat/completions"):
             return await self.openai(request, body, text)
         if request.path.endswith("/messages"):
