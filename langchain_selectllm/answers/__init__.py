@@ -5,6 +5,7 @@ from langchain_selectllm.answers.base import AnswerExtractor, ComparesAnswers, g
 from langchain_selectllm.answers.callables import CallableExtractor
 from langchain_selectllm.answers.choice import ChoiceExtractor
 from langchain_selectllm.answers.code import CodeExtractor
+from langchain_selectllm.answers.inference import infer_answer_type
 from langchain_selectllm.answers.json_value import JsonExtractor
 from langchain_selectllm.answers.number import NumberExtractor
 from langchain_selectllm.answers.text import TextExtractor
@@ -20,5 +21,6 @@ __all__ = [
     "TextExtractor",
     "get_extractor",
     "gold_answer",
+    "infer_answer_type",
     "is_open_ended",
 ]

@@ -54,6 +54,11 @@ def tidy(text: str) -> str:
     return _MARKUP.sub("", text.replace("{,}", ","))
 
 
+def is_numeral(text: str) -> bool:
+    """Whether `text` is nothing but one numeral, with a currency or percent sign at most."""
+    return _NUMERAL.fullmatch(text.strip().removesuffix("%").rstrip()) is not None
+
+
 def numerals(text: str) -> Iterator[Numeral]:
     """The numerals of a tidied text, in order."""
     for match in _NUMERAL.finditer(text):

@@ -15,7 +15,7 @@ from langchain_selectllm.classifier.growing import with_member
 from langchain_selectllm.classifier.refitting import updated
 from langchain_selectllm.encoders import Encoder, get_encoder
 from langchain_selectllm.exceptions import NotFittedError
-from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.outcomes import OutcomeTable, check_readable
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
@@ -42,21 +42,26 @@ class SelectLLMClassifier:
         self._state: Learned | None = None
         self._training: OutcomeTable | None = None
 
-    def fit(self, outcomes: OutcomeTable, *, progress: StageProgress = silent) -> Self:
+    def fit(
+        self, outcomes: OutcomeTable, *, allow_unreadable: bool = False, progress: StageProgress = silent
+    ) -> Self:
         """Learn from recorded outcomes.
 
         Args:
             outcomes: Training outcomes; unobserved cells are left out.
+            allow_unreadable: Whether to train even where (nearly) every reply of a kind is wrong or unreadable.
             progress: Called with the name of a stage and the share of it that is done.
 
         Raises:
-            OutcomeError: If there are fewer than two queries, or a member has no observed outcome.
+            OutcomeError: If there are fewer than two queries, a member has no observed outcome, or replies are read
+                in a way that (nearly) none is right; see `outcomes.check_readable`.
             ValueError: If `validation` is out of range.
         """
         if not 0.0 < self.validation <= 0.5:
             raise ValueError(
                 f"validation is {self.validation!r}. Use a share greater than 0 and at most 0.5."
             )
+        check_readable(outcomes, allow_unreadable=allow_unreadable)
         encoder = get_encoder(self.encoder)
         self._state = learn(outcomes, encoder, validation=self.validation, seed=self.seed, progress=progress)
         self._training = outcomes

@@ -64,7 +64,7 @@ def read_outcomes(
     Args:
         store: URL of the store.
         members: Members to keep, in this order; all of them, sorted by name, when None.
-        answer: How replies are read; each query's own `answer_type` when None ("text" where it has none).
+        answer: How replies are read; each query's own `answer_type` when None, inferred where it has none.
         grade: The grading that scores the replies; the only one when None, the references where nothing was
             graded.
 

@@ -16,7 +16,7 @@ from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
 from langchain_selectllm.evaluation.self_consistency import replay_self_consistency
 from langchain_selectllm.exceptions import LeakageError, MemberMismatchError, OutcomeError, PolicyError
-from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.outcomes import OutcomeTable, check_readable
 from langchain_selectllm.selection.adaptive import Adaptive
 from langchain_selectllm.selection.policy_names import SIZED_POLICIES, parse_policy, size_of
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
@@ -32,6 +32,7 @@ def evaluate(
     policies: Sequence[str] | None = None,
     pooled: bool = False,
     allow_training_queries: bool = False,
+    allow_unreadable: bool = False,
     rows: int = 0,
     seed: int = 0,
     progress: StageProgress = silent,
@@ -49,6 +50,7 @@ def evaluate(
         pooled: Whether all samples of a member vote, instead of its first one.
         allow_training_queries: Whether queries that the classifier was trained on may be used. Figures on them are no
             evidence.
+        allow_unreadable: Whether to go on where (nearly) every reply of a kind is wrong or unreadable.
         rows: Wrongly answered queries that the report includes with their texts and answers, at most.
         seed: Seed of the bootstrap.
         progress: Called as evaluation goes on.
@@ -56,7 +58,7 @@ def evaluate(
     Raises:
         LeakageError: If the table holds training queries and they are not allowed.
         MemberMismatchError: If outcomes of a member are missing.
-        OutcomeError: If no query is fully observed.
+        OutcomeError: If no query is fully observed, or replies are read in a way that (nearly) none is right.
         PolicyError: If a system is unknown.
     """
     table = _members_outcomes(classifier, outcomes)
@@ -66,6 +68,7 @@ def evaluate(
             f"{leaked} of {len(table)} queries were in the training outcomes. Evaluate on other queries, or allow training "
             "queries and take no figure for evidence."
         )
+    check_readable(table, allow_unreadable=allow_unreadable)
     complete = _complete(table)
     progress("predict", 0.0)
     recording = _record(classifier, complete, pooled=pooled)

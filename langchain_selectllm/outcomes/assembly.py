@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.answers import AnswerExtractor, ComparesAnswers, get_extractor, gold_answer
+from langchain_selectllm.answers import (
+    AnswerExtractor,
+    ComparesAnswers,
+    get_extractor,
+    gold_answer,
+    infer_answer_type,
+)
 from langchain_selectllm.exceptions import AnswerError, OutcomeError
 from langchain_selectllm.outcomes.labels import grade
 from langchain_selectllm.outcomes.records import QueryRecord, ReplyRecord, merge_queries, merge_replies
@@ -31,7 +37,7 @@ def assemble(
         queries: Records of the queries; the same query may stand in them several times.
         replies: Records of the replies of the members to keep.
         members: Members in order of the columns; all of them, sorted by name, when None.
-        answer: How replies are read; each query's own `answer_type` when None.
+        answer: How replies are read; each query's own `answer_type` when None, inferred where it has none.
 
     Raises:
         OutcomeError: If records contradict each other, a member is unknown, or a reference cannot be read.
@@ -43,12 +49,16 @@ def assemble(
     given = None
     if answer is not None:
         given = get_extractor(answer)
-    extractors = [given or get_extractor(query.answer_type or "text") for query in records]
-    fields = _query_fields(records, extractors) | _empty_cells(len(records), len(names))
+    cells = _cells(by_id, names, merged)
+    kinds = [query.answer_type for query in records]
+    if given is None:
+        kinds = _inferred_kinds(records, merged)
+    extractors = [given or get_extractor(kind or "text") for kind in kinds]
+    fields = _query_fields(records, kinds, extractors) | _empty_cells(len(records), len(names))
     comparer = None
     if isinstance(given, ComparesAnswers):
         comparer = given
-    for (i, k), cell in _cells(by_id, names, merged).items():
+    for (i, k), cell in cells.items():
         _fill(fields, (i, k), cell, extractors[i], comparer)
     return fields | {"members": names, "answer": getattr(given, "name", None), "comparer": comparer}
 
@@ -76,7 +86,24 @@ def member_names(members: Sequence[str] | None, known: Sequence[str]) -> tuple[s
     return names
 
 
-def _query_fields(records: Sequence[QueryRecord], extractors: Sequence[AnswerExtractor]) -> dict[str, Any]:
+def _inferred_kinds(records: Sequence[QueryRecord], replies: Sequence[ReplyRecord]) -> list[str | None]:
+    """The `answer_type` of each query, inferred where it has none; None where nothing says which."""
+    texts: dict[str, list[str]] = {}
+    for reply in replies:
+        if reply.text is not None:
+            texts.setdefault(reply.query_id, []).append(reply.text)
+    kinds: list[str | None] = []
+    for query in records:
+        kind, own = query.answer_type, texts.get(query.query_id, [])
+        if kind is None and own:
+            kind = infer_answer_type(query.text, query.reference, own)
+        kinds.append(kind)
+    return kinds
+
+
+def _query_fields(
+    records: Sequence[QueryRecord], kinds: Sequence[str | None], extractors: Sequence[AnswerExtractor]
+) -> dict[str, Any]:
     golds: list[str | None] = []
     for query, extractor in zip(records, extractors, strict=True):
         golds.append(_gold(query, extractor))
@@ -84,7 +111,10 @@ def _query_fields(records: Sequence[QueryRecord], extractors: Sequence[AnswerExt
         "query_ids": tuple(query.query_id for query in records),
         "texts": tuple(query.text for query in records),
         "references": tuple(golds),
-        "answer_types": tuple(query.answer_type for query in records),
+        "answer_types": tuple(kinds),
+        "types_inferred": tuple(
+            kind != query.answer_type for kind, query in zip(kinds, records, strict=True)
+        ),
         "categories": tuple(query.category for query in records),
     }
 

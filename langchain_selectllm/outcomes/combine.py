@@ -1,6 +1,7 @@
 """Two tables of recorded outcomes as one."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ def combine(old: OutcomeTable, new: OutcomeTable) -> OutcomeTable:
     def first(name: str) -> NDArray[np.object_]:
         return _first(getattr(old, name), getattr(new, name), old_rows, new_rows, columns, len(ids))
 
-    def described(name: str) -> tuple[str | None, ...]:
+    def described(name: str) -> tuple[Any, ...]:
         return _described(getattr(old, name), getattr(new, name), old_rows, new_rows, len(ids))
 
     labels = mean("labels")
@@ -49,6 +50,7 @@ def combine(old: OutcomeTable, new: OutcomeTable) -> OutcomeTable:
         labels_from=old.labels_from if new.labels_from == "references" else new.labels_from,
         references=described("references"),
         answer_types=described("answer_types"),
+        types_inferred=tuple(map(bool, described("types_inferred"))),
         scores=mean("scores"),
         costs=mean("costs"),
         latencies=mean("latencies"),
@@ -116,9 +118,9 @@ def _first(
 
 
 def _described(
-    old: tuple[str | None, ...], new: tuple[str | None, ...], old_rows: list[int], new_rows: list[int], n: int
-) -> tuple[str | None, ...]:
-    values: list[str | None] = [None] * n
+    old: tuple[Any, ...], new: tuple[Any, ...], old_rows: list[int], new_rows: list[int], n: int
+) -> tuple[Any, ...]:
+    values: list[Any] = [None] * n
     for row, value in [*zip(new_rows, new, strict=True), *zip(old_rows, old, strict=True)]:
         values[row] = value or values[row]
     return tuple(values)

@@ -38,6 +38,9 @@ class OutcomeTable:
     references: tuple[str | None, ...]
     """Gold answer of each query in canonical form; None when the outcome is known by score only."""
     answer_types: tuple[str | None, ...]
+    """Kind of answer of each query, recorded or inferred; None where there is neither a kind nor a reply."""
+    types_inferred: tuple[bool, ...]
+    """Whether the kind of answer was inferred from the reference and the replies."""
     categories: tuple[str, ...]
     scores: NDArray[np.float64]
     """Success rate, (n, K) in [0, 1]; NaN when unobserved."""
@@ -71,7 +74,7 @@ class OutcomeTable:
         Args:
             folders: Folders that hold `queries.jsonl[.gz]` and `responses/*.jsonl[.gz]`.
             members: Members to keep, in this order; all of them, sorted by name, when None.
-            answer: How replies are read; each query's own `answer_type` when None ("text" where it has none).
+            answer: How replies are read; each query's own `answer_type` when None, inferred where it has none.
 
         Raises:
             OutcomeError: If records are malformed, contradict each other, or a member is unknown; names file and line.
@@ -103,7 +106,7 @@ class OutcomeTable:
             replies: Mappings or a DataFrame: `query_id`, `model`, `response`, and where known `sample`, `score`,
                 `cost_usd`, `latency_s`.
             members: Members to keep, in this order; all of them, sorted by name, when None.
-            answer: How replies are read; each query's own `answer_type` when None ("text" where it has none).
+            answer: How replies are read; each query's own `answer_type` when None, inferred where it has none.
 
         Raises:
             OutcomeError: If records are malformed, contradict each other, or a member is unknown.
@@ -127,6 +130,15 @@ class OutcomeTable:
     def has_replies(self) -> bool:
         """Whether any reply text was recorded, so that answers can be voted on."""
         return any(self.replies.ravel().tolist())
+
+    @property
+    def inferred_types(self) -> dict[str, int]:
+        """Number of queries per kind of answer that was inferred."""
+        counts: dict[str, int] = {}
+        for kind, inferred in zip(self.answer_types, self.types_inferred, strict=True):
+            if inferred and kind is not None:
+                counts[kind] = counts.get(kind, 0) + 1
+        return counts
 
     @property
     def observed(self) -> NDArray[np.bool_]:
@@ -175,7 +187,7 @@ class OutcomeTable:
         return self.take(np.flatnonzero(~chosen)), self.take(np.flatnonzero(chosen))
 
 
-_QUERY_FIELDS = ("query_ids", "texts", "references", "answer_types", "categories")
+_QUERY_FIELDS = ("query_ids", "texts", "references", "answer_types", "types_inferred", "categories")
 _CELL_FIELDS = ("scores", "labels", "replies", "answers", "costs", "latencies")
 
 

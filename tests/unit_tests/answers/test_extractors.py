@@ -115,6 +115,30 @@ def test_texts_are_equal_up_to_case_space_and_closing_punctuation():
     assert TextExtractor().extract(" \n") is None
 
 
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        ("Let me think. The answer is 109.", "109"),
+        ("Answer: **Paris**\n\nExplanation: it is the capital.", "paris"),
+        ("The answer is Paris. I hope this helps!", "paris"),
+        ("So the answer is Dr. Smith.", "dr. smith"),
+        ("Final answer:\nthe River Thames", "the river thames"),
+        ("Answer: no. Answer the door.\nAnswer: the answer is yes", "yes"),
+        # Prose, and replies that state nothing, are their own answer.
+        ("What is the answer?", "what is the answer"),
+        ("Answer:", "answer"),
+        (
+            "The answer is that " + "it depends, and " * 10,
+            "the answer is that " + "it depends, and " * 9 + "it depends, and",
+        ),
+    ],
+)
+def test_a_short_text_is_read_where_the_reply_states_it(reply, text):
+    extractor = TextExtractor()
+    assert extractor.extract(reply) == text
+    assert extractor.canonical(text) == text
+
+
 def test_a_callable_is_an_extractor_and_its_faults_are_named():
     extractor = get_extractor(lambda reply: reply[0] if reply else None)
     assert extractor.extract("yes") == "y"
