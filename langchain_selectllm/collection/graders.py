@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from langchain_selectllm.answers import get_extractor, gold_answer
+from langchain_selectllm.answers import get_extractor, gold_answer, infer_answer_type
 from langchain_selectllm.collection.rows import GradeRow, Recorded
 from langchain_selectllm.exceptions import AnswerError
 
@@ -39,8 +39,8 @@ class AnswerGrader:
     """Compares the reply's answer with the reference, both in canonical form."""
 
     answer: str | None = None
-    """"choice", "code", "json", "number" or "text"; each query's own `answer_type` when None ("text" where it
-    has none)."""
+    """"choice", "code", "json", "number" or "text"; each query's own `answer_type` when None, inferred where it
+    has none."""
 
     @property
     def name(self) -> str:
@@ -58,7 +58,8 @@ class AnswerGrader:
         Raises:
             AnswerError: If the reference is no answer of that kind.
         """
-        extractor = get_extractor(self.answer or reply.answer_type or "text")
+        kind = self.answer or reply.answer_type or infer_answer_type(reply.query, reply.reference)
+        extractor = get_extractor(kind)
         answer = extractor.extract(reply.text, reply.query)
         if reply.reference is None:
             return answer, None
