@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from langchain_selectllm.integrations.server.settings import ServerSettings
+from langchain_selectllm.outcomes.records import ANSWER_TYPES
 from langchain_selectllm.routing.load_router import load_router
 from langchain_selectllm.routing.router import SelectLLMRouter
 from langchain_selectllm.routing.sticky import StickyThreads
@@ -85,6 +86,25 @@ class ServedRouter:
         """Hexadecimal digest of the artefact."""
         return self.router.classifier.learned.digest
 
+    @property
+    def answer_type(self) -> str | None:
+        """Kind of answer that the replies are read as; None for a callable of the operator's."""
+        kind = self.router.parser.answer
+        if isinstance(kind, str) and kind in ANSWER_TYPES:
+            return kind
+        return None
+
+    @property
+    def unpriced(self) -> list[str]:
+        """Members without prices, whose calls cost an unknown amount."""
+        models = self.router.models
+        counted = {"input_tokens": 1, "output_tokens": 1}
+        return [name for name in models if models[name].cost_usd(counted) is None]
+
+    def cost_usd(self, member: str, message: AIMessage) -> float | None:
+        """Cost of one reply in US dollars; None when it is unknown."""
+        return self.router.models[member].cost_usd(message.usage_metadata)
+
     def check(self, settings: RouterSettings) -> None:
         """Whether the settings can be applied to this artefact.
 
@@ -122,6 +142,12 @@ class ServedRouter:
             chat = self._variant(call.settings).as_chat_model()
             return await chat.ainvoke(messages, config, **self._alone(call))
         return await self._bound(call).ainvoke(messages, config, **call.arguments)
+
+    async def answer_by_all(self, call: RouterCall) -> AIMessage:
+        """The winning message when every member is called and none is given up; raises as `answer` does."""
+        settings = RouterSettings(policy="all_members", deadline_s=call.settings.deadline_s)
+        router = self._variant(settings).model_copy(update={"early_stop": False, "sticky": None})
+        return await router.ainvoke(list(call.messages), _config(call), **call.arguments)
 
     async def stream(self, call: RouterCall) -> AsyncGenerator[AIMessageChunk, None]:
         """The reply in chunks, the last one with the decision; raises as `answer` does."""

@@ -1,4 +1,4 @@
-"""Admission of requests that call members, and their answer, whole or streamed, unless the client hangs up."""
+"""Admission of requests that call members, and their answer, unless the client hangs up first."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack

@@ -12,9 +12,10 @@ from langchain_selectllm.integrations.server import health
 from langchain_selectllm.integrations.server.access import ApiKeys, Guard, check_host
 from langchain_selectllm.integrations.server.chat_endpoint import chat_completions
 from langchain_selectllm.integrations.server.errors import ApiError
+from langchain_selectllm.integrations.server.feedback_endpoint import feedback
+from langchain_selectllm.integrations.server.lifespan import running
 from langchain_selectllm.integrations.server.models_endpoint import get_model, list_models
 from langchain_selectllm.integrations.server.outermost import Outermost, answer_api_error
-from langchain_selectllm.integrations.server.reloading import reloading_on_sighup
 from langchain_selectllm.integrations.server.responses_endpoint import responses
 from langchain_selectllm.integrations.server.router_endpoints import reload, route
 from langchain_selectllm.integrations.server.state import ServerState
@@ -37,6 +38,7 @@ def create_app(state: ServerState, keys: ApiKeys) -> Starlette:
         Route("/v1/models", list_models),
         Route("/v1/models/{model:path}", get_model),
         Route("/v1/selectllm/route", route, methods=["POST"]),
+        Route("/v1/selectllm/feedback", feedback, methods=["POST"]),
         Route("/v1/selectllm/reload", reload, methods=["POST"]),
         Route("/health/live", health.live),
         Route("/health/ready", health.ready),
@@ -46,7 +48,7 @@ def create_app(state: ServerState, keys: ApiKeys) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with reloading_on_sighup(state):
+        async with running(state):
             yield
 
     app = Starlette(

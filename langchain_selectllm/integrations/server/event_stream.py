@@ -103,8 +103,8 @@ class ChunkQueue:
 class EventStream(Response):
     """Server-sent events; the request's slot and members are given back when they end, however they end.
 
-    sse-starlette is not used: it ends streams at SIGTERM before they are drained, and it reads the messages of
-    the connection itself, which are read here from the end of the body on to notice a hang-up.
+    sse-starlette is not used: it ends streams at SIGTERM before they are drained, and it reads the messages
+    of the connection itself, which are read here from the end of the body on to notice a hang-up.
     """
 
     media_type = "text/event-stream"

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -19,6 +19,8 @@ from langchain_selectllm.integrations.server.decision import (
     new_decision_id,
 )
 from langchain_selectllm.integrations.server.errors import ApiError, from_exception
+from langchain_selectllm.integrations.server.member_replies import MemberReplies
+from langchain_selectllm.integrations.server.served_rows import Answered
 from langchain_selectllm.integrations.server.state import ServerState
 
 _DIGEST_SHOWN = 12
@@ -32,6 +34,8 @@ class Exchange:
     served: ServedRouter
     call: RouterCall
     expense: Expense
+    replies: MemberReplies | None = None
+    """The replies of all members, where an observer needs them."""
     decision_id: str = field(default_factory=new_decision_id)
     started: float = field(default_factory=time.perf_counter)
     reported: Reported | None = None
@@ -51,7 +55,13 @@ class Exchange:
         async with AsyncExitStack() as stack:
             expense = await stack.enter_async_context(state.accounts.charge(caller))
             await stack.enter_async_context(state.in_flight.slot())
-            yield cls(state=state, served=served, call=call, expense=expense, started=started)
+            replies = None
+            if state.needs_replies:
+                replies = MemberReplies()
+                call = replace(call, callbacks=(*call.callbacks, replies))
+            yield cls(
+                state=state, served=served, call=call, expense=expense, replies=replies, started=started
+            )
 
     async def answer(self) -> AIMessage:
         """The winning message, with the decision noted.
@@ -112,7 +122,12 @@ class Exchange:
             elapsed_s=time.perf_counter() - self.started,
         )
         self.expense.cost_usd += metadata["cost_usd"] or 0.0
-        self.state.answered(self.call, self.reported)
+        replies: Mapping[str, AIMessage] = {}
+        if self.replies is not None:
+            replies = self.replies.messages
+        self.state.answered(
+            Answered(served=self.served, call=self.call, reported=self.reported, replies=replies)
+        )
 
 
 def caller_of(request: Request) -> str:

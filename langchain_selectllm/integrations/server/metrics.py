@@ -29,6 +29,7 @@ class Metrics:
         self._wins = self._counter("member_wins", "Replies that won.", "member")
         self._reloads = self._counter("reloads", "Reloads of artefact and pool.", "result")
         self._shadow = self._counter("shadow", "Shadow requests.", "result")
+        self._recorded = self._counter("recorded", "Decisions for the store.", "result")
         self._duration = self._histogram("request_seconds", "Duration of requests.", _SECONDS, "endpoint")
         self._first = self._histogram("first_token_seconds", "Time to the first piece of a stream.", _SECONDS)
         self._overhead = self._histogram("overhead_seconds", "Time beside the slowest member.", _OVERHEAD)
@@ -77,6 +78,10 @@ class Metrics:
     def shadowed(self, result: str) -> None:
         """Count a shadow request: "recorded", "failed", "dropped" or "over_budget"."""
         self._shadow.labels(result).inc()
+
+    def recorded(self, result: str) -> None:
+        """Count a decision for the store: "written", "failed" or "dropped"."""
+        self._recorded.labels(result).inc()
 
     def _members(self, metadata: Mapping[str, Any]) -> None:
         for name, seconds in metadata["latencies_s"].items():

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 from starlette.requests import Request
 
-from langchain_selectllm.integrations.server.adapter import RouterCall, ServedRouter
+from langchain_selectllm.integrations.server.adapter import ServedRouter
 from langchain_selectllm.integrations.server.decision import Reported
 from langchain_selectllm.integrations.server.limits import Accounts, InFlight
 from langchain_selectllm.integrations.server.metrics import Metrics
+from langchain_selectllm.integrations.server.served_rows import Answered
 from langchain_selectllm.integrations.server.settings import ServerSettings
 
 _RECENT = 10_000
@@ -20,8 +21,22 @@ _RECENT = 10_000
 class Observer(Protocol):
     """Something that hears of every answered request, such as the store."""
 
-    def answered(self, call: RouterCall, reported: Reported) -> None:
+    @property
+    def needs_replies(self) -> bool:
+        """Whether it needs the replies of all members."""
+
+    def answered(self, answered: Answered) -> None:
         """Note an answered request; returns at once."""
+
+
+class FeedbackStore(Protocol):
+    """Something that keeps the scores of answers."""
+
+    async def feedback(self, decision_id: str, score: float) -> dict[str, float] | None:
+        """Save a score; the score of each member, or None for an unknown decision."""
+
+    async def flush(self) -> None:
+        """Return when everything that waited is written."""
 
 
 class RecentDecisions:
@@ -65,6 +80,8 @@ class ServerState:
     metrics: Metrics = field(init=False)
     recent: RecentDecisions = field(default_factory=RecentDecisions)
     observers: list[Observer] = field(default_factory=list)
+    recorder: FeedbackStore | None = None
+    """Keeps decisions and feedback; None without a store."""
     draining: bool = False
     """Whether the server is about to stop: it is not ready, and closes connections."""
     loading: threading.Lock = field(default_factory=threading.Lock)
@@ -75,12 +92,17 @@ class ServerState:
         self.accounts = Accounts(self.settings)
         self.metrics = Metrics(self.in_flight)
 
-    def answered(self, call: RouterCall, reported: Reported) -> None:
+    @property
+    def needs_replies(self) -> bool:
+        """Whether the replies of all members are needed, and not the winner's only."""
+        return any(observer.needs_replies for observer in self.observers)
+
+    def answered(self, answered: Answered) -> None:
         """Note an answered request in all books."""
-        self.recent.add(reported)
-        self.metrics.decided(reported)
+        self.recent.add(answered.reported)
+        self.metrics.decided(answered.reported)
         for observer in self.observers:
-            observer.answered(call, reported)
+            observer.answered(answered)
 
     def reload(self) -> str:
         """Swap in the artefact and pool as they are on disk now; the digest of the new artefact.

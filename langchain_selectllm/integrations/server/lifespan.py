@@ -1,0 +1,30 @@
+"""What runs beside the requests from start to stop: reload at SIGHUP, the store, shadow calls."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from langchain_selectllm.integrations.server.recorder import Recorder
+from langchain_selectllm.integrations.server.reloading import reloading_on_sighup
+from langchain_selectllm.integrations.server.shadow import Shadow
+from langchain_selectllm.integrations.server.state import ServerState
+
+
+@contextlib.asynccontextmanager
+async def running(state: ServerState) -> AsyncIterator[None]:
+    """Everything beside the requests, while the server runs.
+
+    Raises:
+        StoreError: If the store cannot be opened.
+        ServerConfigError: If the budget of shadow calls cannot be kept.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(reloading_on_sighup(state))
+        url = state.settings.store
+        if url is not None:
+            recorder = await stack.enter_async_context(Recorder.opened(state, url))
+            state.recorder = recorder
+            state.observers.append(recorder)
+            if state.settings.shadow:
+                shadow = await stack.enter_async_context(Shadow.running(state, recorder))
+                state.observers.append(shadow)
+        yield
