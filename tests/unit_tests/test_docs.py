@@ -157,19 +157,6 @@ def test_every_public_name_is_in_the_api_reference():
             assert f"| `{signature}` |" in text, "run python docs/write_api.py"
 
 
-def table_files(page):
-    """Paths in the first column of a page's tables."""
-    return re.findall(r"^\| `([\w/]+\.py)` \|", page.read_text(), re.MULTILINE)
-
-
-def test_every_file_and_folder_of_the_architecture_exists():
-    page = DOCS / "explanation/architecture.md"
-    package = ROOT / "langchain_selectllm"
-    assert [file for file in table_files(page) if not (package / file).exists()] == []
-    folders = set(re.findall(r"^\| `(\w+)/` \|", page.read_text(), re.MULTILINE))
-    assert folders == {path.parent.name for path in package.glob("*/__init__.py")}
-
-
 def test_the_project_tree_of_the_readme_is_complete():
     tree = (ROOT / "README.md").read_text().partition("## Project structure")[2].partition("```\n")[0]
     package, top = (set(re.findall(rf"^{indent}(\w+)/", tree, re.MULTILINE)) for indent in ("    ", ""))
