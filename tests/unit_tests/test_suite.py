@@ -41,7 +41,9 @@ def listed(variable):
 
 
 def test_every_folder_of_unit_tests_runs_once_or_once_per_pair():
-    folders = [folder.name for folder in UNIT.iterdir() if list(folder.glob("test_*.py"))]
+    folders = [
+        folder.name for folder in UNIT.iterdir() if folder.is_dir() and list(folder.rglob("test_*.py"))
+    ]
     assert sorted(listed("RUN_ONCE") + listed("RUN_PER_PAIR")) == sorted(folders)
 
 
