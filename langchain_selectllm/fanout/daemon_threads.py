@@ -1,4 +1,4 @@
-"""Daemon threads that are used again: starting one for every call would cost more than all else a router does."""
+"""Reusable daemon threads: starting one per call would cost more than the rest of a router's work."""
 
 import asyncio
 import contextlib
@@ -11,47 +11,50 @@ from functools import partial
 from typing import TypeVar, cast
 
 T = TypeVar("T")
-Task = Callable[[], None]
+Job = Callable[[], None]
+"""Work that must not raise."""
 
 
 class DaemonThreads:
-    """Daemon threads; one that has nothing to do waits for the next task, and ends when none comes."""
+    """Pool of daemon threads; an idle one waits for the next job, and ends when none comes."""
 
     def __init__(self, idle_s: float = 10.0) -> None:
-        """Start none.
+        """Start no thread.
 
         Args:
-            idle_s: Seconds after which a thread without a task ends.
+            idle_s: Seconds after which an idle thread ends.
         """
         self.idle_s = idle_s
         self.forget()
 
     def forget(self) -> None:
-        """Know of no thread: they do not survive a fork, and one of them may have held the lock."""
+        """Drop all threads: they do not survive a fork, and one of them may have held the lock."""
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
 
     @property
     def idle(self) -> int:
-        """How many threads wait for a task."""
+        """Number of threads that wait for a job."""
         return len(self._idle)
 
-    def run(self, task: Task) -> None:
-        """Run a task, which must not raise, in a thread that waits since an earlier one, or in a new one."""
+    def run(self, job: Job) -> None:
+        """Run a job in an idle thread, or in a new one."""
+        worker = None
         with self._lock:
-            worker = self._idle.pop() if self._idle else None
+            if self._idle:
+                worker = self._idle.pop()
         if worker is None:
-            _Worker(self, task)
+            _Worker(self, job)
         else:
-            worker.give(task)
+            worker.give(job)
 
     def rest(self, worker: "_Worker") -> None:
-        """Note that a worker has nothing to do."""
+        """Mark a worker as idle."""
         with self._lock:
             self._idle.append(worker)
 
     def let_go(self, worker: "_Worker") -> bool:
-        """Whether a worker may end: not when a task was handed over to it at this very moment."""
+        """Whether a worker may end: not when a job was handed over to it at this very moment."""
         with self._lock:
             waits = worker in self._idle
             if waits:
@@ -60,29 +63,29 @@ class DaemonThreads:
 
 
 class _Worker:
-    """One daemon thread; a task that hangs keeps it, and does not hold up the end of the process."""
+    """One daemon thread; a job that hangs keeps it, and does not delay the end of the process."""
 
-    def __init__(self, threads: DaemonThreads, task: Task) -> None:
+    def __init__(self, threads: DaemonThreads, job: Job) -> None:
         self._threads = threads
-        self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-        self.give(task)
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self.give(job)
         threading.Thread(target=self._work, daemon=True, name="selectllm-call").start()
 
-    def give(self, task: Task) -> None:
-        """Hand the next task over; the worker must be idle."""
-        self._tasks.put(task)
+    def give(self, job: Job) -> None:
+        """Hand the next job over; the worker must be idle."""
+        self._jobs.put(job)
 
     def _work(self) -> None:
         while True:
             try:
-                task = self._tasks.get(timeout=self._threads.idle_s)
+                job = self._jobs.get(timeout=self._threads.idle_s)
             except queue.Empty:
                 if self._threads.let_go(self):
                     return
                 continue
-            task()
-            # What the task holds on to is not kept until the next one comes.
-            del task
+            job()
+            # Objects that the job refers to are freed before the next one comes.
+            del job
             self._threads.rest(self)
 
 
@@ -90,20 +93,20 @@ CALLS = DaemonThreads()
 """The threads in which members are called."""
 
 
-def run_in_daemon(task: Task) -> None:
-    """Run a task, which must not raise, in one of the threads in which members are called."""
-    CALLS.run(task)
+def run_in_daemon(job: Job) -> None:
+    """Run a job in one of the threads in which members are called."""
+    CALLS.run(job)
 
 
 async def in_daemon(call: Callable[[], T]) -> T:
-    """What a call returns that runs in a daemon thread, in a copy of this context.
+    """Result of a call that runs in a daemon thread, in a copy of this context.
 
-    Asyncio's own threads are few, so that calls which hang hold up the others, and they hold up the end of its loop.
+    Asyncio's own threads are few, so that calls which hang block the others, and they delay the end of its loop.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 
-    def tell(result: T | None, error: BaseException | None) -> None:
+    def resolve(result: T | None, error: BaseException | None) -> None:
         if future.cancelled():
             return
         if error is None:
@@ -111,22 +114,22 @@ async def in_daemon(call: Callable[[], T]) -> T:
         else:
             future.set_exception(error)
 
-    def task() -> None:
+    def job() -> None:
         result: T | None = None
         error: BaseException | None = None
         try:
             result = call()
         except StopIteration as raised:
-            # Would end whoever waits, without an error; asyncio refuses it as a result.
+            # Would end the awaiting coroutine without an error; asyncio refuses it as a result.
             error = RuntimeError(f"The call raised StopIteration: {raised}")
             error.__cause__ = raised
-        except BaseException as raised:  # noqa: BLE001 - raised again where the result is waited for
+        except BaseException as raised:  # noqa: BLE001 - raised again where the result is awaited
             error = raised
-        # The loop may be gone, and whoever waited with it.
+        # The loop may be closed, and the awaiting coroutine gone with it.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(tell, result, error)
+            loop.call_soon_threadsafe(resolve, result, error)
 
-    run_in_daemon(partial(copy_context().run, task))
+    run_in_daemon(partial(copy_context().run, job))
     return await future
 
 

@@ -1,10 +1,10 @@
-"""How members of one prompt are called: as children of our run, or out of sight of its callbacks."""
+"""Calls of one prompt's members: as children of the router's run, or isolated from the caller's callbacks."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, closing, contextmanager, suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Protocol, TypeVar, cast
 
 from langchain_core.callbacks import (
@@ -21,8 +21,13 @@ from langchain_core.runnables.utils import coro_with_context
 from langsmith import tracing_context
 
 from langchain_selectllm.fanout.daemon_threads import in_daemon
-from langchain_selectllm.fanout.live import AsyncChunks, Chunks, threaded
-from langchain_selectllm.fanout.streaming import as_chunk, as_reply
+from langchain_selectllm.fanout.streaming import (
+    AsyncChunks,
+    Chunks,
+    as_chunk,
+    as_reply,
+    iterate_in_thread,
+)
 from langchain_selectllm.members.registry import Member
 from langchain_selectllm.members.tool_binding import raw_models
 
@@ -37,27 +42,28 @@ Scope = Callable[[str], AbstractContextManager[tuple[Context, RunnableConfig]]]
 """From the tag of a call to its context and config."""
 
 
-def nested(
+def child_scope(
     config: RunnableConfig,
     run_manager: CallbackManagerForChainRun | AsyncCallbackManagerForChainRun,
     *,
     alone: bool,
 ) -> Scope:
-    """Runs of members and judges are children of our run, tagged with the member's name.
+    """Scope in which runs of members and judges are children of the router's run, tagged with the member's name.
 
     Args:
         config: Passed on to members: tags, metadata, configurable.
-        run_manager: Of our run.
-        alone: Whether one member is called, whose tokens are then our tokens; those of several members are kept out of
-            LangGraph's stream of messages, where they would run into one another.
+        run_manager: Of the router's run.
+        alone: Whether one member is called, whose tokens are then the router's tokens; those of several members
+            are kept out of LangGraph's stream of messages, where they would run into one another.
     """
+    shared = patch_config(config, callbacks=run_manager.get_child())
 
     @contextmanager
     def scope(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
         callbacks = run_manager.get_child(tag)
         if tag == JUDGE_TAG or not alone:
             callbacks.add_tags([NO_STREAM])
-        child = patch_config(config, callbacks=callbacks)
+        child: RunnableConfig = {**shared, "callbacks": callbacks}
         with set_config_context(child) as context:
             yield context, child
 
@@ -65,8 +71,8 @@ def nested(
 
 
 @contextmanager
-def isolated(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
-    """No callback, tracer or config of the caller reaches the member, whose tokens our own run reports in its sum."""
+def isolated_scope(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
+    """Scope that no callback, tracer or config of the caller reaches; the caller's run reports summed usage."""
     del tag
     context = copy_context()
     for variable, value in list(context.items()):
@@ -82,33 +88,40 @@ def isolated(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
         context.run(untraced.__exit__, None, None, None)
 
 
+@contextmanager
+def inherited_scope(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
+    """Scope of a call outside any run: the config is the one found in the context."""
+    del tag
+    yield copy_context(), RunnableConfig()
+
+
 class Calls(Protocol):
-    """Whatever calls a member, given its name."""
+    """Calls of members by name."""
 
     def invoke(self, name: str) -> AIMessage:
         """The member's reply."""
         ...
 
     async def ainvoke(self, name: str) -> AIMessage:
-        """The member's reply."""
+        """The member's reply; runs in a task of its own."""
         ...
 
     def stream(self, name: str) -> Chunks:
-        """The member's reply as it comes."""
+        """The member's reply in chunks."""
         ...
 
     def astream(self, name: str) -> AsyncChunks:
-        """The member's reply as it comes."""
+        """The member's reply in chunks."""
         ...
 
     def to_judge(self, judge: Member, prompt: Sequence[BaseMessage]) -> "Calls":
-        """Calls to a judge, in the same scope as the members' calls."""
+        """Calls of a judge, named `JUDGE_TAG`, in the same scope as the members' calls."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class MemberCalls:
-    """One prompt on its way to registered chat models."""
+    """Calls of registered chat models with one prompt."""
 
     models: Mapping[str, Member]
     prompt: LanguageModelInput
@@ -116,7 +129,7 @@ class MemberCalls:
     scope: Scope
 
     def to_judge(self, judge: Member, prompt: Sequence[BaseMessage]) -> "MemberCalls":
-        """The judge's prompt on its way to it, without the arguments meant for members."""
+        """Calls of the judge with its own prompt, without the arguments meant for members."""
         return judge_calls(judge, prompt, self.scope)
 
     def invoke(self, name: str) -> AIMessage:
@@ -125,35 +138,36 @@ class MemberCalls:
             return as_reply(context.run(self.models[name].model.invoke, self.prompt, config, **self.kwargs))
 
     async def ainvoke(self, name: str) -> AIMessage:
-        """The member's reply; a model without an async form, such as ChatHuggingFace, is run in a thread."""
+        """The member's reply; a model without an async form, such as ChatHuggingFace, is run in a thread.
+
+        Must run in a task of its own, whose context takes over the variables of the scope.
+        """
         model = self.models[name].model
         with self._scope(name) as (context, config):
             if has_async(model):
+                _take_over(context)
                 with suppress(NotImplementedError):
-                    calling = model.ainvoke(self.prompt, config, **self.kwargs)
-                    return as_reply(await coro_with_context(calling, context, create_task=True))
-            # A copy: the loop may still be in the context for the end of a task that just failed.
-            return as_reply(
-                await in_daemon(partial(context.copy().run, model.invoke, self.prompt, config, **self.kwargs))
-            )
+                    return as_reply(await model.ainvoke(self.prompt, config, **self.kwargs))
+            # A copy: a call that passed its deadline may still run in it when the scope ends.
+            in_context = partial(context.copy().run, model.invoke, self.prompt, config, **self.kwargs)
+            return as_reply(await in_daemon(in_context))
 
     def stream(self, name: str) -> Chunks:
-        """The member's reply as it comes."""
+        """The member's reply in chunks."""
         with self._scope(name) as (context, config):
             chunks = context.run(self.models[name].model.stream, self.prompt, config, **self.kwargs)
-            with closing(within(context, chunks)) as live:
+            with closing(iterate_in_context(context, chunks)) as live:
                 for chunk in live:
                     yield as_chunk(chunk)
 
     async def astream(self, name: str) -> AsyncChunks:
-        """The member's reply as it comes; a model without an async form is run in a thread."""
+        """The member's reply in chunks; a model without an async form is run in a thread."""
         model, chunk = self.models[name].model, None
         if has_async(model, streams=True):
             with self._scope(name) as (context, config):
+                chunks = model.astream(self.prompt, config, **self.kwargs)
                 try:
-                    async with aclosing(
-                        awithin(context, model.astream(self.prompt, config, **self.kwargs))
-                    ) as live:
+                    async with aclosing(iterate_in_context_async(context, chunks)) as live:
                         async for chunk in live:
                             yield as_chunk(chunk)
                 except NotImplementedError:
@@ -161,50 +175,64 @@ class MemberCalls:
                         raise
                 else:
                     return
-        async with aclosing(threaded(self.stream(name))) as live:
-            async for chunk in live:
-                yield chunk
+        async with aclosing(iterate_in_thread(self.stream(name))) as in_thread:
+            async for made in in_thread:
+                yield made
 
     def _scope(self, name: str) -> AbstractContextManager[tuple[Context, RunnableConfig]]:
-        return self.scope(JUDGE_TAG if name == JUDGE_TAG else f"{MEMBER_TAG}{name}")
+        if name == JUDGE_TAG:
+            return self.scope(JUDGE_TAG)
+        return self.scope(f"{MEMBER_TAG}{name}")
+
+
+def judge_calls(judge: Member, prompt: Sequence[BaseMessage], scope: Scope) -> MemberCalls:
+    """Calls of a judge, which is registered under the name `JUDGE_TAG`."""
+    return MemberCalls({JUDGE_TAG: judge}, list(prompt), {}, scope)
 
 
 def has_async(model: Runnable[Any, Any], *, streams: bool = False) -> bool:
     """Whether a call can wait on the event loop alone.
 
-    Otherwise LangChain would wait in one of the few threads that asyncio shares: calls that hang there hold up all others,
-    and the end of the loop.
+    Otherwise LangChain would wait in one of the few threads that asyncio shares: calls that hang there block
+    all others, and the end of the loop.
 
     Args:
         model: A chat model, any wrapper of one, or another Runnable.
-        streams: Whether chunks are asked for.
+        streams: Whether the call streams.
     """
+    if isinstance(model, BaseChatModel):
+        return _is_async(type(model), streams)
     inside = list(raw_models(model))
     if inside:
-        return all(_is_async(type(raw), streams=streams) for raw in inside)
+        return all(_is_async(type(raw), streams) for raw in inside)
     while isinstance(model, RunnableBindingBase):
         model = model.bound
-    return (
-        hasattr(model, "afunc")
-        if isinstance(model, RunnableLambda)
-        else type(model).ainvoke is not Runnable.ainvoke
-    )
+    if isinstance(model, RunnableLambda):
+        return hasattr(model, "afunc")
+    return type(model).ainvoke is not Runnable.ainvoke
 
 
-def _is_async(kind: type[BaseChatModel], *, streams: bool) -> bool:
+@lru_cache(maxsize=1024)
+def _is_async(kind: type[BaseChatModel], streams: bool) -> bool:
     if streams and _has_own(kind, "_astream"):
         return True
     return _has_own(kind, "_agenerate") and not (streams and _has_own(kind, "_stream"))
 
 
 def _has_own(kind: type[BaseChatModel], method: str) -> bool:
-    return all(
-        getattr(kind, method) is not getattr(base, method) for base in (BaseChatModel, SimpleChatModel)
-    )
+    own = getattr(kind, method)
+    return own is not getattr(BaseChatModel, method) and own is not getattr(SimpleChatModel, method)
 
 
-def within(context: Context, chunks: Iterator[_T]) -> Generator[_T, None, None]:
-    """What a generator yields, with every step of it run in a context."""
+def _take_over(context: Context) -> None:
+    """Sets the variables of a context in that of this task: cheaper than another task in that context."""
+    for variable, value in context.items():
+        if variable.get(None) is not value:
+            variable.set(value)
+
+
+def iterate_in_context(context: Context, chunks: Iterator[_T]) -> Generator[_T, None, None]:
+    """Items of a generator, with every step of it run in a context."""
     try:
         while (chunk := context.run(next, chunks, None)) is not None:
             yield chunk
@@ -212,15 +240,10 @@ def within(context: Context, chunks: Iterator[_T]) -> Generator[_T, None, None]:
         context.run(cast("Any", chunks).close)
 
 
-async def awithin(context: Context, chunks: AsyncIterator[_T]) -> AsyncGenerator[_T, None]:
-    """What an asynchronous generator yields, with every step of it run in a context."""
+async def iterate_in_context_async(context: Context, chunks: AsyncIterator[_T]) -> AsyncGenerator[_T, None]:
+    """Items of an asynchronous generator, with every step of it run in a context."""
     try:
         while (chunk := await coro_with_context(anext(chunks, None), context, create_task=True)) is not None:
             yield chunk
     finally:
         await coro_with_context(cast("Any", chunks).aclose(), context, create_task=True)
-
-
-def judge_calls(judge: Member, prompt: Sequence[BaseMessage], scope: Scope) -> MemberCalls:
-    """The judge's prompt on its way to it; the judge is called `JUDGE_TAG`."""
-    return MemberCalls({JUDGE_TAG: judge}, list(prompt), {}, scope)

@@ -1,4 +1,4 @@
-"""Middleware for LangChain agents: every model call is answered by a few members, who vote."""
+"""Middleware for LangChain agents: every model call is answered by a few members, which vote."""
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,13 +17,13 @@ from typing_extensions import override
 from langchain_selectllm._optional import require
 from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.fanout.daemon_threads import in_daemon
-from langchain_selectllm.fanout.live import AsyncChunks, Chunks
 from langchain_selectllm.fanout.member_calls import MEMBER_TAG, NO_STREAM, MemberCalls, has_async, judge_calls
+from langchain_selectllm.fanout.streaming import AsyncChunks, Chunks
 from langchain_selectllm.members.registry import Member
 from langchain_selectllm.members.tool_binding import Tools, bind_model, without_tools
 from langchain_selectllm.routing.configurable import ConfigurableRouter
 from langchain_selectllm.routing.engine import Engine
-from langchain_selectllm.routing.request import Asked
+from langchain_selectllm.routing.request import Request
 from langchain_selectllm.routing.router import SelectLLMRouter
 
 try:
@@ -36,15 +36,19 @@ _Handler = TypeVar("_Handler", bound=Callable[[ModelRequest[Any]], Any])
 
 
 class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
-    """Fans every model call of an agent out to the members a router chooses, and goes on with the response that wins.
+    """Fans every model call of an agent out to the members a router selects, and returns the response that wins.
 
-    Member runs stand under the agent's model node, tagged with the member's name. Tools and response formats are asked for
-    of every member in the same way; members that cannot call tools leave the selection, by name. Put it last in the list of
-    middleware, so that what the others change reaches every member and what they repeat is the vote.
+    Member runs are children of the agent's model node, tagged with the member's name. Every member gets the same
+    tools and response format; members that cannot call tools leave the selection, by name. Put it last in the list
+    of middleware, so that changes by the others reach every member and their retries repeat the vote.
     """
 
     def __init__(self, router: SelectLLMRouter | ConfigurableRouter) -> None:
-        """Keep the router, whose members replace the agent's model; fields made configurable are those of the agent's run."""
+        """Keep the router, whose members replace the agent's model.
+
+        Args:
+            router: A configurable router takes its fields from the config of the agent's run.
+        """
         super().__init__()
         self.router = router
 
@@ -61,8 +65,8 @@ class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         Raises:
             FanOutError: If every called member failed.
         """
-        asked, calls = self._ask(request, handler)
-        return calls.response(asked.answer())
+        routed, calls = self._routed_request(request, handler)
+        return calls.response(routed.answer())
 
     @override
     async def awrap_model_call(
@@ -75,23 +79,28 @@ class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
         Raises:
             FanOutError: If every called member failed.
         """
-        asked, calls = await in_daemon(partial(copy_context().run, self._ask, request, handler))
-        return calls.response(await asked.aanswer())
+        opening = partial(copy_context().run, self._routed_request, request, handler)
+        routed, calls = await in_daemon(opening)
+        return calls.response(await routed.answer_async())
 
-    def _ask(self, request: ModelRequest[Any], handler: _Handler) -> tuple[Asked, "_HandlerCalls[_Handler]"]:
+    def _routed_request(
+        self, request: ModelRequest[Any], handler: _Handler
+    ) -> tuple[Request, "_HandlerCalls[_Handler]"]:
         config = ensure_config()
-        router = self.router.prepared(config) if isinstance(self.router, ConfigurableRouter) else self.router
-        engine = router.engine
+        engine = self.router.prepared(config).engine
         if request.tools or request.response_format is not None:
-            engine = replace(engine, left_out=self._left_out)
+            engine = Engine(replace(engine.settings, left_out=self._left_out))
         (decision,) = engine.decide([list[BaseMessage](request.messages)], [config])
         calls = _HandlerCalls(engine, request, handler, alone=len(decision.selected) == 1)
-        return Asked(engine, decision, calls, config.get("max_concurrency")), calls
+        routed = Request(
+            engine=engine, decision=decision, calls=calls, max_concurrency=config.get("max_concurrency")
+        )
+        return routed, calls
 
 
 @dataclass(eq=False)
 class _HandlerCalls(Generic[_Handler]):
-    """The agent's own way of calling a model, with a member in the model's place."""
+    """The agent's handler of model calls, with a member in the model's place."""
 
     engine: Engine
     request: ModelRequest[Any]
@@ -119,14 +128,20 @@ class _HandlerCalls(Generic[_Handler]):
     def response(self, message: AIMessage) -> ModelResponse[Any]:
         """The winner's response with the merged message in place of its own."""
         won = self.responses[message.response_metadata["selectllm"]["winner"]]
-        return replace(won, result=[message if isinstance(one, AIMessage) else one for one in won.result])
+        result = list(won.result)
+        for i, one in enumerate(result):
+            if isinstance(one, AIMessage):
+                result[i] = message
+        return replace(won, result=result)
 
     @contextmanager
     def _scope(self, name: str) -> Iterator[tuple[Context, ModelRequest[Any]]]:
-        tags = [f"{MEMBER_TAG}{name}"] if self.alone else [f"{MEMBER_TAG}{name}", NO_STREAM]
+        tags = [f"{MEMBER_TAG}{name}"]
+        if not self.alone:
+            tags.append(NO_STREAM)
         with set_config_context(merge_configs(ensure_config(), {"tags": tags})) as context:
-            model = _MemberModel(bound=self.engine.models[name].model)
-            # Agents need bind_tools and bind of a model, and no more of it.
+            model = _MemberModel(bound=self.engine.settings.models[name].model)
+            # Agents use bind_tools and bind of a model, and nothing else.
             yield context, self.request.override(model=model)  # type: ignore[arg-type]
 
     def _note(self, name: str, response: ModelResponse[Any]) -> AIMessage:
@@ -136,16 +151,16 @@ class _HandlerCalls(Generic[_Handler]):
 
 @contextmanager
 def _beside_members(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
-    """A run under the agent's model node that is none of the agent's own."""
+    """Scope of a run under the agent's model node that is not the agent's own."""
     config = merge_configs(ensure_config(), {"tags": [tag, NO_STREAM]})
     with set_config_context(config) as context:
         yield context, config
 
 
 class _MemberModel(RunnableBinding[LanguageModelInput, AIMessage]):
-    """A member as agents use models; whatever wraps its chat model stays around it when tools are bound.
+    """A member as agents use models; wrappers of its chat model stay around it when tools are bound.
 
-    One without an async form is run in a thread.
+    A member without an async form is run in a thread.
     """
 
     def bind_tools(self, tools: Tools, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:

@@ -1,9 +1,9 @@
-"""The chat model: one run with summed usage, for places that ask for a `BaseChatModel`."""
+"""The chat model over a router: one run with summed usage, for code that requires a `BaseChatModel`."""
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
@@ -17,33 +17,36 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.utils import LC_ID_PREFIX
 from typing_extensions import override
 
-from langchain_selectllm.fanout.batches import BoundedBatches
-from langchain_selectllm.fanout.caller import called_with, gate_of
+from langchain_selectllm.fanout.concurrency import BoundedBatches, context_with, shared_limit_of
 from langchain_selectllm.fanout.daemon_threads import in_daemon
-from langchain_selectllm.fanout.member_calls import MemberCalls, awithin, isolated, within
+from langchain_selectllm.fanout.member_calls import (
+    MemberCalls,
+    isolated_scope,
+    iterate_in_context,
+    iterate_in_context_async,
+)
 from langchain_selectllm.members.profiles import callable_name, member_params, pool_profile
-from langchain_selectllm.routing.request import Asked
-from langchain_selectllm.routing.router import SelectLLMRouter
-from langchain_selectllm.routing.schemas import Schema
+from langchain_selectllm.routing.request import Request
+from langchain_selectllm.routing.runnable import EngineRunnable, StructuredOutput
 from langchain_selectllm.routing.sticky import thread_of
-from langchain_selectllm.routing.structured_output import StructuredVote, VoteBy, parsed
+from langchain_selectllm.routing.structured_vote import StructuredVote
 
 _Message = TypeVar("_Message", AIMessage, AIMessageChunk)
 
 
-class ChatSelectLLM(BoundedBatches, BaseChatModel):
-    """A chat model whose every call is a router's: chosen members are asked, their vote is returned.
+class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
+    """A chat model whose every call is answered by a router: the selected members reply, their vote is returned.
 
-    One run, one message, usage summed over the members. Callbacks, tracers and configs of the caller do not reach the
-    members; where their runs should be seen as children, use the router itself, which is a Runnable.
+    One run, one message, usage summed over the members. Callbacks, tracers and configs of the caller do not reach
+    the members; where their runs should be children, use the router itself, which is a Runnable.
     """
 
-    router: SelectLLMRouter
+    router: EngineRunnable
     """Decides, calls and votes."""
     model: str = "selectllm"
-    """Name in traces. A call with `model=NAME` asks the member of that name alone."""
+    """Name in traces. A call with `model=NAME` calls the member of that name alone."""
     stop: list[str] | None = None
-    """Stop sequences of every call that names none."""
+    """Stop sequences of every call that passes none."""
 
     @override
     def bind_tools(
@@ -58,10 +61,10 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
         Raises:
             ToolSupportError: If no member can call tools.
         """
-        traced = {name: kwargs.pop(name) for name in ("ls_structured_output_format",) if name in kwargs}
-        bound: dict[str, Any] = {
-            "tools": [tool if isinstance(tool, dict) else convert_to_openai_tool(tool) for tool in tools]
-        }
+        traced: dict[str, Any] = {}
+        if "ls_structured_output_format" in kwargs:
+            traced["ls_structured_output_format"] = kwargs.pop("ls_structured_output_format")
+        bound: dict[str, Any] = {"tools": [_plain_tool(tool) for tool in tools]}
         if tool_choice is not None:
             bound["tool_choice"] = tool_choice
         if kwargs:
@@ -70,22 +73,16 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
         return self.bind(**bound, **traced)
 
     @override
-    def with_structured_output(
-        self, schema: Schema, *, include_raw: bool = False, vote: VoteBy = "fields", **kwargs: Any
-    ) -> Runnable[LanguageModelInput, Any]:
-        """A runnable that returns the object that members fill `schema` with, voted on; see the router's method."""
-        structure = StructuredVote(schema, vote)
-        router = self.router.model_copy(update={"structure": structure})
-        return parsed(
-            self.model_copy(update={"router": router}), structure, include_raw=include_raw, ignored=kwargs
-        )
+    def with_structure(self, structure: StructuredVote) -> Self:
+        """This model, whose members' objects are voted on; see the router's `with_structured_output`."""
+        return self.model_copy(update={"router": self.router.with_structure(structure)})
 
     @override
     def invoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AIMessage:
         """The winning member's message; see the router's method."""
-        return called_with(config).run(super().invoke, input, config, **kwargs)
+        return context_with(config).run(super().invoke, input, config, **kwargs)
 
     @override
     async def ainvoke(
@@ -93,7 +90,7 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
     ) -> AIMessage:
         """The winning member's message; see the router's method."""
         return await coro_with_context(
-            super().ainvoke(input, config, **kwargs), called_with(config), create_task=True
+            super().ainvoke(input, config, **kwargs), context_with(config), create_task=True
         )
 
     @override
@@ -101,7 +98,9 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[AIMessageChunk]:
         """The winning member's message in chunks; see the router's method."""
-        with closing(within(called_with(config), super().stream(input, config, **kwargs))) as chunks:
+        with closing(
+            iterate_in_context(context_with(config), super().stream(input, config, **kwargs))
+        ) as chunks:
             yield from chunks
 
     @override
@@ -109,7 +108,9 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> AsyncIterator[AIMessageChunk]:
         """The winning member's message in chunks; see the router's method."""
-        async with aclosing(awithin(called_with(config), super().astream(input, config, **kwargs))) as chunks:
+        async with aclosing(
+            iterate_in_context_async(context_with(config), super().astream(input, config, **kwargs))
+        ) as chunks:
             async for chunk in chunks:
                 yield chunk
 
@@ -121,7 +122,7 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return _result(self._ask(messages, stop, kwargs).answer())
+        return _result(self._request(messages, stop, kwargs).answer())
 
     @override
     async def _agenerate(
@@ -131,8 +132,8 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        asked = await in_daemon(partial(self._ask, messages, stop, kwargs))
-        return _result(await asked.aanswer())
+        request = await self._request_async(messages, stop, kwargs)
+        return _result(await request.answer_async())
 
     @override
     def _stream(
@@ -142,8 +143,8 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in self._ask(messages, stop, kwargs).chunks():
-            yield ChatGenerationChunk(message=_ours(chunk))
+        for chunk in self._request(messages, stop, kwargs).chunks():
+            yield ChatGenerationChunk(message=_without_run_id(chunk))
 
     @override
     async def _astream(
@@ -153,49 +154,62 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        asked = await in_daemon(partial(self._ask, messages, stop, kwargs))
-        async with aclosing(asked.achunks()) as chunks:
+        request = await self._request_async(messages, stop, kwargs)
+        async with aclosing(request.chunks_async()) as chunks:
             async for chunk in chunks:
-                yield ChatGenerationChunk(message=_ours(chunk))
+                yield ChatGenerationChunk(message=_without_run_id(chunk))
 
-    def _ask(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Asked:
-        kwargs = {**kwargs}
-        chosen = kwargs.pop("model", None)
-        # Asks for streaming, which every call of ours decides for itself.
+    def _request(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> Request:
+        kwargs = dict(kwargs)
+        member = kwargs.pop("model", None)
+        # Requests streaming, which every call decides for itself.
         kwargs.pop("stream", None)
         engine = self._with_tools(kwargs).engine
         config = ensure_config()
         (decision,) = engine.decide([messages], [config])
-        if stop is not None or self.stop is not None:
-            kwargs["stop"] = stop if stop is not None else self.stop
-        return Asked(
-            engine,
-            decision if chosen is None else decision.only(chosen),
-            MemberCalls(engine.models, messages, kwargs, isolated),
-            config.get("max_concurrency"),
-            gate_of(config),
+        if member is not None:
+            decision = decision.only(member)
+        if stop is None:
+            stop = self.stop
+        if stop is not None:
+            kwargs["stop"] = stop
+        return Request(
+            engine=engine,
+            decision=decision,
+            calls=MemberCalls(engine.settings.models, messages, kwargs, isolated_scope),
+            max_concurrency=config.get("max_concurrency"),
+            shared_limit=shared_limit_of(config),
         )
 
-    def _with_tools(self, kwargs: dict[str, Any]) -> SelectLLMRouter:
+    async def _request_async(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> Request:
+        """The request; a decision that runs a model is made in a daemon thread."""
+        if self.router.engine.settings.decides_slowly:
+            return await in_daemon(partial(self._request, messages, stop, kwargs))
+        return self._request(messages, stop, kwargs)
+
+    def _with_tools(self, kwargs: dict[str, Any]) -> EngineRunnable:
         """The router with the tools of a call and the settings beside them, which are taken out of `kwargs`."""
-        tools, choice, settings = (
-            kwargs.pop(name, None) for name in ("tools", "tool_choice", "tool_settings")
-        )
-        bound = tools or settings
-        return (
-            self.router.with_tools(tools or [], tool_choice=choice, **(settings or {}))
-            if bound
-            else self.router
-        )
+        tools = kwargs.pop("tools", None)
+        tool_choice = kwargs.pop("tool_choice", None)
+        settings = kwargs.pop("tool_settings", None)
+        if not tools and not settings:
+            return self.router
+        return self.router.with_tools(tools or [], tool_choice=tool_choice, **(settings or {}))
 
     @property
     def _thread(self) -> str | None:
-        """The thread of the call under way, whose members reply; None where threads keep none."""
-        return None if self.router.sticky is None else thread_of(ensure_config(), ())
+        """The thread of the present call, whose members reply; None where threads keep no members."""
+        if self.router.engine.settings.sticky is None:
+            return None
+        return thread_of(ensure_config(), ())
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return pool_profile(self.router.models)
+        return pool_profile(self.router.engine.settings.models)
 
     @property
     @override
@@ -205,27 +219,39 @@ class ChatSelectLLM(BoundedBatches, BaseChatModel):
     @property
     @override
     def _identifying_params(self) -> dict[str, Any]:
-        """What a cached reply depends on: two routers that could answer differently never share one."""
-        router = self.router
+        """Parameters that a cached reply depends on: two routers that could answer differently share none."""
+        settings = self.router.engine.settings
+        structure = rule = None
+        if settings.structure is not None:
+            structure = [settings.structure.by, settings.structure.tool]
+        if settings.rule is not None:
+            rule = [settings.rule.minimum, settings.rule.below]
         return {
             "model": self.model,
-            "pool": member_params(router.engine.models),
-            "artefact": router.classifier.learned.digest,
-            "policy": repr(router.policy),
-            "vote": repr(router.parser.vote),
-            "answer": callable_name(router.parser.answer),
-            "structure": None if router.structure is None else [router.structure.by, router.structure.tool],
-            "calls": [router.deadline_s, router.min_replies, router.early_stop, router.max_calls],
-            "routed": [callable_name(router.text_of), repr(router.sticky), self._thread],
-            "confidence": [router.min_confidence, router.below_confidence],
+            "pool": member_params(settings.models),
+            "artefact": settings.classifier.learned.digest,
+            "policy": repr(settings.policy),
+            "vote": repr(settings.parser.vote),
+            "answer": callable_name(settings.parser.answer),
+            "structure": structure,
+            "calls": [settings.deadline_s, settings.min_replies, settings.early_stop, settings.max_calls],
+            "routed": [callable_name(settings.text_of), repr(settings.sticky), self._thread],
+            "confidence": rule,
         }
 
 
+def _plain_tool(tool: Any) -> dict[str, Any]:
+    if isinstance(tool, dict):
+        return tool
+    return convert_to_openai_tool(tool)
+
+
 def _result(message: AIMessage) -> ChatResult:
-    return ChatResult(generations=[ChatGeneration(message=_ours(message))])
+    return ChatResult(generations=[ChatGeneration(message=_without_run_id(message))])
 
 
-def _ours(message: _Message) -> _Message:
-    """The message without the id of a member's run, which nobody sees."""
-    hidden = message.id is not None and message.id.startswith(LC_ID_PREFIX)
-    return message.model_copy(update={"id": None}) if hidden else message
+def _without_run_id(message: _Message) -> _Message:
+    """The message without the id of a member's run, which no callback of the caller has seen."""
+    if message.id is None or not message.id.startswith(LC_ID_PREFIX):
+        return message
+    return message.model_copy(update={"id": None})

@@ -1,6 +1,6 @@
-"""Prompt in, decision out: which members to call and why, without calling anybody."""
+"""Decisions: the members to call for a prompt and the reason, made without any call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -13,75 +13,81 @@ from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.selection.policies import Policy
 from langchain_selectllm.voting.votes import VoteStrategy
 
-Chosen = tuple[tuple[int, ...], FurtherRounds | None]
-"""Who is called first, and what further rounds may call: what a thread keeps of a decision."""
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class KeptSelection:
+    """First-round members and follow-up rounds, remembered for a conversation."""
+
+    selected: tuple[int, ...]
+    further: FurtherRounds | None
 
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """The members chosen for one prompt."""
+    """Members selected for one prompt."""
 
     text: str
-    """What was routed on."""
+    """Text of the prompt that was routed on."""
     members: tuple[str, ...]
     """Every member of the pool, in the order of the arrays."""
     probabilities: NDArray[np.float64]
     """Calibrated P(correct) of each member, (K,)."""
     vote_probabilities: NDArray[np.float64]
-    """What the vote weighs with, (K,): base rates where the policy ignores the query."""
+    """Weights of the vote, (K,): base rates where the policy ignores the query."""
     selected: tuple[int, ...]
-    """Indices of the chosen members, ascending."""
+    """Indices of the selected members, ascending."""
     reason: str
     vote: VoteStrategy
-    """How ballots are scored when the user asks for no other vote."""
+    """The policy's vote, which the parser's replaces where it has one."""
     further: FurtherRounds | None = None
-    """What further rounds may call; of one query."""
+    """Follow-up rounds of this prompt."""
     left_out: Mapping[str, str] = field(default_factory=dict)
-    """Members that are not to be called for this prompt, with the reason."""
+    """Members that are not called for this prompt, with the reason."""
     held_back: tuple[str, ...] = ()
-    """Members that were chosen, and are not called because of a bound on calls."""
+    """Selected members that are not called because of a bound on calls."""
 
     @property
     def reserve(self) -> tuple[int, ...]:
-        """The other members, the most probable first: who is called when too few replies are left."""
-        rest = [
-            k for k, name in enumerate(self.members) if k not in self.selected and name not in self.left_out
-        ]
-        return tuple(sorted(rest, key=lambda k: (-self.vote_probabilities[k], k)))
+        """The other members, the most probable first; called when failures leave too few replies."""
+        others = set(range(len(self.members))).difference(self.selected)
+        return tuple(k for k in self._ranked(others) if self.members[k] not in self.left_out)
+
+    def _ranked(self, members: Iterable[int]) -> list[int]:
+        """Members by descending probability; equal ones in pool order."""
+        return sorted(members, key=lambda k: (-self.vote_probabilities[k], k))
 
     @property
-    def chosen(self) -> Chosen:
-        """What another turn of the conversation needs to call the same members."""
-        return self.selected, self.further
+    def kept_selection(self) -> KeptSelection:
+        """The part of the decision that later turns of the conversation keep."""
+        return KeptSelection(selected=self.selected, further=self.further)
 
-    def again(self, chosen: Chosen) -> Self:
-        """The same decision with members of an earlier turn of the conversation."""
-        selected, further = chosen
-        return replace(
-            self, selected=selected, further=further, reason="as at an earlier turn of this thread"
-        )
+    def again(self, kept: KeptSelection) -> Self:
+        """The same decision with the members of an earlier turn of the conversation."""
+        reason = "as at an earlier turn of this thread"
+        return replace(self, selected=kept.selected, further=kept.further, reason=reason)
 
     def at_most(self, calls: int | None) -> Self:
-        """The same decision with the `calls` most probable of the chosen members; with all of them when None."""
+        """The same decision with the `calls` most probable of its members; with all of them when None."""
         if calls is None or len(self.selected) <= calls:
             return self
-        ranked = sorted(self.selected, key=lambda k: (-self.vote_probabilities[k], k))
+        ranked = self._ranked(self.selected)
         held_back = tuple(self.members[k] for k in sorted(ranked[calls:]))
         return replace(self, selected=tuple(sorted(ranked[:calls])), held_back=held_back)
 
     def without(self, left_out: Mapping[str, str]) -> Self:
-        """The same decision among the other members; the most probable of them take the free places."""
+        """The same decision among the other members; the most probable of them fill the free places."""
         if not left_out:
             return self
         decision = replace(self, left_out={**self.left_out, **left_out})
         kept = [k for k in self.selected if self.members[k] not in left_out]
         filled = [*kept, *decision.reserve[: len(self.selected) - len(kept)]]
-        out = np.array([name in left_out for name in self.members])
-        further = None if self.further is None else self.further.without(out)
+        further = self.further
+        if further is not None:
+            further = further.without(np.isin(self.members, list(left_out)))
         return replace(decision, selected=tuple(sorted(filled)), further=further)
 
     def only(self, name: str) -> Self:
-        """The same decision with one member called and no other in reserve, because it was asked for.
+        """The same decision with one member called and no other in reserve, because it was asked for by name.
 
         Raises:
             MemberMismatchError: If there is no such member, or it is left out.
@@ -90,42 +96,46 @@ class Decision:
         if name not in able:
             why = self.left_out.get(name, "is not a member")
             raise MemberMismatchError(f"{name!r} {why}. Members to choose from: {', '.join(able)}.")
-        others = {member: "another was asked for" for member in able if member != name}
-        chosen = (self.members.index(name),)
+        left_out = dict.fromkeys(able, "another was asked for")
+        del left_out[name]
         return replace(
             self,
-            selected=chosen,
+            selected=(self.members.index(name),),
             further=None,
             reason="asked for by name",
-            left_out={**self.left_out, **others},
+            left_out={**self.left_out, **left_out},
         )
 
     @property
     def selected_members(self) -> tuple[str, ...]:
-        """Names of the chosen members."""
+        """Names of the selected members."""
         return tuple(self.members[k] for k in self.selected)
 
 
 def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[str]) -> list[Decision]:
-    """The decisions for several texts, encoded at once.
+    """Decides for several texts, which are encoded at once.
 
     Raises:
         PolicyError: If the policy cannot be applied to the classifier's pool.
     """
     probabilities = classifier.predict_proba(texts)
     selection = policy.select(probabilities, classifier.pool)
-    return [
-        Decision(
+    decisions = []
+    for i, text in enumerate(texts):
+        reason, further = selection.reasons[i], None
+        if not text.strip():
+            reason = f"{reason}; no text, so by base rates"
+        if selection.further is not None:
+            further = selection.further.of(i)
+        decision = Decision(
             text=text,
             members=classifier.members,
             probabilities=probabilities[i],
             vote_probabilities=selection.probabilities[i],
             selected=tuple(np.flatnonzero(selection.mask[i]).tolist()),
-            reason=selection.reasons[i]
-            if text.strip()
-            else f"{selection.reasons[i]}; no text, so by base rates",
+            reason=reason,
             vote=selection.vote,
-            further=None if selection.further is None else selection.further.of(i),
+            further=further,
         )
-        for i, text in enumerate(texts)
-    ]
+        decisions.append(decision)
+    return decisions

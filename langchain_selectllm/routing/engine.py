@@ -1,97 +1,131 @@
-"""What decides before the calls and merges after them, whoever makes the calls."""
+"""The engine: decisions before the calls, elections over the replies; the calls themselves are made elsewhere."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
-from langchain_selectllm.classifier.classifier import SelectLLMClassifier
-from langchain_selectllm.fanout.parallel import CallPlan
-from langchain_selectllm.members.registry import ModelRegistry
-from langchain_selectllm.prompts import TextOf, prompt_messages
-from langchain_selectllm.routing.confidence_rule import ConfidenceRule
+from langchain_selectllm.fanout.call_plan import CallPlan
+from langchain_selectllm.prompts import prompt_messages
+from langchain_selectllm.routing.answer_confidence import AnswerConfidence
 from langchain_selectllm.routing.decision import Decision, decide_all
-from langchain_selectllm.routing.election import Ballot, merge
-from langchain_selectllm.routing.output_parser import VotingOutputParser
-from langchain_selectllm.routing.sticky import StickyThreads, thread_of
-from langchain_selectllm.routing.structured_output import ObjectBallot, StructuredVote
-from langchain_selectllm.selection.policies import Policy
-from langchain_selectllm.selection.policy_names import policy_name
+from langchain_selectllm.routing.election import Election, ElectionTerms
+from langchain_selectllm.routing.object_election import ObjectElection
+from langchain_selectllm.routing.reply_message import reply_message
+from langchain_selectllm.routing.settings import RoutingSettings
+from langchain_selectllm.routing.sticky import thread_of
 
 
 @dataclass(frozen=True, eq=False)
 class Engine:
-    """The settings of a router at work; Runnable, chat model and middleware share it."""
+    """Decides, opens elections and merges replies by a router's settings."""
 
-    classifier: SelectLLMClassifier
-    policy: Policy
-    models: ModelRegistry
-    parser: VotingOutputParser
-    text_of: TextOf
-    deadline_s: float | None
-    min_replies: int | None
-    early_stop: bool
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    """Members that are never called, with the reason."""
-    rule: ConfidenceRule | None = None
-    """The least confidence that an answer needs; any will do when None."""
-    structure: StructuredVote | None = None
-    """What objects are voted on; answers are when None."""
-    max_calls: int | None = None
-    """Most calls of members for one prompt; no bound when None."""
-    sticky: StickyThreads | None = None
-    """Which members a thread keeps; decided anew at every turn when None."""
+    settings: RoutingSettings
 
     def decide(
         self, prompts: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig] | None = None
     ) -> list[Decision]:
-        """Whom to call for each prompt; all prompts are encoded at once.
+        """Selects the members per prompt; all prompts are encoded at once.
 
         Args:
-            prompts: Whatever a chat model accepts.
-            configs: One a prompt, which may name its thread; nothing is remembered of threads without them.
+            prompts: Anything that a chat model accepts.
+            configs: One per prompt, which may name its thread; threads are not remembered without them.
 
         Raises:
-            TypeError: If something is no prompt, or `text_of` returns no text of it.
+            TypeError: If a prompt is of a type that no chat model accepts, or `text_of` returns no string.
         """
-        said = [prompt_messages(prompt) for prompt in prompts]
-        decided = decide_all(self.classifier, self.policy, [self._text(messages) for messages in said])
-        if self.sticky is None or configs is None:
-            able = [decision.without(self.left_out) for decision in decided]
-        else:
-            threads = [thread_of(config, messages) for config, messages in zip(configs, said, strict=True)]
-            able = [self.sticky.turn(*turn, self.left_out) for turn in zip(threads, decided, strict=True)]
-        return [decision.at_most(self.max_calls) for decision in able]
+        settings = self.settings
+        conversations = [prompt_messages(prompt) for prompt in prompts]
+        texts = [self._text(messages) for messages in conversations]
+        decisions = decide_all(settings.classifier, settings.policy, texts)
+        if configs is None:
+            return [self._bounded(decision) for decision in decisions]
+        remembered = []
+        for messages, decision, config in zip(conversations, decisions, configs, strict=True):
+            remembered.append(self._bounded(decision, config, messages))
+        return remembered
 
     def _text(self, messages: Sequence[BaseMessage]) -> str:
-        text = self.text_of(messages)
+        text = self.settings.text_of(messages)
         if isinstance(text, str):
             return text
         raise TypeError(
             f"text_of returned {text!r}. Let it return a string; an empty one is routed by base rates."
         )
 
-    def plan(self, decision: Decision) -> tuple[CallPlan, Ballot]:
-        """Whom to call next and when to stop, and the vote over what comes back."""
-        given = (decision, self.parser, self.classifier.pool, self.models, self.rule)
-        ballot = Ballot(*given) if self.structure is None else ObjectBallot(*given, self.structure)
-        enough = (len(decision.selected) + 1) // 2 if self.min_replies is None else self.min_replies
-        is_decided: Callable[..., bool] = ballot.is_decided if self.early_stop else lambda *_: False
-        asked = (decision.selected, decision.reserve, enough, is_decided, ballot.next_round)
-        return CallPlan(*asked, is_slow=ballot.is_slow, max_calls=self.max_calls), ballot
+    def _bounded(
+        self,
+        decision: Decision,
+        config: RunnableConfig | None = None,
+        messages: Sequence[BaseMessage] = (),
+    ) -> Decision:
+        """The decision without members that are left out, with those its thread keeps, within `max_calls`."""
+        settings = self.settings
+        if settings.sticky is None or config is None:
+            decision = decision.without(settings.left_out)
+        else:
+            decision = settings.sticky.turn(thread_of(config, messages), decision, settings.left_out)
+        return decision.at_most(settings.max_calls)
 
-    def merge(self, decision: Decision, plan: CallPlan, ballot: Ballot) -> AIMessage:
+    def open_election(self, decision: Decision) -> Election:
+        """The vote over the replies of the members that a decision selects."""
+        settings = self.settings
+        vote = decision.vote
+        if settings.parser_vote is not None:
+            vote = settings.parser_vote
+        terms = ElectionTerms(
+            members=decision.members,
+            probabilities=decision.vote_probabilities,
+            vote=vote,
+            reader=settings.parser.reader,
+            query=decision.text,
+            latencies=settings.latencies,
+            confidence=AnswerConfidence(
+                learned=settings.classifier.pool.vote, probabilities=decision.probabilities
+            ),
+            further=decision.further,
+            rule=settings.rule,
+        )
+        if settings.structure is None:
+            return Election(terms)
+        return ObjectElection(terms, settings.structure)
+
+    def plan(self, decision: Decision, election: Election) -> CallPlan:
+        """The calls of a decision's members, whose replies the election counts."""
+        settings = self.settings
+        min_replies = settings.min_replies
+        if min_replies is None:
+            min_replies = (len(decision.selected) + 1) // 2
+        return CallPlan(
+            selected=decision.selected,
+            reserve=decision.reserve,
+            min_replies=min_replies,
+            counter=election,
+            early_stop=settings.early_stop,
+            max_calls=settings.max_calls,
+        )
+
+    def merge(self, decision: Decision, plan: CallPlan, election: Election) -> AIMessage:
         """The winning message.
 
         Raises:
             FanOutError: If no member replied.
-            LowConfidenceError: If the confidence rule says so.
+            LowConfidenceError: If the confidence rule raises.
         """
-        message = merge(decision, plan, ballot, self.models, policy=policy_name(self.policy))
-        return message if self.rule is None else self.rule.apply(message)
+        settings = self.settings
+        message = reply_message(
+            decision=decision,
+            plan=plan,
+            election=election,
+            models=settings.models,
+            policy=settings.policy_name,
+        )
+        if settings.rule is None:
+            return message
+        return settings.rule.apply(message)
 
     def is_final(self, decision: Decision) -> bool:
-        """Whether the one chosen member's reply is the answer whatever it says, so that it can be streamed as it comes."""
-        return len(decision.selected) == 1 and decision.further is None and self.rule is None
+        """Whether the one selected member's reply is the answer in any case, so that it can be streamed."""
+        return len(decision.selected) == 1 and decision.further is None and self.settings.rule is None

@@ -1,4 +1,4 @@
-"""What users say of replies, as outcomes to learn from: an append-only folder in the interchange format."""
+"""Feedback of users on replies, as outcomes to learn from: an append-only folder in the interchange format."""
 
 import hashlib
 import re
@@ -22,13 +22,13 @@ from langchain_selectllm.routing.feedback_runs import REPLY_FIELDS, RoutedRuns, 
 
 _QUERIES = "queries.jsonl"
 
-Given = AIMessage | Mapping[str, Any] | Decision | UUID | str
-"""What feedback is about: a router's message or its metadata, a decision for one member, or the id of a run."""
+FeedbackTarget = AIMessage | Mapping[str, Any] | Decision | UUID | str
+"""Subject of feedback: a router's message or its metadata, a decision for one member, or the id of a run."""
 
 
 @dataclass(frozen=True)
 class Added:
-    """What became of feedback records."""
+    """Result of adding feedback records."""
 
     outcomes: Mapping[str, int]
     """Scores recorded, by member."""
@@ -43,11 +43,11 @@ class Added:
 class FeedbackLog(BaseCallbackHandler):
     """Keeps feedback as outcomes in a folder that `OutcomeTable.from_folders` reads.
 
-    A score is about the final answer, so it goes to every member that gave it; see `member_scores`. Every line is appended
-    and none is changed: repeated feedback on a prompt is one more sample of the same outcomes, whose score is the mean. One
-    process writes into one folder.
+    A score is about the final answer, so it goes to every member that gave it; see `member_scores`. Lines are
+    appended and never changed: repeated feedback on a prompt is one more sample of the same outcomes, whose score
+    is the mean. One process writes into one folder.
 
-    As a callback (`router.invoke(prompt, {"callbacks": [log]})`) it notes which run gave which answers, so that feedback
+    As a callback (`router.invoke(prompt, {"callbacks": [log]})`) it notes the answers of each run, so that feedback
     can come later and by run id, as LangSmith keeps it.
     """
 
@@ -71,76 +71,78 @@ class FeedbackLog(BaseCallbackHandler):
         # Two logs of one folder would not know of each other's lines.
         return self
 
-    def add(self, given: Given, score: float, **fields: Any) -> dict[str, float]:
+    def add(self, target: FeedbackTarget, score: float, **fields: Any) -> dict[str, float]:
         """Record a score of a final answer.
 
         Args:
-            given: A router's message or its `response_metadata["selectllm"]`, the decision for one member, or the id of a run
-                that this log saw as a callback.
-            score: Worth of the answer in [0, 1].
-            fields: More to keep beside each outcome, such as `comment`; JSON types.
+            target: A router's message or its `response_metadata["selectllm"]`, the decision for one member, or the
+                id of a run that this log saw as a callback.
+            score: Score of the answer in [0, 1].
+            fields: Further fields of each outcome, such as `comment`; JSON types.
 
         Returns:
             The score that each member got.
 
         Raises:
-            OutcomeError: If the score is out of range, or it cannot be told who gave the answer.
+            OutcomeError: If the score is out of range, or the member that answered cannot be identified.
         """
         _check(score)
-        told = self._told(given)
-        scores = member_scores(told, float(score))
-        query_id = f"feedback-{hashlib.sha256(told['text'].encode()).hexdigest()[:32]}"
+        metadata = self._metadata(target)
+        scores = member_scores(metadata, float(score))
+        text = metadata["text"]
+        query_id = f"feedback-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
         with self._lock:
             if query_id not in self._queries:
-                append_line(self.folder / _QUERIES, {"query_id": query_id, "query": told["text"]})
+                append_line(self.folder / _QUERIES, {"query_id": query_id, "query": text})
                 self._queries.add(query_id)
             # Samples are numbered by the clock, so that no line needs to know of the others.
-            sample = time.time_ns()
-            for member, worth in scores.items():
-                row = {
-                    **fields,
-                    "query_id": query_id,
-                    "model": member,
-                    "sample": sample,
-                    "response": None,
-                    "score": worth,
-                }
+            outcome = {**fields, "query_id": query_id, "sample": time.time_ns(), "response": None}
+            for member, member_score in scores.items():
                 stem = re.sub(r"[^\w.+-]", "_", member)
-                append_line(self.folder / "responses" / f"{stem}.jsonl", row)
+                file = self.folder / "responses" / f"{stem}.jsonl"
+                append_line(file, {**outcome, "model": member, "score": member_score})
         return scores
 
     def add_records(self, records: Iterable[Any], *, key: str | None = None) -> Added:
-        """Record feedback as LangSmith keeps it: `run_id`, `score`, and where given `key` and `comment`.
+        """Record feedback as LangSmith keeps it: `run_id`, `score`, and where present `key` and `comment`.
 
         Args:
-            records: Mappings, or the objects of `langsmith.Client.list_feedback`; others' runs among them are left out and
-                reported.
-            key: Which kind of feedback counts; any when None.
+            records: Mappings, or the objects of `langsmith.Client.list_feedback`; records of other runs are left
+                out and reported.
+            key: Kind of feedback that counts; any when None.
 
         Raises:
             OutcomeError: If a score is out of range; nothing is recorded then.
         """
-        given = [fields for fields in map(dict, records) if key is None or fields.get("key") == key]
-        scored = [fields for fields in given if fields.get("score") is not None]
-        for fields in scored:
+        scored: list[dict[str, Any]] = []
+        without_score = 0
+        for fields in map(dict, records):
+            if key is not None and fields.get("key") != key:
+                continue
+            if fields.get("score") is None:
+                without_score += 1
+                continue
             _check(fields["score"])
+            scored.append(fields)
         counts: dict[str, int] = {}
-        unknown: list[str] = []
-        ambiguous: list[str] = []
+        unknown: dict[str, None] = {}
+        ambiguous: dict[str, None] = {}
         for fields in scored:
             run = str(fields.get("run_id"))
             replies = self._runs.replies(run)
-            if len(replies) != 1:
-                (ambiguous if replies else unknown).append(run)
-                continue
-            kept = {name: fields[name] for name in ("key", "comment") if fields.get(name) is not None}
-            for member in self.add(replies[0], fields["score"], run_id=run, **kept):
-                counts[member] = counts.get(member, 0) + 1
+            if not replies:
+                unknown[run] = None
+            elif len(replies) > 1:
+                ambiguous[run] = None
+            else:
+                kept = {name: fields[name] for name in ("key", "comment") if fields.get(name) is not None}
+                for member in self.add(replies[0], fields["score"], run_id=run, **kept):
+                    counts[member] = counts.get(member, 0) + 1
         return Added(
             counts,
-            unknown_runs=tuple(dict.fromkeys(unknown)),
-            without_score=len(given) - len(scored),
-            ambiguous_runs=tuple(dict.fromkeys(ambiguous)),
+            unknown_runs=tuple(unknown),
+            without_score=without_score,
+            ambiguous_runs=tuple(ambiguous),
         )
 
     def outcomes(self, members: Sequence[str] | None = None) -> OutcomeTable:
@@ -163,49 +165,64 @@ class FeedbackLog(BaseCallbackHandler):
     ) -> None:
         """Note the answers of a run of the router's chat model."""
         del kwargs
-        for generation in response.generations[0] if response.generations else ():
+        if not response.generations:
+            return
+        for generation in response.generations[0]:
             if isinstance(generation, ChatGeneration):
                 self._runs.ended(generation.message, run_id, parent_run_id)
 
     def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Note the answers of a router's run that were not sure enough."""
+        """Note the answers of a router's run whose confidence was too low."""
         del kwargs
         self._runs.failed(error, run_id)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Note the answers of a run of the router's chat model that were not sure enough."""
+        """Note the answers of a run of the router's chat model whose confidence was too low."""
         del kwargs
         self._runs.failed(error, run_id)
 
-    def _told(self, given: Given) -> Mapping[str, Any]:
-        if isinstance(given, AIMessage):
-            if "selectllm" not in given.response_metadata:
+    def _metadata(self, target: FeedbackTarget) -> Mapping[str, Any]:
+        """Text, answers and winner of the reply that feedback is about."""
+        if isinstance(target, AIMessage):
+            if "selectllm" not in target.response_metadata:
                 raise OutcomeError(
-                    "The message is no router's: it has no response_metadata['selectllm']. Pass what it returned."
+                    "The message does not come from a router: it has no response_metadata['selectllm']. Pass the "
+                    "message that the router returned."
                 )
-            given = given.response_metadata["selectllm"]
-        if isinstance(given, Mapping):
-            if missing := [name for name in REPLY_FIELDS if name not in given]:
-                raise OutcomeError(
-                    f"The mapping has no {', '.join(map(repr, missing))}. Pass a router's message, or its "
-                    "response_metadata['selectllm']."
-                )
-            return given
-        if isinstance(given, Decision):
-            if len(given.selected) != 1:
-                raise OutcomeError(
-                    f"The decision is for {len(given.selected)} members ({', '.join(given.selected_members)}), which does not "
-                    "tell who gave the answer. Pass the router's message."
-                )
-            (winner,) = given.selected_members
-            return {"text": given.text, "winner": winner, "answer": None}
-        replies = self._runs.replies(str(given))
-        if len(replies) != 1:
-            seen = f"holds {len(replies)} replies of routers" if replies else "was not seen by this log"
-            raise OutcomeError(
-                f"Run {given} {seen}. Pass a run of the router that had the log as a callback, or the message."
-            )
-        return replies[0]
+            return _checked_fields(target.response_metadata["selectllm"])
+        if isinstance(target, Mapping):
+            return _checked_fields(target)
+        if isinstance(target, Decision):
+            return _sole_winner(target)
+        replies = self._runs.replies(str(target))
+        if len(replies) == 1:
+            return replies[0]
+        seen = "was not seen by this log"
+        if replies:
+            seen = f"holds {len(replies)} replies of routers"
+        raise OutcomeError(
+            f"Run {target} {seen}. Pass a run of the router that had the log as a callback, or the message."
+        )
+
+
+def _checked_fields(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    missing = [name for name in REPLY_FIELDS if name not in metadata]
+    if missing:
+        raise OutcomeError(
+            f"The mapping has no {', '.join(map(repr, missing))}. Pass a router's message, or its "
+            "response_metadata['selectllm']."
+        )
+    return metadata
+
+
+def _sole_winner(decision: Decision) -> Mapping[str, Any]:
+    if len(decision.selected) != 1:
+        raise OutcomeError(
+            f"The decision is for {len(decision.selected)} members ({', '.join(decision.selected_members)}), so the "
+            "member that answered cannot be identified. Pass the router's message."
+        )
+    (winner,) = decision.selected_members
+    return {"text": decision.text, "winner": winner, "answer": None}
 
 
 def _check(score: object) -> None:
@@ -213,22 +230,25 @@ def _check(score: object) -> None:
         raise OutcomeError(f"The score is {score!r}. Use a number between 0 (wrong) and 1 (right).")
 
 
-def member_scores(told: Mapping[str, Any], score: float) -> dict[str, float]:
-    """What a score of the final answer says of each member; members that it says nothing of are left out.
+def member_scores(metadata: Mapping[str, Any], score: float) -> dict[str, float]:
+    """Score per member that follows from a score of the final answer; the other members are left out.
 
-    - The members that gave the answer get the score; where nobody gave a readable one, the member whose reply stood in.
-    - When the answer is wholly right (1) and a question has one right answer, the members that gave another one, or none,
-      get 0. Of a wrong answer nothing follows for those that gave another one.
+    - The members that gave the answer get the score; where no answer could be read, the member whose reply was
+      returned.
+    - When the answer is wholly right (1) and only one answer can be right, the members that gave another one, or
+      none, get 0. Nothing follows from a wrong answer for the members that gave another one.
 
-    Members are thus observed more often when they agree with the others, so outcomes from feedback are no random sample.
+    Members are thus observed more often when they agree with the others, so outcomes from feedback are no random
+    sample.
 
     Args:
-        told: `response_metadata["selectllm"]` of a router's message.
-        score: Worth of the final answer in [0, 1].
+        metadata: `response_metadata["selectllm"]` of a router's message.
+        score: Score of the final answer in [0, 1].
     """
-    if told["answer"] is None:
-        return {told["winner"]: score}
-    scores = dict.fromkeys(told["supporters"], score)
-    if score == 1.0 and not told["open_ended"]:
-        scores |= {member: 0.0 for member in told["answers"] if member not in scores}
+    if metadata["answer"] is None:
+        return {metadata["winner"]: score}
+    scores = dict.fromkeys(metadata["supporters"], score)
+    if score == 1.0 and not metadata["open_ended"]:
+        for member in metadata["answers"]:
+            scores.setdefault(member, 0.0)
     return scores

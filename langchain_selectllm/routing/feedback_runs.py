@@ -1,4 +1,4 @@
-"""Which replies of routers the runs of LangChain held, so that feedback can come by run."""
+"""Replies of routers by LangChain run, so that feedback can come by run id."""
 
 import json
 import threading
@@ -13,17 +13,17 @@ from langchain_selectllm.exceptions import LowConfidenceError
 from langchain_selectllm.outcomes.folders import read_lines
 
 REPLY_FIELDS = ("text", "answer", "answers", "supporters", "winner", "open_ended")
-"""What feedback needs to know of a router's reply."""
+"""Metadata of a router's reply that feedback needs."""
 
 
 class RoutedRuns:
-    """The reply that a run ended with, or those of the runs in it where it ended in something else; kept in a file.
+    """The reply that each run ended with, or the replies of its child runs; kept in a file.
 
-    A run that failed tells its parent nothing, since another run may have answered in its place.
+    A run that failed adds no reply to its parent, since another run may have answered in its place.
     """
 
     def __init__(self, path: Path) -> None:
-        """Go on with a file of such runs; it is made if it does not exist."""
+        """Continue a file of such runs; it is made if it does not exist."""
         path.touch()
         self._path = path
         self._lock = threading.Lock()
@@ -33,24 +33,29 @@ class RoutedRuns:
             self._index(row)
 
     def replies(self, run: str) -> list[Mapping[str, Any]]:
-        """What is kept of each reply that the run held; nothing for a run that was not seen."""
-        return [self._ended_in[run]] if run in self._ended_in else self._held.get(run, [])
+        """Feedback fields of each reply that the run held; none for a run that was not seen."""
+        if run in self._ended_in:
+            return [self._ended_in[run]]
+        return self._held.get(run, [])
 
     def ended(self, output: Any, run: UUID, parent: UUID | None) -> None:
-        """A run ended, with a router's message or something else."""
-        row: dict[str, Any] = {"run_id": str(run), "parent_run_id": None if parent is None else str(parent)}
+        """Note the end of a run, with a router's message or something else."""
+        row: dict[str, Any] = {"run_id": str(run), "parent_run_id": None}
+        if parent is not None:
+            row["parent_run_id"] = str(parent)
         message = _routed(output)
         if message is not None:
-            told = message.response_metadata["selectllm"]
-            # The id tells two replies that say the same from one that was handed on.
-            row |= {"message_id": message.id, **{name: told[name] for name in REPLY_FIELDS}}
+            metadata = message.response_metadata["selectllm"]
+            # The id distinguishes two equal replies from one that was passed on.
+            row["message_id"] = message.id
+            row.update({name: metadata[name] for name in REPLY_FIELDS})
         with self._lock:
             if message is not None or (parent is not None and row["run_id"] in self._held):
                 append_line(self._path, row)
                 self._index(row)
 
     def failed(self, error: BaseException, run: UUID) -> None:
-        """A run failed, perhaps because the answer was not sure enough."""
+        """Note a failed run, whose answer may have had too low a confidence."""
         if isinstance(error, LowConfidenceError):
             self.ended(error.reply, run, None)
 
@@ -61,7 +66,9 @@ class RoutedRuns:
             self._ended_in[run] = reply
         if parent is not None:
             held = self._held.setdefault(parent, [])
-            held.extend(one for one in self.replies(run) if one not in held)
+            for one in self.replies(run):
+                if one not in held:
+                    held.append(one)
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
@@ -72,11 +79,18 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
 
 def _routed(output: Any) -> AIMessage | None:
     """The router's message that a run ended with."""
-    if isinstance(output, list):
-        # Middleware has no run of its own, and the node that it stands in ends with commands that update the agent's state.
-        updates = [
-            command.update for command in output if isinstance(getattr(command, "update", None), Mapping)
-        ]
-        found = [_routed(message) for update in updates for message in update.get("messages") or ()]
-        return next((message for message in found if message is not None), None)
-    return output if isinstance(output, AIMessage) and "selectllm" in output.response_metadata else None
+    if isinstance(output, AIMessage):
+        if "selectllm" in output.response_metadata:
+            return output
+        return None
+    if not isinstance(output, list):
+        return None
+    # Middleware has no run of its own; its node ends with commands that update the agent's state.
+    for command in output:
+        update = getattr(command, "update", None)
+        if isinstance(update, Mapping):
+            for message in update.get("messages") or ():
+                routed = _routed(message)
+                if routed is not None:
+                    return routed
+    return None

@@ -1,4 +1,4 @@
-"""Prompts on their way: decided, called, answered, whole or in chunks."""
+"""Requests: decided prompts with the calls that answer them, as one message or in chunks."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -6,37 +6,51 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from contextvars import copy_context
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import run_in_executor
 
-from langchain_selectllm.fanout.caller import Gate, gate_of, without_gate
-from langchain_selectllm.fanout.concurrency import Places
-from langchain_selectllm.fanout.live import LiveReply, auntil, until
-from langchain_selectllm.fanout.member_calls import JUDGE_TAG, Calls, MemberCalls, nested
-from langchain_selectllm.fanout.parallel import CallPlan, Limits, arun, run
-from langchain_selectllm.fanout.streaming import closing_chunk, message_chunks
+from langchain_selectllm.fanout.concurrency import (
+    ConcurrencyLimit,
+    SharedLimit,
+    shared_limit_of,
+    without_shared_limit,
+)
+from langchain_selectllm.fanout.daemon_threads import in_daemon
+from langchain_selectllm.fanout.member_calls import Calls, MemberCalls, child_scope
+from langchain_selectllm.fanout.parallel import Limits, arun, run
+from langchain_selectllm.fanout.streaming import (
+    StreamedReply,
+    closing_chunk,
+    message_chunks,
+    with_deadline,
+    with_deadline_async,
+)
 from langchain_selectllm.routing.decision import Decision
 from langchain_selectllm.routing.engine import Engine
+from langchain_selectllm.routing.judge import call_judge, call_judge_async
 
+# Prompts of one batch that are answered at once; each thread waits for the calls of one prompt.
 _BATCH_THREADS = 16
 
+RunManager = CallbackManagerForChainRun | AsyncCallbackManagerForChainRun
 
-@dataclass(frozen=True, eq=False)
-class Asked:
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Request:
     """One decided prompt, and the calls that answer it."""
 
     engine: Engine
     decision: Decision
     calls: Calls
     max_concurrency: int | None = None
-    """Calls in flight at once; all of them when None."""
-    gate: Gate | None = None
-    """Bounds calls across several prompts, of the kind for threads or for tasks, as the prompts are answered."""
+    """Calls in flight at once; no bound when None."""
+    shared_limit: SharedLimit | None = None
+    """Bounds calls across the prompts of a batch; of the kind for threads or for tasks, as they are answered."""
 
     def answer(self) -> AIMessage:
         """The winning message; members are called in threads.
@@ -44,130 +58,161 @@ class Asked:
         Raises:
             FanOutError: If every called member failed.
         """
-        gate = cast("Places | None", self.gate)
-        plan, ballot = self.engine.plan(self.decision)
-        run(plan, lambda k: self.calls.invoke(self._name(k)), self._limits, gate)
-        case = ballot.open_case(plan.replies)
-        if case is not None:
-            judge, judging = self.calls.to_judge(case.judge.member, case.prompt), _one_call()
-            run(judging, lambda _: judge.invoke(JUDGE_TAG), self._limits, gate)
-            case.settle(judging.outcome)
-        return self.engine.merge(self.decision, plan, ballot)
+        shared_limit = cast("ConcurrencyLimit | None", self.shared_limit)
+        election = self.engine.open_election(self.decision)
+        plan = self.engine.plan(self.decision, election)
+        run(plan, lambda k: self.calls.invoke(self._name(k)), self._limits, shared_limit)
+        judging = election.request_judge()
+        if judging is not None:
+            call_judge(judging, self.calls, self._limits, shared_limit)
+        return self.engine.merge(self.decision, plan, election)
 
-    async def aanswer(self) -> AIMessage:
-        """The winning message; members are called in tasks."""
-        gate = cast("asyncio.Semaphore | None", self.gate)
-        plan, ballot = self.engine.plan(self.decision)
-        await arun(plan, lambda k: self.calls.ainvoke(self._name(k)), self._limits, gate)
-        # Without a model at work in the count, a thread would cost more than it frees.
-        opening = run_in_executor(None, ballot.open_case, plan.replies) if ballot.is_slow else None
-        case = ballot.open_case(plan.replies) if opening is None else await opening
-        if case is not None:
-            judge, judging = self.calls.to_judge(case.judge.member, case.prompt), _one_call()
-            await arun(judging, lambda _: judge.ainvoke(JUDGE_TAG), self._limits, gate)
-            case.settle(judging.outcome)
-        return self.engine.merge(self.decision, plan, ballot)
+    async def answer_async(self) -> AIMessage:
+        """The winning message; members are called in tasks.
+
+        Raises:
+            FanOutError: If every called member failed.
+        """
+        shared_limit = cast("asyncio.Semaphore | None", self.shared_limit)
+        election = self.engine.open_election(self.decision)
+        plan = self.engine.plan(self.decision, election)
+        await arun(plan, lambda k: self.calls.ainvoke(self._name(k)), self._limits, shared_limit)
+        # Without a model that compares answers, a thread would cost more than it frees.
+        if election.is_slow:
+            judging = await asyncio.to_thread(election.request_judge)
+        else:
+            judging = election.request_judge()
+        if judging is not None:
+            await call_judge_async(judging, self.calls, self._limits, shared_limit)
+        return self.engine.merge(self.decision, plan, election)
 
     def chunks(self) -> Iterator[AIMessageChunk]:
-        """The one chosen member's chunks as they come, or the winner's message cut up; the last chunk tells the decision."""
+        """The one selected member's chunks as they arrive, else the winner's message in pieces.
+
+        The last chunk carries the metadata. A member that fails before its first chunk is replaced by the next of
+        the reserve.
+        """
         if not self.engine.is_final(self.decision):
             yield from message_chunks(self.answer())
             return
-        plan, ballot = self.engine.plan(self.decision)
+        election = self.engine.open_election(self.decision)
+        plan = self.engine.plan(self.decision, election)
         while not plan.done:
-            with (
-                LiveReply(plan) as reply,
-                closing(until(self.calls.stream(self._name(reply.member)), self._deadline_s)) as live,
-            ):
-                for chunk in live:
-                    yield reply.add(chunk)
-        yield closing_chunk(self.engine.merge(self.decision, plan, ballot))
+            (member,) = plan.take(1)
+            reply = StreamedReply()
+            result: AIMessage | Exception
+            try:
+                stream = with_deadline(self.calls.stream(self._name(member)), self._limits.deadline_s)
+                with closing(stream) as chunks:
+                    for chunk in chunks:
+                        yield reply.add(chunk)
+                result = reply.message()
+            except Exception as error:
+                if reply.started:
+                    raise
+                result = error
+            plan.finish(member, result, reply.elapsed_s)
+        yield closing_chunk(self.engine.merge(self.decision, plan, election))
 
-    async def achunks(self) -> AsyncGenerator[AIMessageChunk, None]:
-        """The same chunks as `chunks`."""
+    async def chunks_async(self) -> AsyncGenerator[AIMessageChunk, None]:
+        """The chunks of `chunks`, from members called on the event loop."""
         if not self.engine.is_final(self.decision):
-            for chunk in message_chunks(await self.aanswer()):
+            for chunk in message_chunks(await self.answer_async()):
                 yield chunk
             return
-        plan, ballot = self.engine.plan(self.decision)
+        election = self.engine.open_election(self.decision)
+        plan = self.engine.plan(self.decision, election)
         while not plan.done:
-            with LiveReply(plan) as reply:
-                async with aclosing(
-                    auntil(self.calls.astream(self._name(reply.member)), self._deadline_s)
-                ) as live:
-                    async for chunk in live:
+            (member,) = plan.take(1)
+            reply = StreamedReply()
+            result: AIMessage | Exception
+            try:
+                stream = with_deadline_async(self.calls.astream(self._name(member)), self._limits.deadline_s)
+                async with aclosing(stream) as chunks:
+                    async for chunk in chunks:
                         yield reply.add(chunk)
-        yield closing_chunk(self.engine.merge(self.decision, plan, ballot))
+                result = reply.message()
+            except Exception as error:
+                if reply.started:
+                    raise
+                result = error
+            plan.finish(member, result, reply.elapsed_s)
+        yield closing_chunk(self.engine.merge(self.decision, plan, election))
 
     def _name(self, k: int) -> str:
         return self.decision.members[k]
 
     @property
-    def _deadline_s(self) -> float | None:
-        return self.engine.deadline_s
-
-    @property
     def _limits(self) -> Limits:
-        return Limits(self.engine.deadline_s, self.max_concurrency)
+        return Limits(self.engine.settings.deadline_s, self.max_concurrency)
 
 
-def _one_call() -> CallPlan:
-    return CallPlan([0], [], 1, lambda *_: False)
-
-
-def ask_all(
+def open_requests(
     engine: Engine,
     prompts: Sequence[LanguageModelInput],
-    run_managers: Sequence[CallbackManagerForChainRun | AsyncCallbackManagerForChainRun],
+    run_managers: Sequence[RunManager],
     configs: Sequence[RunnableConfig],
     kwargs: dict[str, Any],
-) -> list[Asked]:
-    """Prompts with their decisions and calls; member runs are children of the prompts' runs."""
+) -> list[Request]:
+    """Decides prompts and opens their requests; member runs are children of the prompts' runs."""
+    requests = []
     decisions = engine.decide(prompts, configs)
-    return [
-        Asked(
-            engine,
-            decision,
-            MemberCalls(
-                engine.models,
-                prompt,
-                kwargs,
-                nested(without_gate(config), manager, alone=len(decision.selected) == 1),
-            ),
-            config.get("max_concurrency"),
-            gate_of(config),
+    for decision, prompt, manager, config in zip(decisions, prompts, run_managers, configs, strict=True):
+        alone = len(decision.selected) == 1
+        scope = child_scope(without_shared_limit(config), manager, alone=alone)
+        request = Request(
+            engine=engine,
+            decision=decision,
+            calls=MemberCalls(engine.settings.models, prompt, kwargs, scope),
+            max_concurrency=config.get("max_concurrency"),
+            shared_limit=shared_limit_of(config),
         )
-        for decision, prompt, manager, config in zip(decisions, prompts, run_managers, configs, strict=True)
-    ]
+        requests.append(request)
+    return requests
 
 
-def answer_all(asked: Sequence[Asked]) -> list[AIMessage | Exception]:
-    """The winning message of each prompt, or what went wrong; `max_concurrency` bounds the calls of all together."""
-    limit = asked[0].max_concurrency if asked else None
-    gate = Places(limit) if limit else None
+async def open_requests_async(
+    engine: Engine,
+    prompts: Sequence[LanguageModelInput],
+    run_managers: Sequence[RunManager],
+    configs: Sequence[RunnableConfig],
+    kwargs: dict[str, Any],
+) -> list[Request]:
+    """The requests of `open_requests`; a decision that runs a model is made in a daemon thread."""
+    opening = partial(open_requests, engine, prompts, run_managers, configs, kwargs)
+    if engine.settings.decides_slowly:
+        return await in_daemon(opening)
+    return opening()
 
-    def one(prompt: Asked) -> AIMessage | Exception:
+
+def answer_all(requests: Sequence[Request]) -> list[AIMessage | Exception]:
+    """The winning message or error per prompt; `max_concurrency` bounds the calls of all together."""
+    if not requests:
+        return []
+    limit = None
+    if requests[0].max_concurrency:
+        limit = ConcurrencyLimit(requests[0].max_concurrency)
+
+    def answer(request: Request) -> AIMessage | Exception:
         try:
-            return replace(prompt, gate=gate).answer()
-        except Exception as error:  # noqa: BLE001 - handed to the caller, who asked for it or raises it
+            return replace(request, shared_limit=limit).answer()
+        except Exception as error:  # noqa: BLE001 - returned to the caller, which asked for it or raises it
             return error
 
-    with ThreadPoolExecutor(min(max(len(asked), 1), _BATCH_THREADS)) as pool:
-        futures = [pool.submit(copy_context().run, one, prompt) for prompt in asked]
+    with ThreadPoolExecutor(min(len(requests), _BATCH_THREADS)) as threads:
+        futures = [threads.submit(copy_context().run, answer, request) for request in requests]
         return [future.result() for future in futures]
 
 
-async def aanswer_all(asked: Sequence[Asked]) -> list[AIMessage | Exception]:
-    """The same as `answer_all`, in tasks."""
-    limit = asked[0].max_concurrency if asked else None
-    gate = asyncio.Semaphore(limit) if limit else None
-    results = await asyncio.gather(
-        *(replace(prompt, gate=gate).aanswer() for prompt in asked), return_exceptions=True
-    )
-    return [_exception_or_message(result) for result in results]
-
-
-def _exception_or_message(result: AIMessage | BaseException) -> AIMessage | Exception:
-    if isinstance(result, BaseException) and not isinstance(result, Exception):
-        raise result
-    return result
+async def answer_all_async(requests: Sequence[Request]) -> list[AIMessage | Exception]:
+    """The winning message or error per prompt, in tasks; see `answer_all`."""
+    limit = None
+    if requests and requests[0].max_concurrency:
+        limit = asyncio.Semaphore(requests[0].max_concurrency)
+    answers = [replace(request, shared_limit=limit).answer_async() for request in requests]
+    results: list[AIMessage | Exception] = []
+    for result in await asyncio.gather(*answers, return_exceptions=True):
+        if isinstance(result, BaseException) and not isinstance(result, Exception):
+            raise result
+        results.append(result)
+    return results

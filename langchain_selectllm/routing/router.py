@@ -1,14 +1,12 @@
-"""The router: one prompt in, a few members asked in parallel, the voted answer out."""
+"""The router: a few members of a pool answer a prompt in parallel, and their vote is returned."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable
 from langchain_core.runnables.utils import AnyConfigurableField
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PrivateAttr
 from typing_extensions import override
 
 from langchain_selectllm.answers.auto import EXTRACTOR_NAMES
@@ -17,38 +15,37 @@ from langchain_selectllm.exceptions import AnswerError, OutcomeError, PolicyErro
 from langchain_selectllm.members.registry import ChatModel, Member, ModelRegistry
 from langchain_selectllm.members.tool_binding import BoundTools, Tools, bind_registry
 from langchain_selectllm.prompts import TextOf, last_human_text
+from langchain_selectllm.routing.chat_model import ChatSelectLLM
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule
+from langchain_selectllm.routing.configurable import ConfigurableRouter
 from langchain_selectllm.routing.decision import Decision, decide_all
 from langchain_selectllm.routing.engine import Engine
-from langchain_selectllm.routing.feedback import FeedbackLog, Given
+from langchain_selectllm.routing.feedback import FeedbackLog, FeedbackTarget
 from langchain_selectllm.routing.output_parser import VotingOutputParser
 from langchain_selectllm.routing.runnable import EngineRunnable
-from langchain_selectllm.routing.schemas import Schema
+from langchain_selectllm.routing.settings import RoutingSettings
 from langchain_selectllm.routing.sticky import StickyThreads
-from langchain_selectllm.routing.structured_output import StructuredVote, VoteBy, parsed
+from langchain_selectllm.routing.structured_vote import StructuredVote
 from langchain_selectllm.selection.policies import Policy, WeightedMaxConf
 from langchain_selectllm.selection.policy_names import parse_policy
-
-if TYPE_CHECKING:
-    from langchain_selectllm.routing.configurable import ConfigurableRouter
 
 
 def _parser_of_classifier(fields: dict[str, Any]) -> VotingOutputParser:
     kind = fields["classifier"].summary.answer_type
     if kind not in EXTRACTOR_NAMES:
         raise AnswerError(
-            f"The classifier was trained with an answer extractor of its author's ({kind!r}). Pass "
+            f"The classifier was trained with a custom answer extractor ({kind!r}). Pass "
             "parser=VotingOutputParser(answer=...) with that extractor or callable."
         )
     return VotingOutputParser(answer=kind)
 
 
 class SelectLLMRouter(EngineRunnable):
-    """Stands where a chat model stood: asks the members that will answer right, and returns the message that wins the vote.
+    """Answers a prompt like a chat model, with the members that are most likely right and a vote over their replies.
 
-    The reply is the winning member's own message. `response_metadata["selectllm"]` holds, as plain JSON, what was decided
-    and why: probabilities, selection, answers, vote, support, failures, latencies, calls and cost. `usage_metadata` is the
-    sum over all replies.
+    The reply is the winning member's own message. `response_metadata["selectllm"]` holds the decision and its
+    reasons as plain JSON: probabilities, selection, answers, vote, support, failures, latencies, calls and cost.
+    `usage_metadata` is the sum over all replies.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -56,41 +53,47 @@ class SelectLLMRouter(EngineRunnable):
     classifier: SelectLLMClassifier
     """Fitted; predicts which members answer a prompt correctly."""
     models: ModelRegistry
-    """The members; a plain dict of chat models by name will do."""
+    """The members; a plain dict of chat models by name is converted."""
     policy: Policy = Field(default_factory=WeightedMaxConf)
-    """Turns probabilities into a selection; a name such as "weighted_max_conf:3" will do."""
+    """Turns probabilities into a selection; a name such as "weighted_max_conf:3" is parsed."""
     parser: VotingOutputParser = Field(default_factory=_parser_of_classifier)
-    """Reads answers and votes; by default it reads what most training replies were read as."""
+    """Reads answers and votes; by default with the extractor that most training replies were read with."""
     deadline_s: float | None = None
-    """Seconds that one member's call may take; a late member counts as failed."""
+    """Deadline of one member's call in seconds; a late member counts as failed."""
     min_replies: int | None = None
-    """Further members are called when failures leave fewer possible replies; half the selection, rounded up, when None."""
+    """Other members are called when failures leave fewer possible replies; half the selection, rounded up, when
+    None."""
     max_calls: int | None = None
-    """Most calls of members for one prompt, whatever the policy, failures and confidence ask for; no bound when None."""
+    """Most calls of members per prompt, failures and follow-up rounds included; no bound when None."""
     early_stop: bool = True
     """Whether outstanding calls are given up once they cannot change the winner."""
     min_confidence: float | None = None
-    """Least calibrated confidence that an answer needs; any will do when None."""
+    """Least calibrated confidence that an answer needs; no bound when None."""
     below_confidence: str = "raise"
-    """What to do below it: "raise", "abstain" (an empty message, marked), or take the answer of the member of that name."""
+    """Action below it: "raise", "abstain" (an empty message, marked), or the name of the member whose answer is
+    taken instead."""
     text_of: TextOf = last_human_text
-    """Which text of the prompt's messages is routed on: `last_human_text`, `whole_transcript`, or your own."""
+    """Text of the prompt's messages that is routed on: `last_human_text`, `whole_transcript`, or a function."""
     sticky: StickyThreads | None = Field(default=None, repr=False, exclude=True)
-    """Lets the members chosen at a thread's first turn answer the later ones too; chosen anew at every turn when None."""
+    """Keeps the members of a conversation's first turn for the later ones; selected afresh at every turn when
+    None."""
     feedback_log: FeedbackLog | None = Field(default=None, repr=False, exclude=True)
-    """Where `feedback` is kept."""
+    """Log that `feedback` is written to."""
     bound: BoundTools | None = Field(default=None, repr=False, exclude=True)
     """The members with tools bound; `bind_tools` sets it."""
     structure: StructuredVote | None = Field(default=None, repr=False, exclude=True)
-    """What objects are voted on instead of answers; `with_structured_output` sets it."""
+    """Schema of the objects that are voted on instead of answers; `with_structured_output` sets it."""
+
+    _engine: Engine | None = PrivateAttr(None)
+    """Built from the fields at the first request; dropped when a field changes."""
 
     def __init__(self, **kwargs: Any) -> None:
-        """Check at once that classifier, models and policy belong together.
+        """Check that classifier, models and policy belong together.
 
         Raises:
             MemberMismatchError: If the models are not exactly the classifier's members.
-            PolicyError: If the policy is unknown or does not fit the pool, `max_calls` is below 1, or the confidence rule
-                cannot be applied.
+            PolicyError: If the policy is unknown or does not fit the pool, `max_calls` is below 1, or the
+                confidence rule cannot be applied.
         """
         # Not in validators: pydantic would wrap these errors in its own.
         models, policy = kwargs.get("models"), kwargs.get("policy")
@@ -113,7 +116,7 @@ class SelectLLMRouter(EngineRunnable):
         """The router over a saved classifier.
 
         Args:
-            folder: What `selectllm train` or `save_pretrained` wrote.
+            folder: Artefact written by `selectllm train` or `save_pretrained`.
             models: Chat models by name; exactly the members of the classifier.
             kwargs: Any field of the router, such as `policy` and `parser`.
 
@@ -126,106 +129,100 @@ class SelectLLMRouter(EngineRunnable):
         )
 
     def decide(self, prompt: LanguageModelInput) -> Decision:
-        """Whom the router would call for the prompt, and why, as at the first turn of a thread; calls nobody."""
+        """The members that the router would call at a thread's first turn, and the reason; without any call."""
         return self.engine.decide([prompt])[0]
 
-    def bind_tools(
-        self, tools: Tools, *, tool_choice: str | None = None, **kwargs: Any
-    ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The same router with tools bound on every member that can call tools; the others leave the selection, by name.
-
-        Members vote with the calls they make, names and arguments. Tools bound before are replaced.
-
-        Args:
-            tools: What any chat model's `bind_tools` takes.
-            tool_choice: The tool to use; "any" for any of them.
-            kwargs: Passed on to the members' `bind_tools`.
+    @override
+    def with_tools(self, tools: Tools, *, tool_choice: str | None = None, **kwargs: Any) -> Self:
+        """The router with tools bound on every member that can call tools; see `bind_tools`.
 
         Raises:
             ToolSupportError: If no member can call tools.
         """
-        return self.with_tools(tools, tool_choice=tool_choice, **kwargs)
-
-    def with_tools(self, tools: Tools, *, tool_choice: str | None = None, **kwargs: Any) -> Self:
-        """What `bind_tools` returns, known to be a router."""
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
         return self.model_copy(update={"bound": bind_registry(self.models, tools, **kwargs)})
 
-    def with_structured_output(
-        self, schema: Schema, *, include_raw: bool = False, vote: VoteBy = "fields", **kwargs: Any
-    ) -> Runnable[LanguageModelInput, Any]:
-        """A runnable that returns the object that members fill `schema` with, voted on.
-
-        Args:
-            schema: A pydantic class, a TypedDict, or a JSON schema with a title. Objects that are not valid abstain.
-            include_raw: Whether to return a dict of the message ("raw"), the object ("parsed") and "parsing_error".
-            vote: "fields" for a vote on every field, "whole" for a vote of equal objects.
-            kwargs: `method` and `strict` are accepted and mean nothing: every member is asked through a tool.
-
-        Raises:
-            ToolSupportError: If no member can call tools.
-        """
-        structure = StructuredVote(schema, vote)
-        voting = self.model_copy(update={"structure": structure})
-        return parsed(voting, structure, include_raw=include_raw, ignored=kwargs)
+    @override
+    def with_structure(self, structure: StructuredVote) -> Self:
+        """The router whose members' objects are voted on; see `with_structured_output`."""
+        return self.model_copy(update={"structure": structure})
 
     @override
-    def configurable_fields(self, **kwargs: AnyConfigurableField) -> "ConfigurableRouter":
-        """The same router with fields that a request may set, through `configurable` of its config.
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed, which builds its own engine."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied._engine = None  # noqa: SLF001 - of the same class
+        return copied
+
+    @override
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in type(self).model_fields:
+            self._engine = None
+
+    @override
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> ConfigurableRouter:
+        """The router with fields that a request may set, through `configurable` of its config.
 
         Args:
-            kwargs: A `ConfigurableField` for each field's name.
+            kwargs: A `ConfigurableField` per field name.
 
         Raises:
             ValueError: If there is no such field.
         """
-        from langchain_selectllm.routing.configurable import ConfigurableRouter
-
         super().configurable_fields(**kwargs)
         return ConfigurableRouter(default=self, fields=kwargs)
 
     def as_chat_model(self, **kwargs: Any) -> BaseChatModel:
-        """The `ChatSelectLLM` over this router, for places that ask for a `BaseChatModel`."""
-        # Not in the signature: LangChain's fallbacks read it to find out what they wrap, and know nothing of lazy imports.
-        from langchain_selectllm.routing.chat_model import ChatSelectLLM
-
+        """The `ChatSelectLLM` over this router, for code that requires a `BaseChatModel`."""
+        # Typed by its base: LangChain's fallbacks read annotations to find the models they wrap.
         return ChatSelectLLM(router=self, **kwargs)
 
-    def feedback(self, given: Given, score: float, **fields: Any) -> dict[str, float]:
-        """Keep a score of a final answer as outcomes in `feedback_log`; see `FeedbackLog.add`.
+    def feedback(self, target: FeedbackTarget, score: float, **fields: Any) -> dict[str, float]:
+        """Records a score of a final answer as outcomes in `feedback_log`; see `FeedbackLog.add`.
 
         Args:
-            given: The router's message, the decision for one member, or the id of a run that the log saw as a callback.
-            score: Worth of the answer in [0, 1].
-            fields: More to keep beside it, such as `comment`.
+            target: The router's message, the decision for one member, or the id of a run that the log saw as a
+                callback.
+            score: Score of the answer in [0, 1].
+            fields: Further fields of the record, such as `comment`.
 
         Returns:
             The score that each member got.
 
         Raises:
-            OutcomeError: If the router has no log, the score is out of range, or it cannot be told who gave the answer.
+            OutcomeError: If the router has no log, the score is out of range, or the member that answered cannot
+                be identified.
         """
         if self.feedback_log is None:
             raise OutcomeError(
                 "The router has no feedback_log. Pass feedback_log=FeedbackLog(folder) when you make it."
             )
-        return self.feedback_log.add(given, score, **fields)
+        return self.feedback_log.add(target, score, **fields)
 
     @property
     @override
     def engine(self) -> Engine:
-        """What decides and merges, as the fields say now."""
-        return Engine(
+        """The engine of the present fields; built once, and again after a field has changed."""
+        if self._engine is None:
+            self._engine = Engine(self._settings())
+        return self._engine
+
+    def _settings(self) -> RoutingSettings:
+        models, left_out = self.models, dict[str, str]()
+        if self.bound is not None:
+            models, left_out = self.bound.models, dict(self.bound.left_out)
+        return RoutingSettings(
             classifier=self.classifier,
             policy=self.policy,
-            models=self.models if self.bound is None else self.bound.models,
+            models=models,
             parser=self.parser,
             text_of=self.text_of,
             deadline_s=self.deadline_s,
             min_replies=self.min_replies,
             early_stop=self.early_stop,
-            left_out={} if self.bound is None else self.bound.left_out,
+            left_out=left_out,
             rule=self._rule,
             structure=self.structure,
             max_calls=self.max_calls,
@@ -234,8 +231,6 @@ class SelectLLMRouter(EngineRunnable):
 
     @property
     def _rule(self) -> ConfidenceRule | None:
-        return (
-            None
-            if self.min_confidence is None
-            else ConfidenceRule(self.min_confidence, self.below_confidence)
-        )
+        if self.min_confidence is None:
+            return None
+        return ConfidenceRule(self.min_confidence, self.below_confidence)

@@ -1,45 +1,119 @@
-"""The Runnable over an engine: invoked, batched, streamed, with or without waiting."""
+"""The Runnable over an engine: invoked, batched and streamed, in threads or on an event loop."""
 
 import asyncio
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
-from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 from typing_extensions import override
 
-from langchain_selectllm.fanout.batches import BoundedBatches
-from langchain_selectllm.fanout.daemon_threads import in_daemon
+from langchain_selectllm.fanout.concurrency import BoundedBatches
+from langchain_selectllm.members.tool_binding import Tools
 from langchain_selectllm.routing.engine import Engine
-from langchain_selectllm.routing.request import aanswer_all, answer_all, ask_all
+from langchain_selectllm.routing.request import (
+    answer_all,
+    answer_all_async,
+    open_requests,
+    open_requests_async,
+)
+from langchain_selectllm.routing.schemas import Schema
+from langchain_selectllm.routing.structured_output import check_ignored, parse_object, tracing_format
+from langchain_selectllm.routing.structured_vote import StructuredVote, VoteBy
 
 
-class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AIMessage]):
+class StructuredOutput(Runnable[LanguageModelInput, AIMessage]):
+    """A Runnable with `with_structured_output`, shared by the router, its configurable form and the chat model."""
+
+    @abstractmethod
+    def bind_tools(
+        self, tools: Tools, *, tool_choice: str | None = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The same model with tools."""
+
+    @abstractmethod
+    def with_structure(self, structure: StructuredVote) -> Self:
+        """The same model, whose members' objects are voted on."""
+
+    def with_structured_output(
+        self, schema: Schema, *, include_raw: bool = False, vote: VoteBy = "fields", **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """A Runnable that returns the object that members fill `schema` with, voted on.
+
+        Args:
+            schema: A pydantic class, a TypedDict, or a JSON schema with a title. Objects that are not valid abstain.
+            include_raw: Whether to return a dict of the message ("raw"), the object ("parsed") and
+                "parsing_error".
+            vote: "fields" for a vote on every field, "whole" for a vote of equal objects.
+            kwargs: `method` and `strict` are accepted and ignored: members fill the schema through a tool.
+
+        Raises:
+            ToolSupportError: If no member can call tools.
+            ValueError: If there are other arguments.
+        """
+        structure = StructuredVote(schema, vote)
+        check_ignored(kwargs)
+        bound = self.with_structure(structure).bind_tools(
+            [schema], tool_choice="any", ls_structured_output_format=tracing_format(structure)
+        )
+        return parse_object(bound, structure, include_raw=include_raw)
+
+
+class BindableRunnable(StructuredOutput):
+    """A Runnable that stays of its class when tools are bound."""
+
+    @abstractmethod
+    def with_tools(self, tools: Tools, *, tool_choice: str | None = None, **kwargs: Any) -> Self:
+        """The result of `bind_tools`, typed as this class."""
+
+    def bind_tools(
+        self, tools: Tools, *, tool_choice: str | None = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The same router with tools bound on every member that can call tools; the others leave the selection.
+
+        Members vote with the calls they make, names and arguments. Tools bound before are replaced.
+
+        Args:
+            tools: As for any chat model's `bind_tools`.
+            tool_choice: The tool to use; "any" for any of them.
+            kwargs: Passed on to the members' `bind_tools`.
+
+        Raises:
+            ToolSupportError: If no member can call tools.
+        """
+        return self.with_tools(tools, tool_choice=tool_choice, **kwargs)
+
+
+class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[LanguageModelInput, AIMessage]):
     """From a prompt to the message that wins, as its engine decides."""
 
     @property
     @abstractmethod
     def engine(self) -> Engine:
-        """What decides and merges, as the fields say now."""
+        """The engine of the present fields."""
+
+    def prepared(self, config: RunnableConfig) -> "EngineRunnable":
+        """The router with the fields that a request sets; this one, where a request can set none."""
+        del config
+        return self
 
     @property
     @override
     def config_specs(self) -> list[ConfigurableFieldSpec]:
-        """What a request may set on members, through `configurable` of its config.
+        """Fields of members that a request may set through `configurable` of its config.
 
-        An id that several members have, with defaults of their own, is told as the first has it.
+        If several members share an id, the first member's spec is returned.
         """
-        told: dict[str, ConfigurableFieldSpec] = {}
-        for member in self.engine.models.values():
+        specs: dict[str, ConfigurableFieldSpec] = {}
+        for member in self.engine.settings.models.values():
             for spec in member.model.config_specs:
-                told.setdefault(spec.id, spec)
-        return list(told.values())
+                specs.setdefault(spec.id, spec)
+        return list(specs.values())
 
     @override
     def invoke(
@@ -72,7 +146,7 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """The winning message of each prompt; all prompts are encoded at once, `max_concurrency` bounds all calls together."""
+        """The winning message per prompt; all prompts are encoded at once, `max_concurrency` bounds all calls."""
         return self._batch_with_config(
             self._batch, inputs, config, return_exceptions=return_exceptions, **kwargs
         )
@@ -86,12 +160,12 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """The winning message of each prompt; all prompts are encoded at once, `max_concurrency` bounds all calls together."""
+        """The winning message per prompt; all prompts are encoded at once, `max_concurrency` bounds all calls."""
         replies = await self._abatch_with_config(
             self._abatch, inputs, config, return_exceptions=return_exceptions, **kwargs
         )
         for reply in replies:
-            # LangChain takes our cancellation for a result where exceptions are returned.
+            # LangChain takes a cancellation of this task for a result where exceptions are returned.
             if isinstance(reply, asyncio.CancelledError):
                 raise reply
         return replies
@@ -100,10 +174,10 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
     def stream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[AIMessage]:
-        """The reply in chunks: as they come when one member is chosen, else the winner's message cut up after the vote.
+        """The reply in chunks: as they arrive when one member is selected, else the winner's message in pieces.
 
-        The last chunk carries the metadata. A single member that fails before its first chunk is replaced by the next most
-        probable one; later there is no way back.
+        The last chunk carries the metadata. A single member that fails before its first chunk is replaced by the
+        next most probable one; a failure after it is raised.
         """
         yield from self._transform_stream_with_config(iter([input]), self._stream, config, **kwargs)
 
@@ -113,10 +187,10 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
     ) -> AsyncIterator[AIMessage]:
         """The reply in chunks, as `stream`."""
 
-        async def given() -> AsyncIterator[LanguageModelInput]:
+        async def one_input() -> AsyncIterator[LanguageModelInput]:
             yield input
 
-        async for chunk in self._atransform_stream_with_config(given(), self._astream, config, **kwargs):
+        async for chunk in self._atransform_stream_with_config(one_input(), self._astream, config, **kwargs):
             yield chunk
 
     def _invoke(
@@ -126,8 +200,8 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         config: RunnableConfig,
         **kwargs: Any,
     ) -> AIMessage:
-        (asked,) = ask_all(self.engine, [prompt], [run_manager], [config], kwargs)
-        return asked.answer()
+        (request,) = open_requests(self.engine, [prompt], [run_manager], [config], kwargs)
+        return request.answer()
 
     async def _ainvoke(
         self,
@@ -136,8 +210,8 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         config: RunnableConfig,
         **kwargs: Any,
     ) -> AIMessage:
-        (asked,) = await in_daemon(partial(ask_all, self.engine, [prompt], [run_manager], [config], kwargs))
-        return await asked.aanswer()
+        (request,) = await open_requests_async(self.engine, [prompt], [run_manager], [config], kwargs)
+        return await request.answer_async()
 
     def _batch(
         self,
@@ -146,7 +220,7 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         config: list[RunnableConfig],
         **kwargs: Any,
     ) -> list[AIMessage | Exception]:
-        return answer_all(ask_all(self.engine, prompts, run_manager, config, kwargs))
+        return answer_all(open_requests(self.engine, prompts, run_manager, config, kwargs))
 
     async def _abatch(
         self,
@@ -155,9 +229,8 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         config: list[RunnableConfig],
         **kwargs: Any,
     ) -> list[AIMessage | Exception]:
-        return await aanswer_all(
-            await in_daemon(partial(ask_all, self.engine, prompts, run_manager, config, kwargs))
-        )
+        requests = await open_requests_async(self.engine, prompts, run_manager, config, kwargs)
+        return await answer_all_async(requests)
 
     def _stream(
         self,
@@ -166,8 +239,8 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         config: RunnableConfig,
         **kwargs: Any,
     ) -> Iterator[AIMessage]:
-        for asked in ask_all(self.engine, list(prompts), [run_manager], [config], kwargs):
-            yield from asked.chunks()
+        for request in open_requests(self.engine, list(prompts), [run_manager], [config], kwargs):
+            yield from request.chunks()
 
     async def _astream(
         self,
@@ -176,8 +249,9 @@ class EngineRunnable(BoundedBatches, RunnableSerializable[LanguageModelInput, AI
         config: RunnableConfig,
         **kwargs: Any,
     ) -> AsyncIterator[AIMessage]:
-        given = [prompt async for prompt in prompts]
-        for asked in await in_daemon(partial(ask_all, self.engine, given, [run_manager], [config], kwargs)):
-            async with aclosing(asked.achunks()) as chunks:
+        inputs = [prompt async for prompt in prompts]
+        requests = await open_requests_async(self.engine, inputs, [run_manager], [config], kwargs)
+        for request in requests:
+            async with aclosing(request.chunks_async()) as chunks:
                 async for chunk in chunks:
                     yield chunk

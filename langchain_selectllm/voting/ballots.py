@@ -1,4 +1,4 @@
-"""Who answered what: the ballots of a vote."""
+"""Ballots of recorded or live queries, as arrays of candidate codes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -6,8 +6,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-
-from langchain_selectllm.voting.medoids import medoids
 
 ABSTAIN = -1
 NOT_CALLED = -2
@@ -17,7 +15,8 @@ NOT_CALLED = -2
 class Ballots:
     """Ballots of n queries, as codes of candidate answers.
 
-    Slots stand in pool order, whatever the order of arrival. With one ballot a member, slot and member are the same.
+    Slots stand in pool order, whatever the order of arrival. With one ballot per member, slot and member are
+    the same.
     """
 
     codes: NDArray[np.int64]
@@ -31,73 +30,91 @@ class Ballots:
     lengths: NDArray[np.float64]
     """Characters of the reply behind each ballot, (n, n_slots); NaN when unknown."""
     candidates: Sequence[Sequence[str]]
-    """The candidate answers that the codes stand for, of each query."""
+    """Candidate answers that the codes stand for, per query."""
     agreement: Sequence[NDArray[np.float64]] | None = None
-    """How much each two candidates of a query say the same; None where only equal strings do. See `medoids`."""
+    """Pairwise agreement of the candidates per query, see `medoids`; None where only equal strings agree."""
     grounds: NDArray[np.float32] | None = None
-    """How far reasoning arrives at each candidate, (n, n_slots, most candidates, 3); None when unknown. See `grounding`."""
-    given: NDArray[np.int64] | None = None
-    """The codes before answers that agree were counted for their medoid; None where that has not happened."""
+    """Grounding of each candidate in each reply, (n, n_slots, most candidates, 3), see `grounding`; or None."""
+    ungrouped: NDArray[np.int64] | None = None
+    """Codes before answers that agree were counted for their medoid; None where nothing was grouped."""
+
+    @property
+    def own_codes(self) -> NDArray[np.int64]:
+        """Candidate that each ballot names itself, (n, n_slots), before answers that agree are grouped."""
+        if self.ungrouped is None:
+            return self.codes
+        return self.ungrouped
+
+    def code_of(self, answer: str) -> int:
+        """Candidate that an answer to the first query is counted for."""
+        own = list(self.candidates[0]).index(answer)
+        return int(self.codes[0, self.own_codes[0] == own][0])
 
     @cached_property
     def n_candidates(self) -> int:
-        """Number of candidates of the query that has most, at least 1."""
+        """Candidates of the query that has most of them, at least 1."""
         return max(int(self.codes.max(initial=ABSTAIN)) + 1, 1)
 
     @cached_property
     def exists(self) -> NDArray[np.bool_]:
-        """Which candidates got a ballot, (n, n_candidates)."""
-        return self._count(np.ones(self.codes.shape)) > 0
+        """Candidates with at least one ballot, (n, n_candidates)."""
+        return self._sum_by_candidate(np.ones(self.codes.shape)) > 0
 
     def summed(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of member weights (n, K) over the ballots of each candidate, (n, n_candidates)."""
-        return self._count(weights[:, self.members])
+        return self._sum_by_candidate(weights[:, self.members])
 
     def one_hot(self, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which slot voted for which candidate in the chosen rows, (n_chosen, n_slots, n_candidates)."""
+        """Candidate of each slot in the chosen rows, (n_chosen, n_slots, n_candidates)."""
         one_hot: NDArray[np.bool_] = self.codes[rows][:, :, None] == np.arange(self.n_candidates)
         return one_hot
 
-    def _count(self, by_slot: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _sum_by_candidate(self, by_slot: NDArray[np.float64]) -> NDArray[np.float64]:
         n = len(self.codes)
-        cast = self.codes >= 0
-        cells = (self.codes + np.arange(n)[:, None] * self.n_candidates)[cast]
-        counted = np.bincount(cells, weights=by_slot[cast], minlength=n * self.n_candidates)
-        return counted.reshape(n, self.n_candidates).astype(np.float64)
+        has_answer = self.codes >= 0
+        # Flat index of (query, candidate), so that one bincount sums all queries.
+        cells = (self.codes + np.arange(n)[:, None] * self.n_candidates)[has_answer]
+        sums = np.bincount(cells, weights=by_slot[has_answer], minlength=n * self.n_candidates)
+        return sums.reshape(n, self.n_candidates).astype(np.float64)
 
     def take(self, rows: NDArray[np.intp]) -> "Ballots":
-        """The ballots of some of the queries."""
-        return replace(
+        """Ballots of some of the queries."""
+        taken = replace(
             self,
             codes=self.codes[rows],
             probabilities=self.probabilities[rows],
             lengths=self.lengths[rows],
             candidates=[self.candidates[i] for i in rows],
-            agreement=None if self.agreement is None else [self.agreement[i] for i in rows],
-            grounds=None if self.grounds is None else self.grounds[rows],
-            given=None if self.given is None else self.given[rows],
         )
+        if self.agreement is not None:
+            taken = replace(taken, agreement=[self.agreement[i] for i in rows])
+        if self.grounds is not None:
+            taken = replace(taken, grounds=self.grounds[rows])
+        if self.ungrouped is not None:
+            taken = replace(taken, ungrouped=self.ungrouped[rows])
+        return taken
 
     def masked(self, called: NDArray[np.bool_]) -> "Ballots":
         """The same ballots with the members outside `called` (n, K) not called."""
-        given = self.codes if self.given is None else self.given
-        return replace(self, codes=np.where(called[:, self.members], given, NOT_CALLED), given=None).grouped()
+        codes = np.where(called[:, self.members], self.own_codes, NOT_CALLED)
+        return replace(self, codes=codes, ungrouped=None).grouped()
 
     def grouped(self) -> "Ballots":
-        """The ballots counted for the medoids of answers that agree; groups depend on the ballots cast, and on no other."""
+        """The ballots counted for the medoids of answers that agree; only the ballots cast form groups."""
         if self.agreement is None:
             return self
-        # By number, not by probability: the same replies are grouped alike whatever a vote weighs them with.
-        counts = self._count(np.ones(self.codes.shape))
+        # By number, not by probability: the same replies form the same groups under every vote.
+        counts = self._sum_by_candidate(np.ones(self.codes.shape))
         codes = self.codes.copy()
         for row, agreement, count in zip(codes, self.agreement, counts, strict=True):
             n = min(len(agreement), len(count))
-            if (row >= 0).any():
-                row[row >= 0] = medoids(agreement[:n, :n], count[:n])[row[row >= 0]]
-        return replace(self, codes=codes, given=self.codes)
+            has_answer = row >= 0
+            if has_answer.any():
+                row[has_answer] = medoids(agreement[:n, :n], count[:n])[row[has_answer]]
+        return replace(self, codes=codes, ungrouped=self.codes)
 
 
-def cast(
+def make_ballots(
     *,
     slots: Sequence[int],
     answers: Sequence[str | None],
@@ -107,7 +124,7 @@ def cast(
     agreement: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
     grounds: Callable[[Sequence[int], Sequence[str]], NDArray[np.float64]] | None = None,
 ) -> Ballots:
-    """The ballots of one query, in pool order whatever the order of arrival.
+    """Builds the ballots of one query, in pool order whatever the order of arrival.
 
     Args:
         slots: Pool index of each ballot's member.
@@ -115,31 +132,65 @@ def cast(
         probabilities: P(correct) of each member, (K,).
         latencies: Recorded `latency_s` of each member, (K,); unknown when None.
         lengths: Characters of the reply behind each ballot; unknown when None.
-        agreement: How much each two candidates say the same, as `ComparesAnswers.agreement`.
-        grounds: How far the reasoning behind the ballots of given members arrives at given candidates, as `grounding`.
+        agreement: Pairwise agreement of candidates, as `ComparesAnswers.agreement`.
+        grounds: Grounding of candidates in the replies of members, as `grounding`.
     """
-    order = sorted(range(len(slots)), key=lambda i: slots[i])
+    order = sorted(range(len(slots)), key=slots.__getitem__)
+    ordered_slots = [slots[i] for i in order]
     codes, candidates = encode_answers([answers[i] for i in order])
-    return Ballots(
+    ordered_lengths = np.full((1, len(order)), np.nan)
+    if lengths is not None:
+        ordered_lengths[0] = np.asarray(lengths, dtype=np.float64)[order]
+    if latencies is None:
+        latencies = np.full(len(probabilities), np.nan)
+    ballots = Ballots(
         codes=codes[None, :],
-        members=np.array([slots[i] for i in order], dtype=np.intp),
+        members=np.array(ordered_slots, dtype=np.intp),
         probabilities=np.asarray(probabilities, dtype=np.float64)[None, :],
-        latencies=np.full(len(probabilities), np.nan) if latencies is None else latencies,
-        lengths=np.array([[np.nan if lengths is None else lengths[i] for i in order]], dtype=np.float64),
+        latencies=latencies,
+        lengths=ordered_lengths,
         candidates=[candidates],
-        agreement=None if agreement is None else [agreement(candidates)],
-        grounds=None
-        if grounds is None
-        else grounds([slots[i] for i in order], candidates)[None].astype(np.float32),
-    ).grouped()
+    )
+    if grounds is not None:
+        by_slot = grounds(ordered_slots, candidates)
+        ballots = replace(ballots, grounds=by_slot[None].astype(np.float32))
+    if agreement is not None:
+        ballots = replace(ballots, agreement=[agreement(candidates)])
+    return ballots.grouped()
 
 
 def encode_answers(answers: Sequence[str | None]) -> tuple[NDArray[np.int64], list[str]]:
-    """Codes of answers and the candidates they stand for, in order of first appearance.
+    """Codes of answers, and the candidates they stand for in order of first appearance.
 
     Args:
         answers: Answers in slot order; None = abstain.
     """
     candidates: dict[str, int] = {}
-    codes = [ABSTAIN if a is None else candidates.setdefault(a, len(candidates)) for a in answers]
-    return np.array(codes, dtype=np.int64), list(candidates)
+    codes = np.full(len(answers), ABSTAIN, dtype=np.int64)
+    for slot, answer in enumerate(answers):
+        if answer is not None:
+            codes[slot] = candidates.setdefault(answer, len(candidates))
+    return codes, list(candidates)
+
+
+def medoids(agreement: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Candidate that stands for each candidate, (n,).
+
+    The candidate with most agreement (the sum of its agreement with every candidate times that one's ballots;
+    the first of several) becomes a medoid and takes all that agree with it; the rest is grouped the same way.
+    An answer is never drawn into a group by way of a third one.
+
+    Args:
+        agreement: Pairwise agreement of candidates, (n, n) in [0, 1]; 0 = different answers.
+        counts: Ballots of each candidate, (n,); candidates without one are left out.
+    """
+    stands_for = np.arange(len(counts))
+    left = counts > 0
+    while left.any():
+        mass = np.where(left, agreement @ np.where(left, counts, 0.0), -np.inf)
+        # Equal sums in another order differ in their last bits.
+        medoid = int(np.argmax(np.round(mass, 12)))
+        group = left & ((agreement[medoid] > 0) | (np.arange(len(counts)) == medoid))
+        stands_for[group] = medoid
+        left &= ~group
+    return stands_for

@@ -1,4 +1,4 @@
-"""Objects voted on field by field: each field goes to the value that most members gave it."""
+"""Votes over objects, field by field: each field takes the value that wins its own vote."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.answers.json_value import canonical_json
-from langchain_selectllm.voting.ballots import cast
-from langchain_selectllm.voting.tally import tally
-from langchain_selectllm.voting.votes import VoteStrategy, is_decided
+from langchain_selectllm.voting.ballots import make_ballots
+from langchain_selectllm.voting.tally import DecidedBy, tally
+from langchain_selectllm.voting.votes import RunningScores, VoteStrategy
 
 _ABSENT: Any = object()
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, kw_only=True)
 class FieldVote:
-    """The vote over the objects of some members; nested objects are voted on field by field too, lists as a whole.
+    """Vote over the objects of some members; nested objects are voted on field by field, lists as a whole.
 
     A field that an object lacks is a ballot for leaving it out.
     """
@@ -35,48 +35,56 @@ class FieldVote:
     """Share of the ballots that went to each field's value, by dotted path."""
     tied: bool = False
     """Whether the tie rule decided some field."""
-    decided: bool = True
+    settled: bool = True
     """Whether no outstanding member can change any field."""
 
     def elect(self, objects: Mapping[int, Any], path: str = "") -> Any:
-        """The value that wins at `path`, put together from its fields where it is an object.
+        """Value that wins at `path`; an object is put together from the fields that win.
 
         Args:
-            objects: Each member's value, by pool index.
-            path: Where the values stand in the whole object.
+            objects: Value of each member, by pool index.
+            path: Dotted path of the values in the whole object.
         """
         slots = sorted(objects)
         kinds = [_kind(objects[k]) for k in slots]
-        ballots = cast(slots=slots, answers=kinds, probabilities=self.probabilities, latencies=self.latencies)
+        ballots = make_ballots(
+            slots=slots, answers=kinds, probabilities=self.probabilities, latencies=self.latencies
+        )
         counted = tally(self.vote, ballots, members=self.members)
-        self._note(slots, kinds)
+        self._check_settled(slots, kinds)
         agreeing = {k: objects[k] for k, kind in zip(slots, kinds, strict=True) if kind == counted.answer}
         if counted.answer == "object":
-            return self._fields(agreeing, path)
+            return self._elect_fields(agreeing, path)
         self.supports[path] = counted.support
-        self.tied |= counted.decided_by == "tie rule"
+        self.tied |= counted.decided_by == DecidedBy.TIE_RULE
         return next(iter(agreeing.values()))
 
-    def _fields(self, objects: Mapping[int, Mapping[str, Any]], path: str) -> dict[str, Any]:
-        names = dict.fromkeys(name for value in objects.values() for name in value)
-        # An outstanding member may bring a field that nobody gave yet.
-        self._note(sorted(objects), ["absent"] * len(objects))
-        elected = {
-            name: self.elect(
-                {k: value.get(name, _ABSENT) for k, value in objects.items()}, f"{path}.{name}".lstrip(".")
-            )
-            for name in names
-        }
-        return {name: value for name, value in elected.items() if value is not _ABSENT}
+    def _elect_fields(self, objects: Mapping[int, Mapping[str, Any]], path: str) -> dict[str, Any]:
+        names: dict[str, None] = {}
+        for value in objects.values():
+            names.update(dict.fromkeys(value))
+        # An outstanding member may bring a field that no object has yet.
+        self._check_settled(sorted(objects), ["absent"] * len(objects))
+        elected: dict[str, Any] = {}
+        for name in names:
+            values = {k: value.get(name, _ABSENT) for k, value in objects.items()}
+            winner = self.elect(values, f"{path}.{name}".lstrip("."))
+            if winner is not _ABSENT:
+                elected[name] = winner
+        return elected
 
-    def _note(self, slots: Sequence[int], kinds: Sequence[str]) -> None:
-        if not self.decided or not self.outstanding:
+    def _check_settled(self, slots: Sequence[int], kinds: Sequence[str]) -> None:
+        if not self.settled or not self.outstanding:
             return
-        ballots = cast(slots=slots, answers=kinds, probabilities=self.probabilities, latencies=self.latencies)
-        self.decided = is_decided(self.vote, ballots, self.outstanding)
+        scores = RunningScores(self.vote, self.probabilities)
+        for slot, kind in zip(slots, kinds, strict=True):
+            scores.add(slot, kind)
+        self.settled = scores.is_settled(self.outstanding)
 
 
 def _kind(value: Any) -> str:
     if value is _ABSENT:
         return "absent"
-    return "object" if isinstance(value, Mapping) else canonical_json(value)
+    if isinstance(value, Mapping):
+        return "object"
+    return canonical_json(value)

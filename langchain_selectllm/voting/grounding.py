@@ -1,7 +1,7 @@
-"""How far the reasoning of a reply, its conclusion aside, arrives at each candidate answer."""
+"""Grounding: the share of each candidate answer that the reasoning of a reply arrives at by itself."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import log
@@ -24,7 +24,7 @@ _CONCLUSION = cue(["answer"])
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """What a reply says before it concludes."""
+    """Part of a reply before its conclusion."""
 
     words: frozenset[str]
     """Its words and numbers, folded."""
@@ -33,28 +33,38 @@ class Reasoning:
 
 
 def read_reasoning(reply: str) -> Reasoning:
-    """The reasoning of a reply: its own part up to its last statement of an answer."""
+    """Reasoning of a reply: its own part up to its last statement of an answer."""
     text = own_part(reply)[:_REASONING]
     end = len(text)
     for conclusion in _CONCLUSION.finditer(text):
         end = conclusion.start()
-    said = words(text[:end])
-    return Reasoning(frozenset(said), next((word for word in reversed(said) if word[0].isdigit()), None))
+    mentioned = words(text[:end])
+    return Reasoning(frozenset(mentioned), _last_number(mentioned))
+
+
+def _last_number(mentioned: Sequence[str]) -> str | None:
+    for word in reversed(mentioned):
+        if word[0].isdigit():
+            return word
+    return None
 
 
 def grounding(
     query: str | None, reasons: Sequence[Reasoning | None], candidates: Sequence[str]
 ) -> NDArray[np.float64]:
-    """How far each reasoning arrives at each candidate answer.
+    """Grounding of each candidate answer in each reasoning, as three figures in [0, 1].
 
-    A candidate stands for a statement: the text of that option where the query shows options, otherwise itself. The three
-    figures, each in [0, 1]: the share of the statement's words that the reasoning mentions, weighted by inverse document
-    frequency over the query's statements, so that what all options share says nothing; whether it mentions a number of the
-    statement that some other statement lacks; and whether such a number is the last one that it mentions.
+    A candidate stands for a statement: the text of that option where the query shows options, otherwise itself.
+    The figures, in this order:
+
+    - the share of the statement's words that the reasoning mentions, weighted by inverse document frequency over
+      the query's statements, so that words common to all options weigh nothing;
+    - 1 where the reasoning mentions a number of the statement that some other statement lacks;
+    - 1 where such a number is the last one that the reasoning mentions.
 
     Args:
         query: The prompt's text; None when unknown.
-        reasons: The reasoning behind each of n_slots ballots; None without a reply.
+        reasons: Reasoning behind each of n_slots ballots; None without a reply.
         candidates: The candidate answers.
 
     Returns:
@@ -63,31 +73,41 @@ def grounding(
     weights = _statement_weights(_statements(query, candidates))
     grounds = np.zeros((len(reasons), len(candidates), N_GROUNDS))
     for i, reason in enumerate(reasons):
-        if reason is None:
-            continue
         for j, candidate in enumerate(candidates):
-            statement = weights.get(candidate, {})
-            total = sum(statement.values())
-            if total <= 0:
-                continue
-            mentioned = [word for word, weight in statement.items() if weight > 0 and word in reason.words]
-            grounds[i, j, 0] = sum(statement[word] for word in mentioned) / total
-            grounds[i, j, 1] = any(word[0].isdigit() for word in mentioned)
-            grounds[i, j, 2] = statement.get(reason.last_number or "", 0.0) > 0
+            statement = weights.get(candidate)
+            if reason is not None and statement:
+                grounds[i, j] = _figures(reason, statement)
     return grounds
 
 
+def _figures(reason: Reasoning, statement: dict[str, float]) -> tuple[float, float, float]:
+    total = mentioned = 0.0
+    number = False
+    for word, weight in statement.items():
+        total += weight
+        if weight > 0 and word in reason.words:
+            mentioned += weight
+            number |= word[0].isdigit()
+    if total <= 0:
+        return 0.0, 0.0, 0.0
+    return mentioned / total, float(number), float(statement.get(reason.last_number or "", 0.0) > 0)
+
+
 def _statements(query: str | None, candidates: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    options = {} if query is None else parse_options(query)
-    if any(candidate in options for candidate in candidates):
+    options: Mapping[str, str] = {}
+    if query is not None:
+        options = parse_options(query)
+    if not options.keys().isdisjoint(candidates):
         return tuple(options.items())
     return tuple((candidate, candidate[:_STATEMENT]) for candidate in candidates)
 
 
 @lru_cache(maxsize=256)
 def _statement_weights(statements: tuple[tuple[str, str], ...]) -> dict[str, dict[str, float]]:
-    """Inverse document frequency of every word of every statement, by candidate."""
-    said = {candidate: sorted(set(words(text)) - COMMON) for candidate, text in statements}
-    n_with = Counter(word for own in said.values() for word in own)
-    n = max(len(said), 2)
-    return {candidate: {word: log(n / n_with[word]) for word in own} for candidate, own in said.items()}
+    """Inverse document frequency of each word of each statement, by candidate."""
+    own_words = {candidate: sorted(set(words(text)) - COMMON) for candidate, text in statements}
+    n_with: Counter[str] = Counter()
+    for own in own_words.values():
+        n_with.update(own)
+    n = max(len(own_words), 2)
+    return {candidate: {word: log(n / n_with[word]) for word in own} for candidate, own in own_words.items()}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots, encode_answers
 from langchain_selectllm.voting.grounding import N_GROUNDS, grounding, read_reasoning
-from langchain_selectllm.voting.votes import Verdict, VoteStrategy, decide
+from langchain_selectllm.voting.votes import Verdict, VoteStrategy, count_votes
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ class RecordedVotes:
             score of the most probable called member.
         """
         ballots = self.ballots(probabilities, latencies).masked(mask)
-        verdict = decide(vote, ballots)
+        verdict = count_votes(vote, ballots)
         rows = np.arange(len(mask))
         score = self.candidate_scores(ballots)[rows, np.maximum(verdict.winners, 0)]
         most_probable = np.argmax(np.where(mask, probabilities, -np.inf), axis=1)

@@ -1,41 +1,71 @@
-"""A decided vote over the replies to one prompt."""
+"""Tally of one query: the winning answer, its supporters, and the rule that decided."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from langchain_selectllm.voting.ballots import ABSTAIN, Ballots
-from langchain_selectllm.voting.votes import VoteStrategy, decide
+from langchain_selectllm.voting.votes import VoteStrategy, count_votes
+
+
+class DecidedBy(StrEnum):
+    """Rule that decided a vote."""
+
+    VOTE = "vote"
+    TIE_RULE = "tie rule"
+    JUDGE = "judge"
+    ESCALATION = "escalation"
+    NO_AGREEMENT = "no two replies agree"
+    """Of free text: the most probable member's reply stands alone."""
+    NO_ANSWER = "no readable answer"
+    WHOLE_OBJECTS = "whole objects"
 
 
 @dataclass(frozen=True)
 class Tally:
-    """A decided vote over the replies to one prompt."""
+    """Counted vote over the replies to one prompt."""
 
     answer: str | None
     """The winning answer; None when every ballot abstains."""
     winner: str | None
-    """The member whose reply stands for the answer: the most probable one among those that gave it."""
+    """Member whose reply stands for the answer: the most probable one among its supporters."""
     answers: dict[str, str | None]
-    """Each ballot's answer, by member (`member#2` for its second sample), in pool order; None = abstain."""
+    """Answer per ballot, by member (`member#2` for its second sample), in pool order; None = abstain."""
     scores: dict[str, float] = field(default_factory=dict)
-    """Score of each candidate answer."""
+    """Score per candidate answer."""
     support: float = 0.0
     """Share of the ballots cast (abstentions aside) that went to the answer, in [0, 1]."""
     confidence: float | None = None
-    """Calibrated P(the answer is right); None where nothing was learned to tell it."""
-    decided_by: str = "vote"
-    """"vote", "tie rule", "judge", "no two replies agree" (of free text: the most probable reply stands alone), or "no
-    readable answer"."""
+    """Calibrated P(the answer is right); None without a learned vote to estimate it."""
+    decided_by: DecidedBy = DecidedBy.VOTE
+    """The rule that decided."""
+    note: str | None = None
+    """Reason why this rule decided in place of another; None where none was planned."""
     vote: str = "majority"
     supporters: tuple[str, ...] = ()
-    """Whose ballots went to the answer, named as in `answers`."""
+    """Ballots that went to the answer, named as in `answers`."""
     open_ended: bool = False
-    """Whether answers are free text, so that another answer than a right one need not be wrong."""
+    """Whether several different answers can all be correct (free text, code, tool calls)."""
 
     def __str__(self) -> str:
         return self.answer or ""
+
+    @property
+    def explanation(self) -> str:
+        """The rule that decided, with the note where there is one, as the metadata prints it."""
+        if self.note is None:
+            return str(self.decided_by)
+        return f"{self.decided_by}, {self.note}"
+
+
+@dataclass(frozen=True)
+class _Supporter:
+    slot: int
+    verbatim: bool
+    """Whether it gave the very answer, and not one that agrees with it."""
 
 
 def tally(
@@ -46,56 +76,79 @@ def tally(
     open_ended: bool = False,
     ruling: str | None = None,
 ) -> Tally:
-    """The decided vote over one query's ballots.
+    """Counts the ballots of one query.
 
     Args:
-        vote: How ballots are scored.
+        vote: Vote that scores the candidates.
         ballots: Ballots of one query.
         members: Names of the pool's K members.
-        open_ended: Whether answers are free text, so that the result must tell when no two of them agree.
-        ruling: The candidate that a judge has chosen; it wins whatever its score.
+        open_ended: Whether answers are free text, so that the tally reports when no two of them agree.
+        ruling: Candidate that a judge has chosen; it wins whatever its score.
     """
-    slots, codes = ballots.members.tolist(), ballots.codes[0]
-    given = codes if ballots.given is None else ballots.given[0]
     candidates = ballots.candidates[0]
-    cast_answers = [None if code < 0 else candidates[code] for code in given.tolist()]
-    named = _ballot_names([members[slot] for slot in slots], cast_answers)
-    verdict = decide(vote, ballots)
+    answers = _named_answers(ballots, members)
+    verdict = count_votes(vote, ballots)
     code = int(verdict.winners[0])
     if code == ABSTAIN:
         return Tally(
-            None, None, named, decided_by="no readable answer", vote=vote.name, open_ended=open_ended
+            answer=None,
+            winner=None,
+            answers=answers,
+            decided_by=DecidedBy.NO_ANSWER,
+            vote=vote.name,
+            open_ended=open_ended,
         )
-    decided_by = "tie rule" if verdict.tied[0] else "vote"
-    n_cast, n_candidates = int((codes >= 0).sum()), int(ballots.exists[0].sum())
-    if open_ended and n_cast == n_candidates > 1:
-        decided_by = "no two replies agree"
+    n_cast, existing = int((ballots.codes >= 0).sum()), np.flatnonzero(ballots.exists[0]).tolist()
+    decided_by = DecidedBy.VOTE
+    if verdict.tied[0]:
+        decided_by = DecidedBy.TIE_RULE
+    if open_ended and n_cast == len(existing) > 1:
+        decided_by = DecidedBy.NO_AGREEMENT
     if ruling is not None:
-        code, decided_by = list(candidates).index(ruling), "judge"
-    supporters = [(slot, own == code) for slot, c, own in zip(slots, codes, given, strict=True) if c == code]
-    # The member that gave the very answer stands for it, before those that said the same in other words.
-    best, _ = max(supporters, key=lambda slot: (slot[1], ballots.probabilities[0, slot[0]], -slot[0]))
+        code, decided_by = list(candidates).index(ruling), DecidedBy.JUDGE
+    supporters = list(_supporters(ballots, code))
     return Tally(
         answer=candidates[code],
-        winner=members[best],
-        answers=named,
-        scores={
-            candidates[c]: float(verdict.scores[0, c]) for c in np.flatnonzero(ballots.exists[0]).tolist()
-        },
+        winner=members[_representative(supporters, ballots.probabilities[0])],
+        answers=answers,
+        scores={candidates[c]: float(verdict.scores[0, c]) for c in existing},
         support=len(supporters) / n_cast,
         decided_by=decided_by,
         vote=vote.name,
-        supporters=tuple(name for name, c in zip(named, codes, strict=True) if c == code),
+        supporters=supporter_names(answers, ballots, code),
         open_ended=open_ended,
     )
 
 
-def _ballot_names(names: Sequence[str], answers: Sequence[str | None]) -> dict[str, str | None]:
+def supporter_names(answers: dict[str, str | None], ballots: Ballots, code: int) -> tuple[str, ...]:
+    """Names of the ballots of one query that are counted for a candidate."""
+    return tuple(name for name, own in zip(answers, ballots.codes[0].tolist(), strict=True) if own == code)
+
+
+def _supporters(ballots: Ballots, code: int) -> Iterator[_Supporter]:
+    for slot, counted, own in zip(ballots.members, ballots.codes[0], ballots.own_codes[0], strict=True):
+        if counted == code:
+            yield _Supporter(slot=int(slot), verbatim=bool(own == code))
+
+
+def _representative(supporters: Sequence[_Supporter], probabilities: NDArray[np.float64]) -> int:
+    def preference(supporter: _Supporter) -> tuple[bool, float, int]:
+        """Verbatim answers first, then the more probable member, then pool order."""
+        return supporter.verbatim, float(probabilities[supporter.slot]), -supporter.slot
+
+    return max(supporters, key=preference).slot
+
+
+def _named_answers(ballots: Ballots, members: Sequence[str]) -> dict[str, str | None]:
+    """Answer of each ballot of one query by member; a member's second ballot is named `member#2`."""
     named: dict[str, str | None] = {}
-    for name, answer in zip(names, answers, strict=True):
-        key, sample = name, 1
+    for slot, code in zip(ballots.members, ballots.own_codes[0], strict=True):
+        name = key = members[slot]
+        sample = 1
         while key in named:
             sample += 1
             key = f"{name}#{sample}"
-        named[key] = answer
+        named[key] = None
+        if code >= 0:
+            named[key] = ballots.candidates[0][code]
     return named

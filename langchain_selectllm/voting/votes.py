@@ -1,4 +1,4 @@
-"""Ballots in, tally out: the one place where answers are voted on, in serving and in evaluation alike."""
+"""Vote strategies and the count of a vote, shared by serving and evaluation."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ _DECIMALS = 12
 
 @runtime_checkable
 class VoteStrategy(Protocol):
-    """What a vote is: a score for every candidate answer; the most wins."""
+    """A score for every candidate answer; the highest wins."""
 
     name: ClassVar[str]
 
     def score(self, ballots: Ballots) -> NDArray[np.float64]:
-        """Score of every candidate, (n, n_candidates); entries without a ballot do not matter."""
+        """Score of every candidate, (n, n_candidates); entries without a ballot are ignored."""
         ...
 
 
 class AdditiveVote(VoteStrategy, Protocol):
-    """A vote whose scores are sums of non-negative member weights, so that it can be decided early."""
+    """A vote whose scores are sums of non-negative member weights, so that it can be settled early."""
 
     def weights(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Weight of each member's ballot, (n, K), from P(correct), (n, K)."""
@@ -50,7 +50,7 @@ class MajorityVote:
 
 @dataclass(frozen=True)
 class WeightedVote:
-    """A ballot weighs its member's probability: score(a) = sum of c_m over the ballots for a (WeightedMaxConf)."""
+    """A ballot weighs its member's probability: score(a) = sum of c_m over ballots for a (WeightedMaxConf)."""
 
     name: ClassVar[str] = "weighted"
 
@@ -67,13 +67,13 @@ class WeightedVote:
 class LogOddsVote:
     """A ballot weighs log(c (A - 1) / (1 - c)), never less than 0.
 
-    The optimal weights of Nitzan and Paroush (1982) when members err independently and a wrong answer is one of A - 1
-    equally likely ones. A member no better than a guess counts nothing.
+    The optimal weights of Nitzan and Paroush (1982) when members err independently and a wrong answer is one
+    of A - 1 equally likely ones. A member no better than a guess weighs nothing.
     """
 
     name: ClassVar[str] = "log_odds"
     n_options: int = 10
-    """A, the number of answers a member could have given; more for open questions than for few-option ones."""
+    """A, the number of possible answers; larger for open questions than for questions with few options."""
 
     def weights(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log-odds of each member against a guess, (n, K)."""
@@ -93,7 +93,7 @@ _VOTES: dict[str, Callable[[], VoteStrategy]] = {
 
 
 def get_vote(vote: str | VoteStrategy) -> VoteStrategy:
-    """The vote of that name, or the vote itself.
+    """Vote of a name; a strategy is returned as it is.
 
     Raises:
         PolicyError: If the name is unknown.
@@ -107,21 +107,21 @@ def get_vote(vote: str | VoteStrategy) -> VoteStrategy:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """Outcome of a vote over n queries."""
+    """Result of a vote over n queries."""
 
     winners: NDArray[np.int64]
     """Code of the winning candidate, (n,); `ABSTAIN` where every ballot abstains."""
     scores: NDArray[np.float64]
     """Score of every candidate, (n, n_candidates); -inf where it got no ballot."""
     tied: NDArray[np.bool_]
-    """Whether the best score was shared, so that the tie rule decided, (n,)."""
+    """Queries whose best score is shared, so that the tie rule decides, (n,)."""
 
 
-def decide(vote: VoteStrategy, ballots: Ballots) -> Verdict:
-    """The winner of each query.
+def count_votes(vote: VoteStrategy, ballots: Ballots) -> Verdict:
+    """Winner of each query.
 
-    Ties go to the larger summed probability, then the lower recorded latency of the fastest member, then pool order: never to
-    the order of arrival, never to chance.
+    Ties go to the larger summed probability, then the lower recorded latency of the fastest member, then pool
+    order: never to the order of arrival, never to chance.
     """
     exists = ballots.exists
     scores = np.where(exists, np.round(vote.score(ballots), _DECIMALS), -np.inf)
@@ -139,6 +139,7 @@ def _break_ties(best: NDArray[np.bool_], ballots: Ballots, rows: NDArray[np.bool
     best = _keep_max(best, np.round(ballots.summed(ballots.probabilities), _DECIMALS)[rows])
     latency = np.nan_to_num(ballots.latencies[ballots.members], nan=np.inf)
     best = _keep_max(best, -np.where(one_hot, latency[None, :, None], np.inf).min(axis=1))
+    # The first slot of each candidate, since argmax takes the first of equal values.
     return _keep_max(best, -np.argmax(one_hot, axis=1).astype(np.float64))
 
 
@@ -148,22 +149,43 @@ def _keep_max(best: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[n
     return best & is_max
 
 
-def is_decided(vote: VoteStrategy, ballots: Ballots, outstanding: Sequence[int]) -> bool:
-    """Whether no reply of the outstanding members can change the winner of this one query.
+class RunningScores:
+    """Scores of one query under an additive vote, updated per ballot, so that it can end before all replies.
 
-    Args:
-        vote: The vote; only votes with `weights` can be decided early.
-        ballots: Ballots of one query received so far.
-        outstanding: Pool indices of the members yet to reply, one entry for each ballot.
+    The weights are those that `count_votes` sums. No other vote is settled while ballots are outstanding.
     """
-    weights = getattr(vote, "weights", None)
-    # Where answers agree by degrees, one more of them can group the others anew.
-    if weights is None or ballots.agreement is not None or not outstanding:
-        return not outstanding
-    swing = float(weights(ballots.probabilities)[0, list(outstanding)].sum())
-    scores = np.sort(decide(vote, ballots).scores[0])[::-1]
-    if not np.isfinite(scores[0]):
-        return False
-    # An answer nobody gave yet starts from 0; strict, because a tie would go to the tie rule.
-    runner_up = max(float(scores[1]) if scores.size > 1 else 0.0, 0.0)
-    return bool(scores[0] - runner_up > swing + 10.0**-_DECIMALS)
+
+    def __init__(self, vote: VoteStrategy, probabilities: NDArray[np.float64]) -> None:
+        """Start without ballots.
+
+        Args:
+            vote: The vote; only one with `weights` can be settled early.
+            probabilities: P(correct) of each member, (K,).
+        """
+        self._weights: list[float] | None = None
+        weights = getattr(vote, "weights", None)
+        if weights is not None:
+            self._weights = weights(np.asarray(probabilities)[None, :])[0].tolist()
+        self._scores: dict[str, float] = {}
+
+    def add(self, member: int, answer: str | None) -> None:
+        """Count a member's ballot; None = abstain."""
+        if self._weights is not None and answer is not None:
+            self._scores[answer] = self._scores.get(answer, 0.0) + self._weights[member]
+
+    def is_settled(self, outstanding: Sequence[int]) -> bool:
+        """Whether no reply of the outstanding members can change the winner.
+
+        Args:
+            outstanding: Pool indices of the members yet to reply, one entry per ballot.
+        """
+        if self._weights is None or not outstanding:
+            return not outstanding
+        if not self._scores:
+            return False
+        swing = 0.0
+        for member in outstanding:
+            swing += self._weights[member]
+        # An answer that nobody gave yet starts from 0; strict, because a tie would go to the tie rule.
+        *_, runner_up, leader = sorted([0.0, 0.0, *self._scores.values()])
+        return round(leader, _DECIMALS) - round(runner_up, _DECIMALS) > swing + 10.0**-_DECIMALS

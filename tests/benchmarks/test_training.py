@@ -7,8 +7,8 @@ import pytest
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier, VotingOutputParser
 from langchain_selectllm.routing.decision import decide_all
+from langchain_selectllm.routing.election import Election, ElectionTerms
 from langchain_selectllm.selection.policy_names import parse_policy
-from langchain_selectllm.voting.tally import tally
 from tests.support.pools import EIGHT, recorded_folder
 from tests.support.timing import median_ms
 
@@ -49,16 +49,18 @@ def test_decision_and_learned_vote(recorded, spec):
         later = (
             () if decision.further is None else np.flatnonzero(decision.further.added[0].any(axis=0)).tolist()
         )
-        slots = sorted({*decision.selected, *later})
-        replies = [test.replies[row][k][0] for k in slots]
-        ballots = parser.cast(
-            slots=slots,
-            answers=[parser.extract(reply, decision.text) for reply in replies],
+        terms = ElectionTerms(
+            members=decision.members,
             probabilities=decision.vote_probabilities,
+            vote=decision.vote,
+            reader=parser.reader,
+            query=decision.text,
             latencies=classifier.pool.latencies,
-            lengths=[len(reply) for reply in replies],
         )
-        tally(decision.vote, ballots, members=decision.members)
+        election = Election(terms)
+        for k in sorted({*decision.selected, *later}):
+            election.add(k, test.replies[row][k][0])
+        election.tally()
 
     decided = median_ms(decide)
     rows = iter(range(len(test)))

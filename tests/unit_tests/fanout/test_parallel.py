@@ -6,12 +6,34 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from langchain_selectllm.exceptions import DeadlineError
-from langchain_selectllm.fanout.concurrency import Places
-from langchain_selectllm.fanout.parallel import CallPlan, Limits, arun, run
+from langchain_selectllm.fanout.call_plan import CallPlan
+from langchain_selectllm.fanout.concurrency import ConcurrencyLimit
+from langchain_selectllm.fanout.parallel import Limits, arun, run
 
 
-def plan_for(selected, reserve=(), min_replies=1, is_decided=lambda *_: False):
-    return CallPlan(tuple(selected), tuple(reserve), min_replies, is_decided)
+class SettledBy:
+    """Counts replies, and is settled by a given number of them."""
+
+    is_slow = False
+
+    def __init__(self, number):
+        self.number, self.counted = number, {}
+
+    def add(self, member, reply):
+        self.counted[member] = reply
+
+    def is_settled(self, outstanding):
+        return len(self.counted) >= self.number
+
+    def next_round(self, called):
+        return ()
+
+
+def plan_for(selected, reserve=(), min_replies=1, settled_by=None):
+    counter = None if settled_by is None else SettledBy(settled_by)
+    return CallPlan(
+        selected=tuple(selected), reserve=tuple(reserve), min_replies=min_replies, counter=counter
+    )
 
 
 def reply(k):
@@ -99,7 +121,7 @@ def test_the_next_of_the_reserve_are_called_when_too_few_replies_are_left(mode):
 
 
 @modes
-def test_a_decided_vote_gives_up_the_rest(mode):
+def test_a_settled_vote_gives_up_the_rest(mode):
     release = threading.Event()
 
     def call(k):
@@ -107,11 +129,12 @@ def test_a_decided_vote_gives_up_the_rest(mode):
             release.wait(5)
         return reply(k)
 
-    plan = plan_for(range(3), is_decided=lambda replies, _: len(replies) == 2)
+    plan = plan_for(range(3), settled_by=2)
     try:
-        carry_out(
-            plan, call, Limits(), "sync" if mode == "sync" else mode
-        ) if mode == "sync" else asyncio.run(arun(plan, _async_call(call), Limits()))
+        if mode == "sync":
+            run(plan, call, Limits())
+        else:
+            asyncio.run(arun(plan, _async_call(call), Limits()))
     finally:
         release.set()
     assert sorted(plan.replies) == [0, 1]
@@ -232,11 +255,24 @@ async def test_a_task_that_cancels_itself_does_not_cancel_the_caller():
     assert str(plan.failures[1]) == "The member's call ended in CancelledError: gave up"
 
 
-def test_a_call_that_waits_for_a_place_is_not_late():
+async def test_a_task_that_cancels_its_own_task_has_failed_and_no_more():
+    async def call(k):
+        if k == 1:
+            asyncio.current_task().cancel()
+        await asyncio.sleep(0)
+        return reply(k)
+
+    plan = plan_for(range(3))
+    await arun(plan, call, Limits())
+    assert sorted(plan.replies) == [0, 2]
+    assert "ended in CancelledError" in str(plan.failures[1])
+
+
+def test_a_call_that_waits_for_a_slot_is_not_late():
     """Deadlines run from the start of a call."""
-    plan, gate = plan_for(range(3)), Places(1)
-    with gate.taken(None):
-        caller = threading.Thread(target=run, args=(plan, reply, Limits(deadline_s=0.4), gate))
+    plan, limit = plan_for(range(3)), ConcurrencyLimit(1)
+    with limit.slot(None):
+        caller = threading.Thread(target=run, args=(plan, reply, Limits(deadline_s=0.4), limit))
         caller.start()
         time.sleep(0.6)
     caller.join(30)
@@ -258,15 +294,15 @@ def hanging():
     release.set()
 
 
-def test_a_hanging_call_loses_its_place_at_its_deadline(hanging):
+def test_a_hanging_call_loses_its_slot_at_its_deadline(hanging):
     (call, ended), plan = hanging, plan_for(range(3))
-    run(plan, call, Limits(deadline_s=0.4), Places(1))
+    run(plan, call, Limits(deadline_s=0.4), ConcurrencyLimit(1))
     assert (sorted(plan.replies), list(plan.failures), ended) == ([1, 2], [0], [])
 
 
-def test_a_call_given_up_by_a_decided_vote_loses_its_place_at_its_deadline(hanging):
-    (call, ended), gate, barrier = hanging, Places(2), threading.Barrier(2, timeout=20)
-    run(plan_for(range(2), is_decided=lambda *_: True), call, Limits(deadline_s=0.4), gate)
+def test_a_call_that_a_settled_vote_gave_up_loses_its_slot_at_its_deadline(hanging):
+    (call, ended), limit, barrier = hanging, ConcurrencyLimit(2), threading.Barrier(2, timeout=20)
+    run(plan_for(range(2), settled_by=1), call, Limits(deadline_s=0.4), limit)
     both = plan_for(range(2))
-    run(both, lambda k: (barrier.wait(), reply(k))[1], Limits(), gate)
+    run(both, lambda k: (barrier.wait(), reply(k))[1], Limits(), limit)
     assert (sorted(both.replies), ended) == ([0, 1], [])

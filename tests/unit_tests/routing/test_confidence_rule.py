@@ -184,10 +184,11 @@ def test_a_second_round_whose_members_replaced_failed_ones_calls_no_member(fitte
     engine = make(fitted, models_that_say(fitted), policy=TwoRounds(("calculator",))).engine
     (decision,) = engine.decide(["zyx wvu tsr"])
     further = replace(decision.further, added=np.array([[False, True, False, False, False]]))
-    _, ballot = engine.plan(replace(decision, further=further))
-    reply = {0: AIMessage("The answer is 7.")}
-    assert list(ballot.next_round(reply, {0})) == [1]
-    assert list(ballot.next_round(reply, {0, 1})) == []
+    election = engine.open_election(replace(decision, further=further))
+    election.add(0, AIMessage("The answer is 7."))
+    assert list(election.next_round({0, 1})) == []
+    assert list(election.next_round({0})) == [1]
+    assert list(election.next_round({0, 1})) == []
 
 
 def late(models, name):

@@ -118,7 +118,8 @@ async def test_without_a_ruling_the_members_decide_and_the_result_says_so(choose
     tally = VotingOutputParser(answer="text", vote=JudgeVote(judge(choose), otherwise=MajorityVote())).count(
         REPLIES
     )
-    assert (tally.winner, tally.decided_by) == ("sample 1", "vote, because the judge gave no ruling")
+    assert (tally.winner, tally.decided_by) == ("sample 1", "vote")
+    assert tally.explanation == "vote, because the judge gave no ruling"
 
 
 def test_a_judge_that_hangs_is_given_up_at_the_deadline():

@@ -13,9 +13,9 @@ from langchain_selectllm import (
 from langchain_selectllm.evaluation import evaluate
 from langchain_selectllm.exceptions import AnswerError
 from langchain_selectllm.testing import ReplayChatModel, replay_models
-from langchain_selectllm.voting.ballots import NOT_CALLED
+from langchain_selectllm.voting.ballots import NOT_CALLED, make_ballots
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
-from langchain_selectllm.voting.votes import MajorityVote, WeightedVote, decide
+from langchain_selectllm.voting.votes import MajorityVote, WeightedVote, count_votes
 from tests.support.fitted import three_members
 from tests.support.meanings import angle, meaning
 from tests.support.routers import metadata_of
@@ -68,15 +68,20 @@ def test_blank_replies_abstain():
 
 def ballots(texts, probabilities):
     parser = VotingOutputParser(answer=meaning())
-    return parser.cast(slots=range(len(texts)), answers=texts, probabilities=np.array(probabilities))
+    return make_ballots(
+        slots=range(len(texts)),
+        answers=texts,
+        probabilities=np.array(probabilities),
+        agreement=parser.reader.agreement(),
+    )
 
 
 def test_the_weighted_vote_weighs_groups_by_their_members():
     cast = ballots(["at 0", "at 10", "at 90"], [0.2, 0.3, 0.9])
     assert cast.codes.tolist() == [[0, 0, 2]]
-    assert decide(MajorityVote(), cast).winners[0] == 0
-    assert decide(WeightedVote(), cast).winners[0] == 2
-    assert decide(WeightedVote(), cast).scores[0, [0, 2]].tolist() == [0.5, 0.9]
+    assert count_votes(MajorityVote(), cast).winners[0] == 0
+    assert count_votes(WeightedVote(), cast).winners[0] == 2
+    assert count_votes(WeightedVote(), cast).scores[0, [0, 2]].tolist() == [0.5, 0.9]
 
 
 def test_groups_depend_on_the_members_called_and_on_no_other():
@@ -162,14 +167,17 @@ def test_evaluation_and_serving_group_alike():
     mask = rng.random((30, 4)) < 0.7
     mask[:, 0] = True
     recorded = votes.ballots(probabilities, np.full(4, np.nan)).masked(mask)
-    verdict = decide(WeightedVote(), recorded)
+    verdict = count_votes(WeightedVote(), recorded)
     ids = sorted(range(30), key=lambda i: f"q{i}")
     for row, i in enumerate(ids):
         slots = np.flatnonzero(mask[row]).tolist()
-        served = VotingOutputParser(answer=meaning()).cast(
-            slots=slots, answers=[rows[i][k] for k in slots], probabilities=probabilities[row]
+        served = make_ballots(
+            agreement=VotingOutputParser(answer=meaning()).reader.agreement(),
+            slots=slots,
+            answers=[rows[i][k] for k in slots],
+            probabilities=probabilities[row],
         )
-        winner = served.candidates[0][decide(WeightedVote(), served).winners[0]]
+        winner = served.candidates[0][count_votes(WeightedVote(), served).winners[0]]
         assert recorded.candidates[row][verdict.winners[row]] == winner
 
 
@@ -202,7 +210,7 @@ def test_a_router_over_such_a_classifier_asks_for_the_extractor():
     table = open_table([["at 10", "at 90"], ["at 0", "at 10"], ["at 90", "at 10"]], ["at 0"] * 3, meaning())
     classifier = SelectLLMClassifier().fit(table)
     models = {name: ReplayChatModel(model=name, default="at 0") for name in classifier.members}
-    with pytest.raises(AnswerError, match=r"an answer extractor of its author's \('semantic'\)"):
+    with pytest.raises(AnswerError, match=r"a custom answer extractor \('semantic'\)"):
         SelectLLMRouter(classifier=classifier, models=models)
     parser = VotingOutputParser(answer=meaning())
     router = SelectLLMRouter(classifier=classifier, models=models, policy="all_members", parser=parser)

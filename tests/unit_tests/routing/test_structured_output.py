@@ -119,7 +119,7 @@ def test_when_no_object_is_valid_the_parser_says_so(fitted):
 def test_a_schema_without_a_class_says_so_too(fitted, schema, mode, policy):
     given = {name: {"args": {"name": "Oslo", "millions": "many"}} for name in GIVEN}
     with pytest.raises(
-        OutputParserException, match=r"what City(Dict)? asks for; the winner's is {'name': 'Oslo', 'mill"
+        OutputParserException, match=r"valid by City(Dict)?; the winner's is {'name': 'Oslo', 'mill"
     ):
         call(make(fitted, given, policy=policy).with_structured_output(schema), mode)
     result = call(
@@ -143,7 +143,13 @@ def test_unknown_arguments_are_refused(fitted, facade):
 def elect(objects, vote=None, probabilities=(0.5, 0.5, 0.5), outstanding=()):
     p = np.array(probabilities, dtype=float)
     members = [f"m{k}" for k in range(len(p))]
-    election = FieldVote(vote or MajorityVote(), members, p, np.full(len(p), np.nan), outstanding)
+    election = FieldVote(
+        vote=vote or MajorityVote(),
+        members=members,
+        probabilities=p,
+        latencies=np.full(len(p), np.nan),
+        outstanding=outstanding,
+    )
     return election.elect(dict(enumerate(objects))), election
 
 
@@ -176,11 +182,11 @@ def test_fields_weigh_as_the_vote_says():
 def test_a_field_is_decided_when_nobody_outstanding_can_change_it():
     agreed = [{"a": 1, "b": 1}] * 3
     p = (0.5,) * 4
-    assert elect(agreed, probabilities=p, outstanding=(3,))[1].decided
-    assert elect(agreed, probabilities=(0.5,) * 5, outstanding=(3, 4))[1].decided
+    assert elect(agreed, probabilities=p, outstanding=(3,))[1].settled
+    assert elect(agreed, probabilities=(0.5,) * 5, outstanding=(3, 4))[1].settled
     # Two of three for b: one more ballot makes it a tie, which the tie rule would decide.
-    assert not elect([*agreed[:2], {"a": 1, "b": 2}], probabilities=p, outstanding=(3,))[1].decided
-    assert not elect(agreed[:1], probabilities=(0.5, 0.5), outstanding=(1,))[1].decided
+    assert not elect([*agreed[:2], {"a": 1, "b": 2}], probabilities=p, outstanding=(3,))[1].settled
+    assert not elect(agreed[:1], probabilities=(0.5, 0.5), outstanding=(1,))[1].settled
 
 
 def test_calls_stop_once_every_field_is_decided(fitted):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import OutcomeTable
-from langchain_selectllm.voting.ballots import ABSTAIN, cast
+from langchain_selectllm.voting.ballots import ABSTAIN, make_ballots
 from langchain_selectllm.voting.grounding import grounding, read_reasoning
 from langchain_selectllm.voting.learned_vote import candidate_features
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
@@ -55,7 +55,7 @@ def test_supporters_count_in_the_mean_and_others_in_the_sum() -> None:
         "216 km, or so",
         "216 km. The answer is (B).",
     ]
-    ballots = cast(
+    ballots = make_ballots(
         slots=range(4),
         answers=["A", "A", None, "B"],
         probabilities=np.full(4, 0.5),

@@ -4,15 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_selectllm.exceptions import PolicyError
-from langchain_selectllm.voting.ballots import ABSTAIN, cast
+from langchain_selectllm.voting.ballots import ABSTAIN, make_ballots
 from langchain_selectllm.voting.tally import tally
 from langchain_selectllm.voting.votes import (
     LogOddsVote,
     MajorityVote,
+    RunningScores,
     WeightedVote,
-    decide,
+    count_votes,
     get_vote,
-    is_decided,
 )
 
 NAMES = ["a", "b", "c", "d"]
@@ -20,7 +20,7 @@ NAMES = ["a", "b", "c", "d"]
 
 def vote(strategy, answers, probabilities, latencies=None, order=None):
     order = order or range(len(answers))
-    ballots = cast(
+    ballots = make_ballots(
         slots=list(order),
         answers=[answers[i] for i in order],
         probabilities=np.array(probabilities),
@@ -83,7 +83,7 @@ def test_the_winner_is_the_most_probable_supporter():
 
 
 def test_samples_of_one_member_are_all_counted():
-    ballots = cast(slots=[0, 0, 1], answers=["x", "x", "y"], probabilities=np.array([0.1, 0.9]))
+    ballots = make_ballots(slots=[0, 0, 1], answers=["x", "x", "y"], probabilities=np.array([0.1, 0.9]))
     result = tally(MajorityVote(), ballots, members=["a", "b"])
     assert result.answers == {"a": "x", "a#2": "x", "b": "y"}
     assert result.answer == "x"
@@ -110,26 +110,45 @@ def test_order_of_arrival_does_not_change_the_vote(ballots, rng, name):
     )
 
 
+def running(strategy, answers, probabilities):
+    scores = RunningScores(strategy, np.asarray(probabilities))
+    for member, answer in enumerate(answers):
+        scores.add(member, answer)
+    return scores
+
+
 @settings(max_examples=200)
 @given(answers_and_probabilities, st.sampled_from(["majority", "weighted", "log_odds"]), st.data())
-def test_a_vote_decided_early_is_never_overturned(ballots, name, data):
+def test_a_vote_settled_early_is_never_overturned(ballots, name, data):
     answers, probabilities = [a for a, _ in ballots], np.array([p for _, p in ballots])
     received = data.draw(st.integers(0, len(ballots)))
     strategy, slots = get_vote(name), range(received)
-    so_far = cast(slots=slots, answers=answers[:received], probabilities=probabilities)
+    so_far = make_ballots(slots=slots, answers=answers[:received], probabilities=probabilities)
     candidates = so_far.candidates[0]
-    if is_decided(strategy, so_far, range(received, len(ballots))):
-        winner = decide(strategy, so_far).winners[0]
+    if running(strategy, answers[:received], probabilities).is_settled(range(received, len(ballots))):
+        winner = count_votes(strategy, so_far).winners[0]
         early = None if winner == ABSTAIN else candidates[winner]
         for late in ["x", "y", "z", None, "w"]:
             final = [*answers[:received], *[late] * (len(ballots) - received)]
             assert vote(strategy, final, probabilities.tolist()).answer == early
 
 
-def test_two_of_three_equal_ballots_decide_a_majority_early():
-    so_far = cast(slots=[0, 1], answers=["x", "x"], probabilities=np.full(3, 0.5))
-    assert is_decided(MajorityVote(), so_far, [2])
-    assert not is_decided(MajorityVote(), so_far.masked(np.array([[True, False, False]])), [2])
+def test_two_of_three_equal_ballots_settle_a_majority_early():
+    assert running(MajorityVote(), ["x", "x"], [0.5] * 3).is_settled([2])
+    assert not running(MajorityVote(), ["x"], [0.5] * 3).is_settled([2])
+    # A tie would go to the tie rule, so that one against nothing is not settled with one outstanding.
+    assert not running(MajorityVote(), ["x", None], [0.5] * 3).is_settled([2])
+
+
+def test_a_vote_without_weights_is_settled_by_the_last_ballot_only():
+    class Longest:
+        name = "longest"
+
+        def score(self, ballots):
+            return ballots.summed(ballots.probabilities)
+
+    assert not running(Longest(), ["x", "x"], [0.9, 0.9, 0.1]).is_settled([2])
+    assert running(Longest(), ["x", "x", "y"], [0.9, 0.9, 0.1]).is_settled([])
 
 
 def test_unknown_votes_are_refused():

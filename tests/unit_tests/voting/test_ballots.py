@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_selectllm.voting.medoids import medoids
+from langchain_selectllm.voting.ballots import medoids
 from tests.support.meanings import meaning
 
 

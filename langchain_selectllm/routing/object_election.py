@@ -1,0 +1,142 @@
+"""The election of an object: members fill one schema, and their objects are voted on whole or field by field."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from langchain_core.messages import AIMessage
+from langchain_core.messages.tool import tool_call
+from typing_extensions import override
+
+from langchain_selectllm.answers.json_value import canonical_json
+from langchain_selectllm.routing.election import Election, ElectionTerms
+from langchain_selectllm.routing.reply_reader import Reply
+from langchain_selectllm.routing.structured_vote import StructuredVote
+from langchain_selectllm.voting.field_votes import FieldVote
+from langchain_selectllm.voting.tally import DecidedBy, Tally
+
+FIELDS_INVALID = "because the fields that won are not valid together"
+
+
+class ObjectElection(Election):
+    """The vote over one prompt's objects; objects that are not valid abstain."""
+
+    def __init__(self, terms: ElectionTerms, structure: StructuredVote) -> None:
+        """Start without replies."""
+        super().__init__(terms)
+        self._structure = structure
+        self._objects: dict[int, Any] = {}
+        self._elected: Any = None
+        self._fields: Mapping[str, float] | None = None
+
+    @override
+    def elected_message(self, message: AIMessage) -> AIMessage:
+        """The winner's own message; one with the elected object alone where no member gave exactly that."""
+        counted = self.tally()
+        if self._elected is None:
+            return message
+        own = self._structure.read(message)
+        if own is not None and canonical_json(own) == counted.answer and len(message.tool_calls) == 1:
+            return message
+        name = self._structure.tool["name"]
+        call = tool_call(name=name, args=self._elected, id=message.tool_calls[0]["id"])
+        return AIMessage("", tool_calls=[call], id=message.id, response_metadata=message.response_metadata)
+
+    @override
+    def metadata(self) -> dict[str, Any]:
+        """The vote as plain JSON, with each field's support; None where whole objects were voted on."""
+        metadata = super().metadata()
+        metadata["fields"] = None
+        if self._fields is not None:
+            metadata["fields"] = dict(self._fields)
+        return metadata
+
+    @override
+    def _read(self, member: int, reply: Reply) -> str | None:
+        value = self._structure.read(reply)
+        if value is None:
+            return None
+        self._objects[member] = value
+        return canonical_json(value)
+
+    @override
+    def _is_vote_settled(self, outstanding: Sequence[int]) -> bool:
+        """Whether the outstanding members can change neither the object nor any of its fields."""
+        if self._structure.by == "whole":
+            return super()._is_vote_settled(outstanding)
+        if not self._objects:
+            return False
+        fields = self._field_vote(outstanding)
+        fields.elect(self._objects)
+        return fields.settled
+
+    @override
+    def _count(self) -> Tally:
+        """The tally of the objects.
+
+        Whole objects are voted on where the winning fields do not make a valid object together.
+        """
+        whole = super()._count()
+        self._elected = self._fields = None
+        if whole.answer is None or whole.winner is None:
+            return whole
+        self._elected = self._objects[list(self.terms.members).index(whole.winner)]
+        # A judge and an authority choose among the objects that members gave.
+        if self._structure.by == "whole" or whole.decided_by in (DecidedBy.JUDGE, DecidedBy.ESCALATION):
+            return whole
+        fields = self._field_vote()
+        value = self._structure.normal(fields.elect(self._objects_in_pool_order()))
+        if value is not None:
+            self._elected, self._fields = value, fields.supports
+            return self._by_fields(whole, fields, value)
+        if whole.note is None:
+            return replace(whole, decided_by=DecidedBy.WHOLE_OBJECTS, note=FIELDS_INVALID)
+        return whole
+
+    def _by_fields(self, whole: Tally, fields: FieldVote, value: Mapping[str, Any]) -> Tally:
+        answer = canonical_json(value)
+        decided_by = DecidedBy.VOTE
+        if fields.tied and whole.note is None:
+            decided_by = DecidedBy.TIE_RULE
+        confidence = None
+        # Learned confidences are about answers that members gave, not about objects put together from several.
+        if answer == whole.answer:
+            confidence = whole.confidence
+        return replace(
+            whole,
+            answer=answer,
+            winner=self.terms.members[self._nearest(value)],
+            support=min(fields.supports.values(), default=1.0),
+            decided_by=decided_by,
+            supporters=tuple(name for name, own in whole.answers.items() if own == answer),
+            vote=f"{whole.vote} by field",
+            confidence=confidence,
+        )
+
+    def _field_vote(self, outstanding: Sequence[int] = ()) -> FieldVote:
+        terms = self.terms
+        latencies = terms.latencies
+        if latencies is None:
+            latencies = np.full(len(terms.members), np.nan)
+        return FieldVote(
+            vote=terms.vote,
+            members=terms.members,
+            probabilities=terms.probabilities,
+            latencies=latencies,
+            outstanding=outstanding,
+        )
+
+    def _objects_in_pool_order(self) -> dict[int, Any]:
+        return {k: self._objects[k] for k in sorted(self._objects)}
+
+    def _nearest(self, value: Mapping[str, Any]) -> int:
+        """Member with most of the fields that won; the most probable of several."""
+
+        def preference(member: int) -> tuple[int, float, int]:
+            shared = 0
+            for name, item in value.items():
+                shared += canonical_json(self._objects[member].get(name)) == canonical_json(item)
+            return shared, float(self.terms.probabilities[member]), -member
+
+        return max(self._objects, key=preference)

@@ -1,0 +1,44 @@
+"""The schema of objects that members fill, and the unit of the vote over them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from langchain_core.messages import AIMessage
+
+from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.routing.reply_reader import Reply
+from langchain_selectllm.routing.schemas import Schema, normal_object, tool_of
+
+VoteBy = Literal["fields", "whole"]
+
+
+@dataclass(frozen=True, eq=False)
+class StructuredVote:
+    """Schema of the objects and the unit of the vote."""
+
+    schema: Schema
+    by: VoteBy = "fields"
+    """ "fields": every field goes to its own majority; "whole": equal objects vote together."""
+
+    def __post_init__(self) -> None:
+        if self.by not in {"fields", "whole"}:
+            raise PolicyError(f"vote={self.by!r} is unknown for structured output. Use 'fields' or 'whole'.")
+
+    @cached_property
+    def tool(self) -> dict[str, Any]:
+        """The tool that members call with their object."""
+        return tool_of(self.schema)
+
+    def read(self, reply: Reply) -> Any:
+        """Object of a reply, as the schema reads it; None = abstain: no call, or not valid."""
+        if not isinstance(reply, AIMessage):
+            return None
+        for call in reply.tool_calls:
+            if call["name"] == self.tool["name"]:
+                return self.normal(call["args"])
+        return None
+
+    def normal(self, value: Any) -> Any:
+        """The object as the schema reads it; None where it is not valid."""
+        return normal_object(self.schema, self.tool.get("parameters", {}), value)
