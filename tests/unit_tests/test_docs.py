@@ -162,3 +162,16 @@ def test_the_project_tree_of_the_readme_is_complete():
     package, top = (set(re.findall(rf"^{indent}(\w+)/", tree, re.MULTILINE)) for indent in ("    ", ""))
     assert package == {path.parent.name for path in (ROOT / "langchain_selectllm").glob("*/__init__.py")}
     assert {"langchain_selectllm", "docs", "benchmarks", "cookbook", "tests"} <= top
+
+
+ODD = re.compile(
+    r"\b(told|telling|whoever|so many|as they come|worth|bench|given up|as ever)\b", re.IGNORECASE
+)
+"""Words that have no meaning of their own here, or another one than in the glossary."""
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name not in {"api.md", "CHANGELOG.md"}], ids=named
+)
+def test_pages_use_the_words_of_the_glossary(page):
+    assert ODD.findall(FENCED.sub("", page.read_text())) == []
