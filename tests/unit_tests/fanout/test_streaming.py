@@ -15,9 +15,10 @@ from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import ConfigurableField
 
-from langchain_selectllm import MaxConf, SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
+from langchain_selectllm import MaxConf, SelectLLMClassifier
 from langchain_selectllm.exceptions import DeadlineError, FanOutError, PolicyError
 from langchain_selectllm.fanout.streaming import message_chunks
+from tests.support.routers import as_facade, make_tool_router
 from tests.support.tool_models import ToolModel, tool_models
 from tests.support.tools import add
 from tests.support.traces import Recorder, flatten
@@ -46,10 +47,8 @@ class Scripted(ToolModel):
 
 
 def make(fitted, models=None, facade="router", **fields):
-    fields = {"policy": "single_best", "parser": VotingOutputParser(), "early_stop": False, **fields}
     models = models or tool_models(**dict.fromkeys(fitted.members, SAYS))
-    router = SelectLLMRouter(classifier=fitted, models=models, **fields)
-    return router if facade == "router" else router.as_chat_model()
+    return as_facade(make_tool_router(fitted, models, **{"policy": "single_best", **fields}), facade)
 
 
 def scripted_streams(fitted, best, others="fine"):

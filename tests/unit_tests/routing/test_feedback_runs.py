@@ -15,9 +15,10 @@ from langchain_core.runnables import RunnableLambda, RunnableParallel, RunnableP
 from langsmith.schemas import Feedback
 from pydantic import BaseModel
 
-from langchain_selectllm import FeedbackLog, SelectLLMRouter, VotingOutputParser
+from langchain_selectllm import FeedbackLog
 from langchain_selectllm.exceptions import LowConfidenceError, OutcomeError
 from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
+from tests.support.routers import make_router
 from tests.support.tool_models import ToolModel, tool_models
 from tests.support.tools import add
 from tests.support.worlds import scripted
@@ -39,14 +40,7 @@ def log(tmp_path):
 
 def router(fitted, letters="AABCA", models=None, **fields):
     """Members answer with the letters, in the order of their names."""
-    models = models or scripted(dict(zip(BY_ALL, letters, strict=True)))
-    fields = {
-        "policy": "all_members",
-        "parser": VotingOutputParser(answer="choice"),
-        "early_stop": False,
-        **fields,
-    }
-    return SelectLLMRouter(classifier=fitted, models=models, **fields)
+    return make_router(fitted, models or scripted(dict(zip(BY_ALL, letters, strict=True))), **fields)
 
 
 def run_of(runnable, prompt, log, call="invoke"):
