@@ -66,7 +66,7 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
     save_folder(folder, build)
 
 
-def load_learned(folder: str | Path) -> tuple[Learned, dict[str, Any]]:
+def load_learned(folder: str | Path, encoder_model: str | None = None) -> tuple[Learned, dict[str, Any]]:
     """What was saved, bit for bit, and the configuration beside it.
 
     Raises:
@@ -75,7 +75,7 @@ def load_learned(folder: str | Path) -> tuple[Learned, dict[str, Any]]:
     """
     config, arrays = load_folder(folder)
     try:
-        return _learned(config, arrays, Path(folder) / ENCODER_FOLDER), config
+        return _learned(config, arrays, Path(folder) / ENCODER_FOLDER, encoder_model), config
     except SelectLLMError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -84,12 +84,21 @@ def load_learned(folder: str | Path) -> tuple[Learned, dict[str, Any]]:
         ) from error
 
 
-def _learned(config: dict[str, Any], arrays: dict[str, NDArray[Any]], encoder_folder: Path) -> Learned:
+def _learned(
+    config: dict[str, Any],
+    arrays: dict[str, NDArray[Any]],
+    encoder_folder: Path,
+    encoder_model: str | None,
+) -> Learned:
     encoder = config["encoder"]
     points = config["operating_points"]
     return Learned(
         encoder=load_encoder(
-            encoder["kind"], encoder["settings"], _under("encoder.", arrays), encoder_folder
+            encoder["kind"],
+            encoder["settings"],
+            _under("encoder.", arrays),
+            encoder_folder,
+            model=encoder_model,
         ),
         heads=LinearHeads(arrays["heads.weights"], arrays["heads.bias"]),
         topics=Topics(tuple(config["topics"]), LinearHeads(arrays["topics.weights"], arrays["topics.bias"])),

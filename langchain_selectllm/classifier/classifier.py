@@ -143,14 +143,19 @@ class SelectLLMClassifier:
         save_learned(self.learned, folder, validation=self.validation, seed=self.seed)
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
+    def from_pretrained(cls, folder: str | Path, *, encoder_model: str | None = None) -> Self:
         """The classifier of a saved folder, equal bit for bit to the one that was saved.
+
+        Args:
+            folder: What `save_pretrained` or `selectllm train` wrote.
+            encoder_model: Id or folder of the model under the encoder, where it is not part of the folder. A
+                hidden-states encoder has to be given it; a sentence encoder takes the saved id or folder when None.
 
         Raises:
             ArtefactError: If the folder is missing, foreign, newer than this release, truncated or changed.
-            EncoderError: If the encoder's model cannot be loaded, or is another one.
+            EncoderError: If the encoder's model cannot be loaded, has to be named, or is another one.
         """
-        learned, config = load_learned(folder)
+        learned, config = load_learned(folder, encoder_model)
         settings = {name: config[name] for name in ("validation", "seed")}
         classifier = cls(encoder=learned.encoder.name, **settings)
         classifier._state = learned

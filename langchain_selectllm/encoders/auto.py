@@ -48,13 +48,25 @@ def get_encoder(encoder: str | Encoder) -> Encoder:
 
 
 def load_encoder(
-    kind: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path
+    kind: str,
+    config: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    folder: Path,
+    *,
+    model: str | None = None,
 ) -> Encoder:
     """The encoder of that kind from its saved state.
 
+    Args:
+        kind: Kind of the encoder.
+        config: Its configuration.
+        arrays: Its arrays.
+        folder: Folder with its files.
+        model: Id or folder of the model under the encoder, where the caller names it; "hidden-states" needs it.
+
     Raises:
-        EncoderError: If the kind is unknown, or its state cannot be used.
+        EncoderError: If the kind is unknown, its model has to be named, or its state cannot be used.
     """
     if kind not in _KINDS:
         raise EncoderError(f"Encoder kind {kind!r} is unknown. This release knows {', '.join(_KINDS)}.")
-    return _KINDS[kind].load(config, arrays, folder)
+    return _KINDS[kind].load(config, arrays, folder, model=model)

@@ -62,11 +62,25 @@ class Encoder(Protocol):
         ...
 
     @classmethod
-    def load(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Self:
+    def load(
+        cls,
+        config: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        folder: Path,
+        *,
+        model: str | None = None,
+    ) -> Self:
         """The encoder that `save` wrote.
 
+        Args:
+            config: Configuration that `save` returned.
+            arrays: Arrays that `save` returned.
+            folder: Folder that `save` wrote files into.
+            model: Id or folder of the model under the encoder, where the caller names it.
+
         Raises:
-            EncoderError: If the model it stands on is not there, or is another one than it was fitted with.
+            EncoderError: If the model it stands on is not there, has to be named, or is another one than it was
+                fitted with.
         """
         ...
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from langchain_selectllm._optional import require
 from langchain_selectllm.encoders.base import Features
 from langchain_selectllm.encoders.fine_tuning import FineTuning
+from langchain_selectllm.encoders.model_files import load_pretrained
 from langchain_selectllm.exceptions import EncoderError, NotFittedError
 
 
@@ -93,35 +94,42 @@ class FineTunedEncoder:
         return {"model": self.model, "revision": self.revision, "tuning": asdict(self.tuning)}, {}
 
     @classmethod
-    def load(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Self:  # noqa: ARG003
-        """The fine-tuned encoder of a saved folder.
+    def load(
+        cls,
+        config: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],  # noqa: ARG003
+        folder: Path,
+        *,
+        model: str | None = None,  # noqa: ARG003
+    ) -> Self:
+        """The fine-tuned encoder of a saved folder; `model` is not used, since the folder holds the model.
 
         Raises:
-            EncoderError: If the folder's model cannot be loaded.
+            EncoderError: If the folder brings code or pickled weights, or its model cannot be loaded.
         """
         tuning = dict(config["tuning"])
         tuning["learning_rates"] = tuple(tuning["learning_rates"])
         encoder = cls(str(config["model"]), tuning=FineTuning(**tuning), revision=config.get("revision"))
+        if not folder.is_dir():
+            raise EncoderError(
+                f"{folder} is not there. Restore the folder of the fine-tuned encoder, or train again."
+            )
         encoder._model, encoder._tokenizer = encoder._load_pretrained(str(folder))
         encoder._model.eval()
         return encoder
 
     def _load_pretrained(self, source: str, n_members: int | None = None) -> tuple[Any, Any]:
-        transformers = require("transformers", extra="fine-tune", needed_by=f"Encoder {self.name!r}")
-        labels = (
-            {}
-            if n_members is None
-            else {"num_labels": n_members, "problem_type": "multi_label_classification"}
+        """Tokenizer and model of a saved encoder, or of the model to start from, with one output per member."""
+        kwargs: dict[str, Any] = {"ignore_mismatched_sizes": True}
+        revision = None
+        if n_members is not None:
+            kwargs |= {"num_labels": n_members, "problem_type": "multi_label_classification"}
+            revision = self.revision
+        tokenizer, model = load_pretrained(
+            "AutoModelForSequenceClassification",
+            source,
+            revision=revision,
+            needed_by=f"Encoder {self.name!r}",
+            **kwargs,
         )
-        revision = self.revision if n_members is not None else None
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
-            model = transformers.AutoModelForSequenceClassification.from_pretrained(
-                source, revision=revision, ignore_mismatched_sizes=True, **labels
-            )
-        except (OSError, ValueError) as error:
-            raise EncoderError(
-                f"Encoder {self.name!r} cannot be loaded: {error}. Use the id or folder of a transformers model that this "
-                "machine can reach."
-            ) from error
         return model, tokenizer

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm._optional import require
+from langchain_selectllm.encoders.model_files import load_pretrained
 from langchain_selectllm.encoders.novelty import Familiarity, KnowsTexts
 from langchain_selectllm.exceptions import EncoderError, NotFittedError
 
@@ -101,13 +101,27 @@ class HiddenStateEncoder(KnowsTexts):
         }
 
     @classmethod
-    def load(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Self:  # noqa: ARG003
-        """The encoder over the same model.
+    def load(
+        cls,
+        config: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        folder: Path,  # noqa: ARG003
+        *,
+        model: str | None = None,
+    ) -> Self:
+        """The encoder over the same model, which the caller has to name: it is never taken from inside an artefact.
 
         Raises:
-            EncoderError: If the model cannot be loaded, or reads the probe sentence unlike the one it was fitted with.
+            EncoderError: If `model` is None, the model cannot be loaded, or it reads the probe sentence unlike the one it
+                was fitted with.
         """
-        encoder = cls(str(config["model"]), revision=config["revision"], max_length=int(config["max_length"]))
+        if model is None:
+            raise EncoderError(
+                f"The router reads hidden states of the model {config['model']!r}, which is not part of its folder and "
+                "is not loaded because a file says so. Name the model that you trust: "
+                f"from_pretrained(folder, encoder_model={config['model']!r})."
+            )
+        encoder = cls(model, revision=config["revision"], max_length=int(config["max_length"]))
         encoder.layer, encoder.pooling = int(config["layer"]), str(config["pooling"])
         encoder._mean, encoder._scale = arrays["mean"], arrays["scale"]
         encoder.familiarity = Familiarity.from_arrays(arrays)
@@ -150,21 +164,17 @@ class HiddenStateEncoder(KnowsTexts):
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            transformers = require("transformers", extra="sentence", needed_by=f"Encoder {self.name!r}")
-            try:
-                tokenizer = transformers.AutoTokenizer.from_pretrained(self.model, revision=self.revision)
-                model = transformers.AutoModel.from_pretrained(
-                    self.model, revision=self.revision, output_hidden_states=True
-                ).eval()
-            except (OSError, ValueError) as error:
-                raise EncoderError(
-                    f"Encoder {self.name!r} cannot be loaded: {error}. Use the id or folder of a causal language model that "
-                    "this machine can reach."
-                ) from error
+            tokenizer, model = load_pretrained(
+                "AutoModel",
+                self.model,
+                revision=self.revision,
+                needed_by=f"Encoder {self.name!r}",
+                output_hidden_states=True,
+            )
             # On the right, so that the last token stands where the mask ends.
             tokenizer.padding_side = "right"
             tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-            self._loaded = (tokenizer, model)
+            self._loaded = (tokenizer, model.eval())
         return self._loaded  # type: ignore[no-any-return]
 
 

@@ -118,7 +118,14 @@ class LexicalEncoder:
         return {}, dict(self._arrays)
 
     @classmethod
-    def load(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Self:  # noqa: ARG003
+    def load(
+        cls,
+        config: Mapping[str, Any],  # noqa: ARG003
+        arrays: Mapping[str, NDArray[Any]],
+        folder: Path,  # noqa: ARG003
+        *,
+        model: str | None = None,  # noqa: ARG003
+    ) -> Self:
         """The encoder of saved arrays.
 
         Raises:

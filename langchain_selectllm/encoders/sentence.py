@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm._optional import require
+from langchain_selectllm.encoders.model_files import check_model_folder
 from langchain_selectllm.encoders.novelty import Familiarity, KnowsTexts
 from langchain_selectllm.exceptions import EncoderError
 
@@ -68,13 +69,20 @@ class SentenceEncoder(KnowsTexts):
         return {"model": self.model, "revision": self.revision}, {"probe": self.encode([_PROBE]), **familiar}
 
     @classmethod
-    def load(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], folder: Path) -> Self:  # noqa: ARG003
-        """The encoder over the same model.
+    def load(
+        cls,
+        config: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        folder: Path,  # noqa: ARG003
+        *,
+        model: str | None = None,
+    ) -> Self:
+        """The encoder over the same model: `model` where it is named, the saved id or folder otherwise.
 
         Raises:
             EncoderError: If the model cannot be loaded, or embeds the probe sentence unlike the one it was fitted with.
         """
-        encoder = cls(str(config["model"]), revision=config.get("revision"))
+        encoder = cls(model or str(config["model"]), revision=config.get("revision"))
         encoder.familiarity = Familiarity.from_arrays(arrays)
         probe = encoder.encode([_PROBE])
         if probe.shape != arrays["probe"].shape or float((probe * arrays["probe"]).sum()) < _SAME_MODEL:
@@ -87,9 +95,18 @@ class SentenceEncoder(KnowsTexts):
     def _load(self) -> Any:
         if self._loaded is None:
             library = require("sentence_transformers", extra="sentence", needed_by=f"Encoder {self.model!r}")
+            is_folder = Path(self.model).is_dir()
+            if is_folder:
+                check_model_folder(Path(self.model), model_type=False)
+            library = require("sentence_transformers", extra="full", needed_by=f"Encoder {self.model!r}")
             try:
                 self._loaded = library.SentenceTransformer(
-                    self.model, revision=self.revision, device=self.device
+                    self.model,
+                    revision=self.revision,
+                    device=self.device,
+                    trust_remote_code=False,
+                    local_files_only=is_folder,
+                    model_kwargs={"use_safetensors": True},
                 )
             except (OSError, ValueError) as error:
                 raise EncoderError(

@@ -111,22 +111,28 @@ class SelectLLMRouter(EngineRunnable):
 
     @classmethod
     def from_pretrained(
-        cls, folder: str | Path, models: Mapping[str, ChatModel | Member], **kwargs: Any
+        cls,
+        folder: str | Path,
+        models: Mapping[str, ChatModel | Member],
+        *,
+        encoder_model: str | None = None,
+        **kwargs: Any,
     ) -> Self:
         """The router over a saved classifier.
 
         Args:
             folder: Artefact written by `selectllm train` or `save_pretrained`.
             models: Chat models by name; exactly the members of the classifier.
+            encoder_model: Model under the encoder; see `SelectLLMClassifier.from_pretrained`.
             kwargs: Any field of the router, such as `policy` and `parser`.
 
         Raises:
             ArtefactError: If the folder cannot be trusted or read.
+            EncoderError: If the encoder's model cannot be loaded, or has to be named.
             MemberMismatchError: If the models are not the classifier's members.
         """
-        return cls(
-            classifier=SelectLLMClassifier.from_pretrained(folder), models=ModelRegistry(models), **kwargs
-        )
+        classifier = SelectLLMClassifier.from_pretrained(folder, encoder_model=encoder_model)
+        return cls(classifier=classifier, models=ModelRegistry(models), **kwargs)
 
     def decide(self, prompt: LanguageModelInput) -> Decision:
         """The members that the router would call at a thread's first turn, and the reason; without any call."""

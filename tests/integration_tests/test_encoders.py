@@ -155,8 +155,10 @@ def test_hidden_states_of_a_causal_model_are_features(small_llama, topics, tmp_p
     # A longer neighbour pads the batch; what a text is read as stays.
     np.testing.assert_allclose(encoder.encode(texts)[1], encoder.encode(texts[1:])[0], atol=1e-4)
     classifier.save_pretrained(tmp_path / "router")
-    loaded = SelectLLMClassifier.from_pretrained(tmp_path / "router")
+    loaded = SelectLLMClassifier.from_pretrained(tmp_path / "router", encoder_model=small_llama)
     np.testing.assert_allclose(loaded.predict_proba(texts), probabilities, atol=1e-5)
+    with pytest.raises(EncoderError, match="Name the model that you trust: .*encoder_model="):
+        SelectLLMClassifier.from_pretrained(tmp_path / "router")
 
 
 def test_validation_queries_are_never_trained_on(small_roberta, topics, monkeypatch):
