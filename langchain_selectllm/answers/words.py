@@ -1,6 +1,7 @@
 """Words and numbers of a text, folded so that equal ones are equal."""
 
 import re
+from functools import lru_cache
 
 # Words that say little about what a statement states.
 COMMON = frozenset(
@@ -16,6 +17,8 @@ def words(text: str) -> list[str]:
     return [_fold(word) for word in _TOKEN.findall(text)]
 
 
+# Words recur: training reads tens of thousands of replies.
+@lru_cache(maxsize=65_536)
 def _fold(word: str) -> str:
     if word[0].isdigit():
         whole, _, decimals = word.replace(",", "").partition(".")

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.classifier.calibration import StackedCalibration
 from langchain_selectllm.classifier.card import write_card
 from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
 from langchain_selectllm.classifier.folder import ENCODER_FOLDER, load_folder, save_folder
-from langchain_selectllm.classifier.heads import LinearHeads, StackedCalibration
+from langchain_selectllm.classifier.heads import LinearHeads
 from langchain_selectllm.classifier.topics import Topics
 from langchain_selectllm.encoders import load_encoder
 from langchain_selectllm.exceptions import ArtefactCorruptError, SelectLLMError

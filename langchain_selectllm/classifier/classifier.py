@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm._progress import StageProgress, silent
+from langchain_selectllm.classifier import refitting
 from langchain_selectllm.classifier.artefact import load_learned, save_learned
 from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
 from langchain_selectllm.classifier.fitting import learn
-from langchain_selectllm.classifier.growing import with_member
-from langchain_selectllm.classifier.refitting import updated
 from langchain_selectllm.encoders import Encoder, get_encoder
 from langchain_selectllm.exceptions import NotFittedError
 from langchain_selectllm.outcomes import OutcomeTable, check_readable
@@ -96,7 +95,9 @@ class SelectLLMClassifier:
             MemberMismatchError: If the member is there already.
             OutcomeError: If it has fewer than two outcomes.
         """
-        self._state = with_member(self.learned, name, outcomes, validation=self.validation, seed=self.seed)
+        self._state = refitting.add_member(
+            self.learned, name, outcomes, validation=self.validation, seed=self.seed
+        )
         self._training = None
         return self
 
@@ -123,7 +124,7 @@ class SelectLLMClassifier:
             OutcomeError: If the training outcomes are needed and not given, queries of them are missing, or a member of the
                 new outcomes is unknown.
         """
-        self._state, self._training = updated(
+        self._state, self._training = refitting.refit(
             self.learned,
             outcomes,
             training=self._training if training is None else training,

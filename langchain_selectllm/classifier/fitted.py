@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.classifier.heads import LinearHeads, StackedCalibration
+from langchain_selectllm.classifier.calibration import StackedCalibration
+from langchain_selectllm.classifier.heads import LinearHeads
 from langchain_selectllm.classifier.topics import Topics
 from langchain_selectllm.encoders import Encoder
 from langchain_selectllm.selection.pool_statistics import PoolStatistics

@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm._progress import StageProgress, silent
+from langchain_selectllm.classifier.calibration import StackedCalibration
 from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
-from langchain_selectllm.classifier.heads import LinearHeads, StackedCalibration
+from langchain_selectllm.classifier.heads import LinearHeads
 from langchain_selectllm.classifier.metrics import classifier_metrics
 from langchain_selectllm.classifier.topics import Topics, topic_indicators, topic_softmax
 from langchain_selectllm.encoders import Encoder, Features

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier
-from langchain_selectllm.classifier.heads import LinearHeads, StackedCalibration
+from langchain_selectllm.classifier.calibration import StackedCalibration
+from langchain_selectllm.classifier.heads import LinearHeads
 from langchain_selectllm.classifier.logistic import fit_logistic
 from langchain_selectllm.classifier.metrics import calibration_error, classifier_metrics
 from langchain_selectllm.exceptions import MemberMismatchError, NotFittedError, OutcomeError

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier, evaluate
+from langchain_selectllm.classifier.calibration import StackedCalibration
 from langchain_selectllm.classifier.fitting import cross_calibrated
-from langchain_selectllm.classifier.heads import StackedCalibration
 from langchain_selectllm.selection.guard import OperatingBudget, best_point_within, guarded
 from langchain_selectllm.selection.operating_point_search import ReplayedCalls, one_round, two_rounds
 from langchain_selectllm.selection.operating_points import CallingRule
