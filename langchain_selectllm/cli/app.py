@@ -16,6 +16,7 @@ from langchain_selectllm.cli.ask import ask
 from langchain_selectllm.cli.collect import collect
 from langchain_selectllm.cli.console import err, out, print_json, progress_bars
 from langchain_selectllm.cli.demo import demo
+from langchain_selectllm.cli.drift import drift, retrain
 from langchain_selectllm.cli.grade import export, grade
 from langchain_selectllm.cli.serve import serve
 from langchain_selectllm.collection.export import read_outcomes
@@ -194,6 +195,8 @@ app.command()(collect)
 app.command()(grade)
 app.command()(export)
 app.command()(serve)
+app.command()(drift)
+app.command()(retrain)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import and_, insert, select
+from sqlalchemy import and_, insert, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from langchain_selectllm.collection.open_store import open_store
@@ -45,14 +45,24 @@ class StoredDecision:
 class ServedStore:
     """Decisions, feedback and, where prompts are kept, outcomes; every method is one or two transactions."""
 
-    def __init__(self, url: str) -> None:
-        """Open the store, or make it.
+    def __init__(self, url: str, *, create: bool = True) -> None:
+        """Open the store.
+
+        Args:
+            url: URL of the store.
+            create: Whether a missing store is made, and the store made ready for writing.
 
         Raises:
-            StoreError: If it cannot be opened.
+            StoreError: If it cannot be opened, or holds no decisions and `create` is false.
         """
-        self._outcomes = open_store(url)
+        self._outcomes = open_store(url, create=create)
         self._engine = self._outcomes.engine
+        if not create:
+            if not inspect(self._engine).has_table(tables.decisions.name):
+                raise StoreError(
+                    f"{self._outcomes} holds no decisions. Write some: selectllm serve --store URL."
+                )
+            return
         try:
             tables.metadata.create_all(self._engine)
         except SQLAlchemyError as error:
