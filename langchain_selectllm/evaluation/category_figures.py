@@ -18,7 +18,7 @@ def category_figures(
     *,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Per category: number of queries, accuracy per system with interval, differences to the headline system, causes.
+    """Per category: number of queries, accuracy per system, differences to the headline system, causes.
 
     Args:
         categories: Category of each query, (n,); queries without one ("") are left out.

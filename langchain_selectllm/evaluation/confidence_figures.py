@@ -10,7 +10,7 @@ from langchain_selectllm.classifier.metrics import calibration_error
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 
 BINS = 10
-"""Bins of equal width of the reliability diagram: wide enough to hold tens of queries each in a test set of some hundred."""
+"""Bins of equal width of the reliability diagram, wide enough for tens of queries each in a few hundred."""
 POINTS = 100
 """Points of the risk-coverage curve at most."""
 _CHANCE_DRAWS = 200
@@ -82,7 +82,7 @@ def reliability_bins(
 
 
 def coverage_curve(confidence: NDArray[np.float64], scores: NDArray[np.float64]) -> tuple[CoveragePoint, ...]:
-    """Coverage and accuracy at up to 100 thresholds, from all queries answered to the few most confident ones.
+    """Coverage and accuracy at up to 100 thresholds, from all queries to the few most confident ones.
 
     Queries of equal confidence are answered together, so that each point is one threshold.
 
@@ -112,7 +112,8 @@ def coverage_curve(confidence: NDArray[np.float64], scores: NDArray[np.float64])
 def calibration_error_by_chance(confidence: NDArray[np.float64], *, seed: int) -> float:
     """Mean calibration error that perfectly calibrated confidences of this sample would show.
 
-    Right and wrong are drawn from the confidences themselves, 200 times; the error of finite samples is never 0.
+    Right and wrong are drawn from the confidences themselves, 200 times; the error of finite samples is
+    never 0.
 
     Args:
         confidence: Confidence in each final answer, (n,) in [0, 1].
@@ -127,7 +128,7 @@ def calibration_error_by_chance(confidence: NDArray[np.float64], *, seed: int) -
 
 
 def wilson_interval(share: float, n: int) -> tuple[float, float]:
-    """95 % interval of a share of n queries (Wilson, 1927, "Probable inference"); unlike the normal one, inside [0, 1].
+    """95 % interval of a share of n queries (Wilson, 1927, "Probable inference"), always inside [0, 1].
 
     Args:
         share: Mean of n values in [0, 1].

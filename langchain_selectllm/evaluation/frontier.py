@@ -45,8 +45,8 @@ def frontier(replays: Mapping[str, Replay], price: str) -> list[str]:
 def recommended(replays: Mapping[str, Replay], bootstrap: Bootstrap) -> dict[str, Any]:
     """The cheapest system shown to be at most one point below the most accurate one.
 
-    Cheap in cost where costs are known for all systems, otherwise in calls. Chosen on the queries of the report itself,
-    so that its accuracy is slightly optimistic.
+    Cheap in cost where costs are known for all systems, otherwise in calls. Chosen on the queries of the
+    report itself, so that its accuracy is slightly optimistic.
 
     Args:
         replays: Systems that can be served, by name; at least one.

@@ -1,4 +1,4 @@
-"""Contribution of each member of the pool: without it, how often called, how often decisive, whose errors it shares."""
+"""Contribution of each member of the pool: leave-one-out, share of calls, decisive ballots, common errors."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.selection.policies import Policy
 
 MARGIN = 0.01
-"""Accuracy that a smaller pool may lose, with 95 % confidence; one point, the resolution at which reports are read."""
+"""Accuracy that a smaller pool may lose with 95 % confidence: one point, the resolution of a report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +58,10 @@ class MemberValue:
         return [self._without((name,)) for name in members]
 
     def smaller_pools(self, single: list[SmallerPool]) -> list[SmallerPool]:
-        """Pools without the members that are never called, then one member fewer each, down to a single member.
+        """Pools without the members that are never called, then with one member fewer each, down to one.
 
-        Members leave in the order of what their absence alone costs, the least harmful first; of two equally harmful
-        members the one whose absence saves more.
+        Members leave in the order of what their absence alone costs, the least harmful first; of two equally
+        harmful members the one whose absence saves more.
 
         Args:
             single: What `leave_one_out` returned.
@@ -101,7 +101,7 @@ class MemberValue:
         )
 
     def usage(self) -> list[dict[str, Any]]:
-        """Per member: share of queries that call it, on which its ballot decides, and of its replies that are unreadable.
+        """Per member: share of queries that call it, of decisive ballots, and of unreadable replies.
 
         A ballot decides where the vote without it has another winner, or none.
         """
@@ -125,7 +125,7 @@ class MemberValue:
         return rows
 
     def _decisive(self, member: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-        """Whether the winner changes without the member's ballots, (n,), and the score that these add, (n,)."""
+        """Whether the winner changes without the member's ballots, and the score that they add, (n,) each."""
         trace, votes = self.whole.trace, self.recording.votes
         assert trace is not None
         mask = trace.mask.copy()
@@ -163,7 +163,7 @@ def suggested_pool(pools: list[SmallerPool]) -> SmallerPool | None:
 
 
 def error_correlation(member_scores: NDArray[np.float64]) -> list[list[float | None]]:
-    """Pearson correlation of the members' errors, (K, K); None where a member is always right or always wrong.
+    """Pearson correlation of the members' errors, (K, K); None for a member that is always right or wrong.
 
     Args:
         member_scores: Score of each member's own answer, (n, K).

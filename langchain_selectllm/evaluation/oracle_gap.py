@@ -1,4 +1,4 @@
-"""Errors of one system split by cause: the distance to a perfect score and to the oracle, adding up exactly."""
+"""Errors of one system split by cause; the causes sum to all errors, and to the gap to the oracle."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +10,12 @@ from langchain_selectllm.evaluation.trace import Trace
 from langchain_selectllm.voting.ballots import ABSTAIN
 
 CAUSES = ("nobody_right", "not_called", "outvoted", "unreadable", "vote_beats_members")
-"""Causes of an error, in the order in which a query is attributed; the last one is a gain and is 0 or less."""
+"""Causes of an error, in order of attribution; the last one is a gain and is 0 or less."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ErrorSplit:
-    """Error of each final answer by cause, (n,) each; the five arrays sum to 1 minus the score of the answer."""
+    """Error of each final answer by cause, (n,) each; the five arrays sum to 1 minus the score."""
 
     nobody_right: NDArray[np.float64]
     """1 minus the score of the best member of the pool."""
@@ -26,7 +26,7 @@ class ErrorSplit:
     unreadable: NDArray[np.float64]
     """Like the last two, on queries on which no called member gave a readable answer."""
     vote_beats_members: NDArray[np.float64]
-    """Minus the score by which the vote exceeds every member; not 0 only with fractional scores or pooled samples."""
+    """Minus the score by which the vote exceeds every member; 0 unless scores are fractional or pooled."""
 
     @property
     def total(self) -> NDArray[np.float64]:
@@ -56,8 +56,8 @@ def split_errors(trace: Trace, member_scores: NDArray[np.float64]) -> ErrorSplit
     """The errors of traced calls by cause.
 
     A query is attributed in a fixed order. What no member of the pool achieves is `nobody_right`. The rest is
-    `unreadable` if no called member gave a readable answer; otherwise the part that no called member achieves is
-    `not_called`, and the part that the vote loses is `outvoted`.
+    `unreadable` if no called member gave a readable answer; otherwise the part that no called member
+    achieves is `not_called`, and the part that the vote loses is `outvoted`.
 
     Args:
         trace: Calls and votes of the system.

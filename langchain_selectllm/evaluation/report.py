@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from langchain_selectllm._optional import require
 from langchain_selectllm.outcomes.table import AGREEMENT
 from langchain_selectllm.selection.policy_names import size_of
 
@@ -143,6 +144,17 @@ class Report:
         Path(path).write_text(
             json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
         )
+
+    def save_html(self, path: str | Path, *, title: str = "Router report") -> None:
+        """Write the report as one self-contained HTML page.
+
+        Raises:
+            MissingDependencyError: If the extra `report` is not installed.
+        """
+        require("markupsafe", extra="report", needed_by="The report page")
+        from langchain_selectllm.evaluation.page.render import render_page
+
+        Path(path).write_text(render_page(self.to_dict(), title=title), encoding="utf-8")
 
 
 _DEFINITIONS = {

@@ -13,10 +13,10 @@ NAME = "self_consistency"
 
 
 def replay_self_consistency(recording: Recording, size: int) -> Replay | None:
-    """The majority of up to `size` samples of the single best member; None where fewer than two were recorded.
+    """The majority of up to `size` samples of the single best member; None if fewer than two were recorded.
 
-    Cost is that of one recorded call times the samples. The recorded latency of a call is a mean over its samples, so that
-    the latency of parallel samples is a lower bound.
+    Cost is that of one recorded call times the samples. The recorded latency of a call is a mean over its
+    samples, so that the latency of parallel samples is a lower bound.
 
     Args:
         recording: The replayed queries.

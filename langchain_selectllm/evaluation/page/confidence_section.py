@@ -1,0 +1,175 @@
+"""Fourth question of the page: can I trust its confidence? Reliability diagram and risk-coverage curve."""
+
+from typing import Any
+
+from markupsafe import Markup
+
+from langchain_selectllm.evaluation.page.figure import (
+    BLUE,
+    GREY,
+    ORANGE,
+    DataTable,
+    Figure,
+    Section,
+    altair,
+    specification,
+)
+from langchain_selectllm.evaluation.page.numbers import Numbers
+
+_AT = ("figures", "confidence")
+_EXAMPLE = 0.8
+"""Threshold of the example in words."""
+
+
+def confidence_section(numbers: Numbers) -> Section:
+    """Calibration, and what a threshold on the confidence gives."""
+    question = "Can I trust its confidence?"
+    if numbers.value(*_AT) is None:
+        answer = ["Answers of this system come without a confidence: no vote was learned."]
+        return Section(name="confidence", question=question, answer=answer)
+    figures = [_reliability(numbers), _coverage(numbers)]
+    return Section(name="confidence", question=question, answer=_answer(numbers), figures=figures)
+
+
+def _answer(numbers: Numbers) -> list[Markup | str]:
+    figures = numbers.value(*_AT)
+    low, high = figures["overconfidence_ci95"]
+    tendency = "On average it is neither shown to be too high nor too low:"
+    if low > 0:
+        tendency = "On average it is too high:"
+    elif high < 0:
+        tendency = "On average it is too low:"
+    paragraphs: list[Markup | str] = [
+        Markup(
+            "Confidence and accuracy differ by {} on average over bins of confidence (ECE); perfectly "
+            "calibrated confidences "
+            "would show {} on as many queries by chance. {} mean confidence minus accuracy is {} {}."
+        ).format(
+            numbers.percent(*_AT, "ece"),
+            numbers.percent(*_AT, "ece_by_chance"),
+            tendency,
+            numbers.points(*_AT, "overconfidence"),
+            numbers.interval(*_AT, "overconfidence_ci95", sign=True),
+        )
+    ]
+    example = _example(figures["curve"])
+    if example is not None:
+        at = (*_AT, "curve", example)
+        paragraphs.append(
+            Markup(
+                "Answering only from confidence {} on: {} of the queries are answered, {} of them right {}."
+            ).format(
+                numbers.decimal(*at, "threshold"),
+                numbers.percent(*at, "coverage"),
+                numbers.percent(*at, "accuracy"),
+                numbers.interval(*at, "ci95"),
+            )
+        )
+    return paragraphs
+
+
+def _example(curve: list[dict[str, Any]]) -> int | None:
+    """The first threshold of at least 0.8."""
+    for i, point in enumerate(curve):
+        if point["threshold"] >= _EXAMPLE:
+            return i
+    return None
+
+
+def _reliability(numbers: Numbers) -> Figure:
+    alt = altair()
+    bins = numbers.value(*_AT, "bins")
+    values, rows = [], []
+    for i, one in enumerate(bins):
+        at = (*_AT, "bins", i)
+        values.append({**one, "ci_low": one["ci95"][0], "ci_high": one["ci95"][1]})
+        rows.append(
+            [
+                Markup("{} to {}").format(numbers.decimal(*at, "low"), numbers.decimal(*at, "high")),
+                numbers.count(*at, "n"),
+                numbers.percent(*at, "confidence"),
+                numbers.percent(*at, "accuracy"),
+                numbers.interval(*at, "ci95"),
+            ]
+        )
+    base = alt.Chart(alt.Data(values=values))
+    full = alt.Scale(domain=[0, 1])
+    x = alt.X("confidence:Q", scale=full, title="mean confidence (%)", axis=alt.Axis(format=".0%"))
+    y = alt.Y("accuracy:Q", scale=full, title="accuracy (%)", axis=alt.Axis(format=".0%"))
+    y_low = alt.Y("ci_low:Q", scale=full, title="accuracy (%)", axis=alt.Axis(format=".0%"))
+    diagonal = alt.Chart(alt.Data(values=[{"at": 0}, {"at": 1}])).mark_line(color=GREY, strokeDash=[5, 4])
+    tooltip = [
+        alt.Tooltip("n:Q", title="queries"),
+        alt.Tooltip("confidence:Q", format=".1%"),
+        alt.Tooltip("accuracy:Q", format=".1%"),
+    ]
+    size = alt.Size(
+        "n:Q", title="queries", scale=alt.Scale(range=[30, 400]), legend=alt.Legend(title="queries (n)")
+    )
+    counts = base.mark_text(dy=-16, fontSize=11).encode(x=x, y=alt.Y("ci_high:Q", scale=full), text="n:Q")
+    chart = alt.layer(
+        diagonal.encode(x=alt.X("at:Q", scale=full), y=alt.Y("at:Q", scale=full)),
+        base.mark_rule(color=BLUE).encode(x=x, y=y_low, y2="ci_high:Q"),
+        base.mark_point(color=BLUE, filled=True, opacity=0.9).encode(x=x, y=y, size=size, tooltip=tooltip),
+        counts,
+    )
+    return Figure(
+        name="reliability",
+        title="Reliability",
+        caption="Accuracy of answers by their confidence, in bins of equal width, with 95 % Wilson "
+        "intervals; numbers are "
+        "queries per bin. On the dashed line confidence is what it says; below it answers are overconfident.",
+        spec=specification(chart, description="Accuracy over mean confidence per bin.", height=320),
+        table=DataTable(
+            columns=["confidence", "queries", "mean confidence (%)", "accuracy (%)", "95 %"], rows=rows
+        ),
+    )
+
+
+def _coverage(numbers: Numbers) -> Figure:
+    alt = altair()
+    curve = numbers.value(*_AT, "curve")
+    values, rows = [], []
+    for i, one in enumerate(curve):
+        at = (*_AT, "curve", i)
+        values.append({**one, "ci_low": one["ci95"][0], "ci_high": one["ci95"][1]})
+        rows.append(
+            [
+                numbers.decimal(*at, "threshold"),
+                numbers.count(*at, "n"),
+                numbers.percent(*at, "coverage"),
+                numbers.percent(*at, "accuracy"),
+                numbers.interval(*at, "ci95"),
+            ]
+        )
+    # The slider of the page moves this point; without scripts it stays at full coverage.
+    chosen = alt.param(name="chosen", value=curve[0]["threshold"])
+    base = alt.Chart(alt.Data(values=values))
+    scale = alt.Scale(zero=False)
+    x = alt.X(
+        "coverage:Q",
+        title="coverage: queries answered (%)",
+        axis=alt.Axis(format=".0%"),
+        scale=alt.Scale(domain=[0, 1]),
+    )
+    y = alt.Y("accuracy:Q", title="accuracy on these (%)", axis=alt.Axis(format=".0%"), scale=scale)
+    y_low = alt.Y("ci_low:Q", title="accuracy on these (%)", axis=alt.Axis(format=".0%"), scale=scale)
+    tooltip = [alt.Tooltip(f"{name}:Q", format=".1%") for name in ("threshold", "coverage", "accuracy")]
+    marker = base.transform_filter("datum.threshold == chosen").mark_point(
+        color=ORANGE, size=140, filled=True, shape="diamond"
+    )
+    chart = alt.layer(
+        base.mark_area(color=BLUE, opacity=0.2).encode(x=x, y=y_low, y2="ci_high:Q"),
+        base.mark_line(color=BLUE).encode(x=x, y=y),
+        base.mark_point(color=BLUE, size=12, filled=True).encode(x=x, y=y, tooltip=tooltip),
+        marker.encode(x=x, y=y),
+    ).add_params(chosen)
+    return Figure(
+        name="coverage",
+        title="Accuracy over coverage",
+        caption="If only answers of at least some confidence are given: share of queries answered and "
+        "accuracy on those, with "
+        "95 % Wilson intervals. The diamond is the threshold chosen above.",
+        spec=specification(chart, description="Accuracy over coverage by threshold.", height=280),
+        table=DataTable(columns=["threshold", "queries", "coverage (%)", "accuracy (%)", "95 %"], rows=rows),
+    )

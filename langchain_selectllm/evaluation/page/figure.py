@@ -1,0 +1,110 @@
+"""Building blocks of the page: sections, figures with their tables, and the look that all charts share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup
+
+from langchain_selectllm._optional import require
+
+BLUE, ORANGE, GREEN, RED, PURPLE, GREY = "#3b7dd8", "#c8641a", "#2e8b57", "#d1495b", "#8a63d2", "#7a7f87"
+"""Colours with a contrast of at least 3 to both the light and the dark background (WCAG 2.2, 1.4.11)."""
+STATIC_WIDTH = 640
+"""Width in pixels of charts without scripts and of saved plots."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataTable:
+    """Numbers of a figure, for readers who cannot see it."""
+
+    columns: Sequence[str]
+    """Headings, with units."""
+    rows: Sequence[Sequence[Markup | str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A chart with caption and table."""
+
+    name: str
+    """Name of the figure within the page and of its files."""
+    title: str
+    caption: str
+    """How to read the chart, and the definitions of its quantities."""
+    spec: dict[str, Any]
+    """Vega-Lite specification whose width is that of its container."""
+    table: DataTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One question of the page, its answer in words, and its figures."""
+
+    name: str
+    question: str
+    answer: Sequence[Markup | str]
+    """Paragraphs."""
+    figures: Sequence[Figure] = field(default_factory=tuple)
+
+
+def altair() -> Any:
+    """The charting library.
+
+    Raises:
+        MissingDependencyError: If it is not installed.
+    """
+    return require("altair", extra="report", needed_by="The report page")
+
+
+def specification(chart: Any, *, description: str, height: int | None = None) -> dict[str, Any]:
+    """The Vega-Lite specification of a chart in the look of the page.
+
+    Args:
+        chart: An Altair chart or layers of charts.
+        description: Text alternative of the chart.
+        height: Height in pixels; by the number of rows when None.
+    """
+    sized = chart.properties(width="container", description=description)
+    if height is not None:
+        sized = sized.properties(height=height)
+    spec: dict[str, Any] = sized.to_dict()
+    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+    spec["config"] = _CONFIG
+    spec.pop("$schema", None)
+    return spec
+
+
+_TEXT = {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 12, "titleFontSize": 12}
+_CONFIG: dict[str, Any] = {
+    # The wrapper of each chart carries the text alternative; marks are no stops for screen readers.
+    "aria": False,
+    "background": None,
+    # Metrics of Arial are known where pictures are made, so that no label overlaps another.
+    "font": "Arial, 'Liberation Sans', Helvetica, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        **_TEXT,
+        "titleFontWeight": "normal",
+        "gridColor": GREY,
+        "gridOpacity": 0.25,
+        "domainColor": GREY,
+        "tickColor": GREY,
+        "labelLimit": 130,
+        "labelOverlap": "greedy",
+        "labelSeparation": 6,
+        "labelFlush": False,
+    },
+    "axisX": {"tickCount": 8},
+    "axisY": {"tickCount": 7},
+    "legend": {
+        **_TEXT,
+        "orient": "top",
+        "columns": 2,
+        "labelLimit": 260,
+        "titleLimit": 300,
+        "symbolOpacity": 1,
+    },
+    "text": {"color": "currentColor", "fontSize": 12},
+    "title": {"color": "currentColor"},
+}

@@ -1,0 +1,307 @@
+"""Second question of the page: whom do I need? Leave-one-out, usage, common errors."""
+
+from typing import Any
+
+from markupsafe import Markup
+
+from langchain_selectllm.evaluation.page.figure import (
+    BLUE,
+    GREY,
+    DataTable,
+    Figure,
+    Section,
+    altair,
+    specification,
+)
+from langchain_selectllm.evaluation.page.numbers import Numbers
+
+_AT = ("figures", "members")
+_SEVERAL = 3
+
+
+def members_section(numbers: Numbers) -> Section:
+    """Leave-one-out, usage, error correlation, smaller pools."""
+    figures = []
+    members = numbers.value(*_AT)
+    if members["leave_one_out"]:
+        figures += [_leave_one_out(numbers), _usage(numbers)]
+    if members["smaller_pools"]:
+        figures.append(_smaller_pools(numbers))
+    figures.append(_correlation(numbers))
+    return Section(name="members", question="Whom do I need?", answer=_answer(numbers), figures=figures)
+
+
+def _answer(numbers: Numbers) -> list[Markup | str]:
+    members = numbers.value(*_AT)
+    if not members["leave_one_out"]:
+        return ["The pool has one member."]
+    paragraphs: list[Markup | str] = []
+    order = sorted(
+        range(len(members["leave_one_out"])), key=lambda i: members["leave_one_out"][i]["difference"]
+    )
+    sentences = [_sentence(numbers, i) for i in order[:_SEVERAL]]
+    paragraphs.append(Markup("Most needed: {}.").format(Markup("; ").join(sentences)))
+    called = [usage for usage in members["usage"] if usage["called_share"] > 0]
+    idle = [usage["member"] for usage in members["usage"] if usage["called_share"] == 0]
+    if len(called) > _SEVERAL:
+        rest = [i for i in order if members["usage"][i]["called_share"] > 0][-1:]
+        paragraphs.append(Markup("Least needed of those called: {}.").format(_sentence(numbers, rest[0])))
+    if idle:
+        paragraphs.append(f"Never called: {', '.join(idle)}.")
+    paragraphs.append(_suggestion(numbers))
+    return paragraphs
+
+
+def _sentence(numbers: Numbers, i: int) -> Markup:
+    at = (*_AT, "leave_one_out", i)
+    one = numbers.value(*at)
+    text = Markup("without <strong>{}</strong> {} {}").format(
+        one["without"][0], numbers.points(*at, "difference"), numbers.interval(*at, "ci95", sign=True)
+    )
+    if one["cost_share"] is not None:
+        text += Markup(", cost {}").format(numbers.change(*at, "cost_share"))
+    return text
+
+
+def _suggestion(numbers: Numbers) -> Markup:
+    at = (*_AT, "suggested_pool")
+    suggested = numbers.value(*at)
+    margin = numbers.distance(*_AT, "margin")
+    if suggested is None:
+        return Markup("No smaller pool is shown (95 %) to lose at most {}.").format(margin)
+    kept = [name for name in numbers.report["members"] if name not in suggested["without"]]
+    return Markup(
+        "Suggested smaller pool: <strong>{}</strong> ({} {} against the whole pool; shown to lose at most "
+        "{}). The router is "
+        "replayed as fitted; members were ranked on these queries: confirm the smaller pool on others."
+    ).format(
+        ", ".join(kept),
+        numbers.points(*at, "difference"),
+        numbers.interval(*at, "ci95", sign=True),
+        margin,
+    )
+
+
+def _forest(values: list[dict[str, Any]], title: str, sort: Any, label: str) -> Any:
+    """Differences with intervals, one row each, and a line at 0."""
+    alt = altair()
+    base = alt.Chart(alt.Data(values=values))
+    y = alt.Y("name:N", sort=sort, title=label)
+    x = alt.X("difference:Q", title=title, axis=alt.Axis(format="+~r"))
+    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=GREY, strokeWidth=1.5)
+    rules = base.mark_rule(color=BLUE, strokeWidth=2).encode(
+        y=y, x=alt.X("low:Q", title=title, axis=alt.Axis(format="+~r")), x2="high:Q"
+    )
+    tooltip = [
+        alt.Tooltip("name:N"),
+        alt.Tooltip("difference:Q", format="+.2f"),
+        alt.Tooltip("low:Q", format="+.2f", title="95 % from"),
+        alt.Tooltip("high:Q", format="+.2f", title="95 % to"),
+    ]
+    points = base.mark_point(color=BLUE, filled=True, size=60, opacity=1).encode(y=y, x=x, tooltip=tooltip)
+    return alt.layer(zero.encode(x="zero:Q"), rules, points)
+
+
+def forest(
+    values: list[dict[str, Any]], *, title: str, sort: Any, label: str, description: str
+) -> dict[str, Any]:
+    """Specification of a forest plot.
+
+    Args:
+        values: Rows with `name`, `difference`, `low` and `high`, in the unit of the axis.
+        title: Title of the axis of differences, with its unit.
+        sort: Order of the rows, as names.
+        label: Title of the axis of rows.
+        description: Text alternative.
+    """
+    height = max(24 * len(values), 60)
+    return specification(_forest(values, title, sort, label), description=description, height=height)
+
+
+def difference_row(name: str, one: dict[str, Any]) -> dict[str, Any]:
+    """A row of a forest plot in percentage points."""
+    low, high = one["ci95"]
+    return {"name": name, "difference": 100 * one["difference"], "low": 100 * low, "high": 100 * high}
+
+
+def _leave_one_out(numbers: Numbers) -> Figure:
+    single = numbers.value(*_AT, "leave_one_out")
+    values = [difference_row(one["without"][0], one) for one in single]
+    values.sort(key=lambda value: value["difference"])
+    rows = []
+    for i, one in enumerate(single):
+        at = (*_AT, "leave_one_out", i)
+        rows.append(
+            [
+                one["without"][0],
+                numbers.points(*at, "difference"),
+                numbers.interval(*at, "ci95", sign=True),
+                numbers.decimal(*at, "calls"),
+                numbers.change(*at, "cost_share"),
+                numbers.change(*at, "latency_share"),
+            ]
+        )
+    title = "difference in accuracy (points)"
+    return Figure(
+        name="leave-one-out",
+        title="Without each member",
+        caption="Accuracy of the headline system with one member unavailable, minus its accuracy with the "
+        "whole pool, with "
+        "95 % intervals. Calls to the missing member go to the most probable member left, as in serving; "
+        "the router is not "
+        "refitted. Left of 0: the member is needed.",
+        spec=forest(
+            values,
+            title=title,
+            sort=[value["name"] for value in values],
+            label="unavailable member",
+            description="Leave-one-out differences in accuracy per member.",
+        ),
+        table=DataTable(
+            columns=["without", "difference (points)", "95 %", "calls per query", "cost", "parallel latency"],
+            rows=rows,
+        ),
+    )
+
+
+def _usage(numbers: Numbers) -> Figure:
+    alt = altair()
+    usage = numbers.value(*_AT, "usage")
+    values, rows = [], []
+    for i, one in enumerate(usage):
+        at = (*_AT, "usage", i)
+        values.append({"member": one["member"], "share": one["called_share"], "what": "called"})
+        values.append({"member": one["member"], "share": one["decisive_share"], "what": "its ballot decides"})
+        rows.append(
+            [
+                one["member"],
+                numbers.percent(*at, "called_share"),
+                numbers.percent(*at, "decisive_share"),
+                numbers.points(*at, "decisive_gain"),
+                numbers.percent(*at, "accuracy_when_called"),
+                numbers.percent(*at, "unreadable_share"),
+            ]
+        )
+    order = sorted(usage, key=lambda one: -one["called_share"])
+    kinds = alt.Scale(domain=["called", "its ballot decides"], range=[GREY, BLUE])
+    chart = (
+        alt.Chart(alt.Data(values=values))
+        .mark_bar()
+        .encode(
+            y=alt.Y("member:N", sort=[one["member"] for one in order], title="member"),
+            yOffset=alt.YOffset("what:N", sort=["called", "its ballot decides"]),
+            x=alt.X("share:Q", title="share of queries (%)", axis=alt.Axis(format=".1~%")),
+            color=alt.Color("what:N", title=None, scale=kinds),
+            tooltip=["member:N", "what:N", alt.Tooltip("share:Q", format=".1%")],
+        )
+    )
+    return Figure(
+        name="usage",
+        title="Called, and decisive",
+        caption="Share of queries that call the member, and on which the winner would change without its "
+        "ballot.",
+        spec=specification(
+            chart,
+            description="Share of queries per member: called, decisive.",
+            height=max(32 * len(usage), 80),
+        ),
+        table=DataTable(
+            columns=[
+                "member",
+                "called (% of queries)",
+                "decisive (% of queries)",
+                "accuracy its ballots add (points)",
+                "accuracy when called (%)",
+                "unreadable replies (%)",
+            ],
+            rows=rows,
+        ),
+    )
+
+
+def _smaller_pools(numbers: Numbers) -> Figure:
+    alt = altair()
+    pools, n = numbers.value(*_AT, "smaller_pools"), len(numbers.report["members"])
+    values, rows = [], []
+    for i, pool in enumerate(pools):
+        at = (*_AT, "smaller_pools", i)
+        size = n - len(pool["without"])
+        values.append(
+            {**difference_row(str(size), pool), "size": size, "without": ", ".join(pool["without"])}
+        )
+        rows.append(
+            [
+                str(size),
+                ", ".join(pool["without"]),
+                numbers.points(*at, "difference"),
+                numbers.interval(*at, "ci95", sign=True),
+                numbers.decimal(*at, "calls"),
+                numbers.change(*at, "cost_share"),
+            ]
+        )
+    base = alt.Chart(alt.Data(values=values))
+    x = alt.X("size:O", sort="descending", title="members left in the pool", axis=alt.Axis(labelAngle=0))
+    y = alt.Y("difference:Q", title="difference (points)", axis=alt.Axis(format="+~r"))
+    band = alt.Y("low:Q", title="difference (points)", axis=alt.Axis(format="+~r"))
+    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=GREY).encode(y="zero:Q")
+    tooltip = ["size:O", "without:N", alt.Tooltip("difference:Q", format="+.2f")]
+    chart = alt.layer(
+        zero,
+        base.mark_rule(color=BLUE, strokeWidth=2).encode(x=x, y=band, y2="high:Q"),
+        base.mark_line(color=BLUE, opacity=0.5).encode(x=x, y=y),
+        base.mark_point(color=BLUE, filled=True, size=60, opacity=1).encode(x=x, y=y, tooltip=tooltip),
+    )
+    return Figure(
+        name="smaller-pools",
+        title="Smaller pools",
+        caption="Difference in accuracy when more and more members are unavailable, members that are never "
+        "called first, then "
+        "the least needed ones; 95 % intervals.",
+        spec=specification(chart, description="Accuracy over the number of members left.", height=220),
+        table=DataTable(
+            columns=["members left", "without", "difference (points)", "95 %", "calls per query", "cost"],
+            rows=rows,
+        ),
+    )
+
+
+def _correlation(numbers: Numbers) -> Figure:
+    alt = altair()
+    names, matrix = numbers.report["members"], numbers.value(*_AT, "error_correlation")
+    values, rows = [], []
+    for i, first in enumerate(names):
+        cells: list[Markup | str] = [first]
+        for j, second in enumerate(names):
+            cells.append(numbers.decimal(*_AT, "error_correlation", i, j))
+            if i != j and matrix[i][j] is not None:
+                values.append({"first": first, "second": second, "correlation": matrix[i][j]})
+        rows.append(cells)
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("first:N", sort=names, title="member", axis=alt.Axis(labelAngle=-60, labelLimit=90)),
+        y=alt.Y("second:N", sort=names, title="member"),
+    )
+    colour = alt.Color(
+        "correlation:Q",
+        title="correlation of errors (-1 to 1)",
+        scale=alt.Scale(domain=[-1, 0, 1], range=["#8fb7ea", "#f2f2f2", "#f0a35e"]),
+        legend=alt.Legend(title="correlation (no unit)", gradientLength=160),
+    )
+    cells = base.mark_rect().encode(
+        color=colour, tooltip=["first:N", "second:N", alt.Tooltip("correlation:Q", format=".2f")]
+    )
+    chart: Any = cells
+    # Beyond that many members numbers would not fit the cells of a narrow page.
+    if len(names) <= 8:
+        text = base.mark_text(color="#111", fontSize=11).encode(text=alt.Text("correlation:Q", format=".1f"))
+        chart = alt.layer(cells, text)
+    return Figure(
+        name="error-correlation",
+        title="Errors in common",
+        caption="Pearson correlation of the members' errors. Members that err together add little to each "
+        "other's vote; 0 "
+        "means independent errors.",
+        spec=specification(
+            chart, description="Correlation of errors per pair of members.", height=max(26 * len(names), 120)
+        ),
+        table=DataTable(columns=["member", *names], rows=rows),
+    )

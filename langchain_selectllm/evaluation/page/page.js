@@ -1,0 +1,58 @@
+const data = JSON.parse(document.getElementById("report-data").textContent);
+// The interpreter of expressions keeps the page's content policy free of "unsafe-eval".
+const options = { ast: true, renderer: "svg", actions: false, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
+const views = {};
+const drawn = [...document.querySelectorAll("[data-chart]")].map(async (place) => {
+  const name = place.dataset.chart;
+  views[name] = (await vegaEmbed(place, data.charts[name], options)).view;
+});
+
+function percent(share) {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+function startSlider() {
+  const box = document.getElementById("threshold");
+  if (!box) return;
+  const slider = document.getElementById("threshold-slider");
+  const output = document.getElementById("threshold-output");
+  function show() {
+    const point = data.curve[Number(slider.value)];
+    const words = `${point.threshold.toFixed(2)}: answers ${percent(point.coverage)} of the queries, ${percent(point.accuracy)} of them right`;
+    output.textContent = words;
+    slider.setAttribute("aria-valuetext", words);
+    if (views.coverage) views.coverage.signal("chosen", point.threshold).runAsync();
+  }
+  slider.addEventListener("input", show);
+  box.hidden = false;
+  show();
+}
+
+function startFilters() {
+  const form = document.getElementById("filters");
+  if (!form) return;
+  const rows = [...document.querySelectorAll("#queries tbody tr")];
+  const category = document.getElementById("filter-category");
+  const cause = document.getElementById("filter-cause");
+  const text = document.getElementById("filter-text");
+  function filter() {
+    const needle = text.value.toLowerCase();
+    let shown = 0;
+    for (const row of rows) {
+      const kept = (!category.value || row.dataset.category === category.value)
+        && (!cause.value || row.dataset.cause === cause.value)
+        && row.textContent.toLowerCase().includes(needle);
+      row.hidden = !kept;
+      shown += kept;
+    }
+    document.getElementById("filter-output").textContent = `${shown} of ${rows.length} queries shown`;
+  }
+  form.addEventListener("input", filter);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.hidden = false;
+  filter();
+}
+
+startSlider();
+startFilters();
+Promise.all(drawn).then(() => { document.documentElement.dataset.ready = "yes"; });

@@ -1,0 +1,71 @@
+"""Charts of a report as SVG and PNG files."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from langchain_selectllm._optional import require
+from langchain_selectllm.evaluation.page.figure import STATIC_WIDTH
+
+_PIXELS_PER_POINT = 2.0
+"""Scale of PNG files, so that they stay sharp in print."""
+
+
+def to_svg(spec: Mapping[str, Any]) -> str:
+    """The chart as SVG, in a fixed width.
+
+    Raises:
+        MissingDependencyError: If the extra `report` is not installed.
+    """
+    vl_convert = require("vl_convert", extra="report", needed_by="Plots")
+    svg: str = vl_convert.vegalite_to_svg(_sized(spec))
+    return svg
+
+
+def save_chart(spec: Mapping[str, Any], folder: Path, name: str) -> list[Path]:
+    """Writes NAME.svg and NAME.png on a white background.
+
+    Returns:
+        The paths of both files.
+
+    Raises:
+        MissingDependencyError: If the extra `report` is not installed.
+    """
+    vl_convert = require("vl_convert", extra="report", needed_by="Plots")
+    folder.mkdir(parents=True, exist_ok=True)
+    opaque = _sized(spec)
+    opaque["config"] = {**opaque["config"], "background": "white"}
+    svg, png = folder / f"{name}.svg", folder / f"{name}.png"
+    svg.write_text(vl_convert.vegalite_to_svg(opaque), encoding="utf-8")
+    png.write_bytes(vl_convert.vegalite_to_png(opaque, scale=_PIXELS_PER_POINT))
+    return [svg, png]
+
+
+def save_plots(report: Mapping[str, Any], folder: str | Path) -> list[Path]:
+    """Writes every chart of the report page as SVG and PNG.
+
+    Args:
+        report: What `Report.to_dict` returns, or report.json.
+        folder: Folder of the files; made where it does not exist.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        MissingDependencyError: If the extra `report` is not installed.
+    """
+    from langchain_selectllm.evaluation.page.numbers import Numbers
+    from langchain_selectllm.evaluation.page.render import report_sections
+
+    paths = []
+    for section in report_sections(Numbers(report)):
+        for figure in section.figures:
+            paths += save_chart(figure.spec, Path(folder), figure.name)
+    return paths
+
+
+def _sized(spec: Mapping[str, Any]) -> dict[str, Any]:
+    sized: dict[str, Any] = copy.deepcopy(dict(spec))
+    sized["width"] = STATIC_WIDTH
+    return sized

@@ -1,0 +1,235 @@
+"""First question of the page: is it worth it? Accuracy of every system over calls, cost and latency."""
+
+from typing import Any
+
+from markupsafe import Markup
+
+from langchain_selectllm.evaluation.page.figure import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    DataTable,
+    Figure,
+    Section,
+    altair,
+    specification,
+)
+from langchain_selectllm.evaluation.page.numbers import Numbers, join_sentences
+
+_GROUPS = {
+    "selectllm": "selectllm",
+    "oracle": "oracle",
+    "single_best": "fixed members",
+    "all_members": "fixed members",
+    "fixed_best": "fixed members",
+    "prior_only": "fixed members",
+    "self_consistency": "self-consistency",
+    "random": "random",
+}
+_OTHER = "query-aware"
+_ORDER = (
+    "selectllm",
+    _OTHER,
+    "fixed members",
+    "random",
+    "self-consistency",
+    "oracle",
+)
+_COLOURS = (BLUE, PURPLE, ORANGE, GREY, GREEN, RED)
+_SHAPES = ("circle", "square", "triangle-up", "cross", "diamond", "triangle-down")
+_PRICES = (
+    ("calls", "calls per query", 1.0, ".2f"),
+    ("cost_usd", "cost per 1,000 queries (USD)", 1000.0, ".3g"),
+    ("latency_parallel_s", "parallel latency per query (s)", 1.0, ".3g"),
+)
+
+
+def systems_section(numbers: Numbers) -> Section:
+    """Verdict, operating point, and one chart per known price."""
+    report = numbers.report
+    figures = []
+    for price, title, factor, spec in _PRICES:
+        known = [system for system in report["systems"] if system[price] is not None]
+        if known:
+            figures.append(_price_figure(numbers, known, price, title, factor, spec))
+    return Section(name="worth", question="Is it worth it?", answer=_answer(numbers), figures=figures)
+
+
+def _answer(numbers: Numbers) -> list[Markup | str]:
+    report = numbers.report
+    paragraphs: list[Markup | str] = [report["verdict"]]
+    if report["figures"] is None:
+        return paragraphs
+    index = system_indices(report)
+    facts = []
+    for name in dict.fromkeys(
+        (report["headline"], "single_best", "all_members", _consistency(report), "oracle")
+    ):
+        if name in index:
+            at = ("systems", index[name])
+            facts.append(
+                Markup("<strong>{}</strong> {} {} with {} calls per query").format(
+                    name,
+                    numbers.percent(*at, "accuracy"),
+                    numbers.interval(*at, "accuracy_ci95"),
+                    numbers.decimal(*at, "calls"),
+                )
+            )
+    paragraphs.append(
+        join_sentences(
+            [
+                Markup("Accuracy on {} queries:").format(numbers.count("n_queries")),
+                Markup("; ").join(facts) + Markup("."),
+            ]
+        )
+    )
+    paragraphs.append(_operating_point(numbers))
+    return paragraphs
+
+
+def _operating_point(numbers: Numbers) -> Markup:
+    chosen = numbers.value("figures", "recommended")
+    at = ("systems", system_indices(numbers.report)[chosen["system"]])
+    if chosen["system"] == chosen["most_accurate"]:
+        return Markup(
+            "Recommended operating point: <strong>{}</strong> ({} at {} calls), the most accurate system; "
+            "no cheaper one is "
+            "shown (95 %) to be at most {} below it. It was chosen on these queries; confirm it on others."
+        ).format(
+            chosen["system"],
+            numbers.percent(*at, "accuracy"),
+            numbers.decimal(*at, "calls"),
+            numbers.distance("figures", "recommended", "margin"),
+        )
+    cheap = {"cost_usd": "lowest cost", "calls": "fewest calls"}[chosen["price"]]
+    return Markup(
+        "Recommended operating point: <strong>{}</strong> ({} at {} calls), the system with the {} that is "
+        "shown (95 %) to "
+        "be at most {} below the most accurate one, {}. It was chosen on these queries; confirm it on others."
+    ).format(
+        chosen["system"],
+        numbers.percent(*at, "accuracy"),
+        numbers.decimal(*at, "calls"),
+        cheap,
+        numbers.distance("figures", "recommended", "margin"),
+        chosen["most_accurate"],
+    )
+
+
+def system_indices(report: Any) -> dict[str, int]:
+    """Place of each system in the report's list."""
+    return {system["name"]: i for i, system in enumerate(report["systems"])}
+
+
+def _consistency(report: Any) -> str:
+    for system in report["systems"]:
+        if system["name"].startswith("self_consistency"):
+            return str(system["name"])
+    return ""
+
+
+def _price_figure(
+    numbers: Numbers, systems: list[dict[str, Any]], price: str, title: str, factor: float, spec: str
+) -> Figure:
+    alt = altair()
+    front = (numbers.report["figures"] or {"frontier": {price: []}})["frontier"][price]
+    values = []
+    for system in systems:
+        low, high = system["accuracy_ci95"]
+        values.append(
+            {
+                "system": system["name"],
+                "group": _GROUPS.get(system["name"].partition(":")[0], _OTHER),
+                "accuracy": system["accuracy"],
+                "low": low,
+                "high": high,
+                "price": factor * system[price],
+                "frontier": system["name"] in front,
+                "label": _label(numbers.report, system["name"]),
+            }
+        )
+    groups = [group for group in _ORDER if any(value["group"] == group for value in values)]
+    shown = [_ORDER.index(group) for group in groups]
+    # Room on the right, so that the last point and its label stay inside.
+    widest = 1.08 * max(value["price"] for value in values)
+    x = alt.X("price:Q", title=title, scale=alt.Scale(domain=[0, widest or 1.0], nice=False))
+    percent = {"title": "accuracy (%)", "axis": alt.Axis(format=".0%"), "scale": alt.Scale(zero=False)}
+    y, y_low = alt.Y("accuracy:Q", **percent), alt.Y("low:Q", **percent)
+    base = alt.Chart(alt.Data(values=values))
+    colour = alt.Color(
+        "group:N", title=None, scale=alt.Scale(domain=groups, range=[_COLOURS[i] for i in shown])
+    )
+    shape = alt.Shape(
+        "group:N", title=None, scale=alt.Scale(domain=groups, range=[_SHAPES[i] for i in shown])
+    )
+    tooltip = [
+        alt.Tooltip("system:N"),
+        alt.Tooltip("accuracy:Q", format=".1%"),
+        alt.Tooltip("low:Q", format=".1%", title="95 % from"),
+        alt.Tooltip("high:Q", format=".1%", title="95 % to"),
+        alt.Tooltip("price:Q", format=spec, title=title),
+    ]
+    bars = base.mark_rule(opacity=0.35).encode(x=x, y=y_low, y2="high:Q", color=colour)
+    line = base.transform_filter("datum.frontier").mark_line(strokeDash=[5, 4], color=GREY)
+    marks = base.mark_point(size=70, filled=True, opacity=0.95)
+    labels = base.transform_filter("datum.label != ''").mark_text(align="center", dy=-16, fontWeight="bold")
+    chart = alt.layer(
+        bars,
+        line.encode(x=x, y=y),
+        marks.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
+        labels.encode(x=x, y=y, text="label:N"),
+    )
+    word = title.partition(" per ")[0]
+    return Figure(
+        name=f"accuracy-over-{price.replace('_', '-')}",
+        title=f"Accuracy over {word}",
+        caption=f"Mean accuracy of each system over its mean {word}, with 95 % bootstrap intervals. The "
+        f"dashed line is the "
+        "frontier: systems than which none is both cheaper and at least as accurate. Up and to the left is "
+        "better. Controls: "
+        "the same members for every query, random members, several samples of the single best "
+        "(self-consistency); the oracle "
+        "is right when any member is.",
+        spec=specification(chart, description=f"Accuracy of {len(values)} systems over {title}.", height=360),
+        table=_table(numbers, systems, price, title),
+    )
+
+
+def _label(report: Any, name: str) -> str:
+    """Direct labels for the headline system alone: more of them would overlap."""
+    if name == report.get("headline"):
+        return name
+    return ""
+
+
+def _table(numbers: Numbers, systems: list[dict[str, Any]], price: str, title: str) -> DataTable:
+    index = system_indices(numbers.report)
+    write = {
+        "calls": numbers.decimal,
+        "cost_usd": numbers.usd_per_1000,
+        "latency_parallel_s": numbers.seconds,
+    }
+    rows = []
+    for system in systems:
+        at = ("systems", index[system["name"]])
+        versus = Markup("")
+        if "fixed_best" in system["versus"]:
+            versus = Markup("{} {}").format(
+                numbers.points(*at, "versus", "fixed_best", "difference"),
+                numbers.interval(*at, "versus", "fixed_best", "ci95", sign=True),
+            )
+        rows.append(
+            [
+                system["name"],
+                Markup("{} {}").format(
+                    numbers.percent(*at, "accuracy"), numbers.interval(*at, "accuracy_ci95")
+                ),
+                write[price](*at, price),
+                versus,
+            ]
+        )
+    columns = ["system", "accuracy (%) [95 %]", title, "against the fixed set of as many calls (points)"]
+    return DataTable(columns=columns, rows=rows)
