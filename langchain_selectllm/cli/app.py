@@ -6,23 +6,22 @@ from typing import Annotated, Any
 
 import typer
 
-from langchain_selectllm.answers import get_extractor
-from langchain_selectllm.answers.auto import EXTRACTOR_NAMES
 from langchain_selectllm.classifier import pseudo_labels
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.classifier.folder import check_target, read_card, read_config
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.ask import ask
 from langchain_selectllm.cli.collect import collect
+from langchain_selectllm.cli.compare import compare
 from langchain_selectllm.cli.console import err, out, print_json, progress_bars
 from langchain_selectllm.cli.demo import demo
 from langchain_selectllm.cli.drift import drift, retrain
+from langchain_selectllm.cli.evaluate import evaluate
 from langchain_selectllm.cli.grade import export, grade
+from langchain_selectllm.cli.reading import Answer, Grading, Json, Outcomes, Router, read_table
 from langchain_selectllm.cli.serve import serve
-from langchain_selectllm.collection.export import read_outcomes
-from langchain_selectllm.collection.open_store import is_store_url
-from langchain_selectllm.exceptions import OutcomeError, SelectLLMError
-from langchain_selectllm.outcomes import OutcomeTable, split_folder
+from langchain_selectllm.exceptions import SelectLLMError
+from langchain_selectllm.outcomes import split_folder
 from langchain_selectllm.routing.decision import decide_all
 from langchain_selectllm.selection.policy_names import parse_policy, policy_name
 
@@ -34,24 +33,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Outcomes = Annotated[
-    list[str],
-    typer.Argument(
-        help="Folders of recorded outcomes (queries.jsonl[.gz], responses/), or one store (sqlite:///outcomes.db)."
-    ),
-]
-Grade = Annotated[
-    str | None, typer.Option("--grade", help="Grading of a store to go by, where it holds several.")
-]
-Router = Annotated[Path, typer.Argument(help="Folder that `selectllm train` wrote.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
-Answer = Annotated[
-    str | None,
-    typer.Option(
-        help="Read replies as choice, code, json, number or text; each query's own answer_type when left out."
-    ),
-]
 
 
 @app.command()
@@ -90,7 +71,7 @@ def train(
     validation: Annotated[float, typer.Option(help="Share of the queries held out of each fit.")] = 0.15,
     seed: Annotated[int, typer.Option(help="Seed of folds and solvers.")] = 0,
     answer: Answer = None,
-    grading: Grade = None,
+    grading: Grading = None,
     label_from_agreement: Annotated[
         bool, typer.Option(help="Without references: right is who agrees with the vote of the whole pool.")
     ] = False,
@@ -99,7 +80,9 @@ def train(
     """Learn from recorded outcomes which members answer which queries."""
     check_target(router)
     with progress_bars(quiet=as_json) as on_progress:
-        table = _table(outcomes, _names(members), answer, grading, on_progress)
+        table = read_table(
+            outcomes, members=_names(members), answer=answer, grading=grading, progress=on_progress
+        )
         if label_from_agreement:
             table = pseudo_labels.label_from_agreement(table)
         classifier = SelectLLMClassifier(encoder=encoder, validation=validation, seed=seed)
@@ -109,51 +92,6 @@ def train(
         print_json(read_config(router))
     else:
         show.print_trained(classifier, router)
-
-
-@app.command()
-def evaluate(
-    router: Router,
-    outcomes: Outcomes,
-    policy: Annotated[
-        list[str] | None,
-        typer.Option(help="System such as weighted_max_conf:3 or fixed_best; may be repeated."),
-    ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the report as JSON.")] = None,
-    pooled: Annotated[
-        bool, typer.Option(help="Let all samples of a member vote, not its first one.")
-    ] = False,
-    allow_training_queries: Annotated[
-        bool, typer.Option(help="Replay queries the router was trained on; no evidence of anything.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
-    answer: Answer = None,
-    grading: Grade = None,
-    as_json: Json = False,
-) -> None:
-    """Replay every system on recorded outcomes, beside the controls."""
-    from langchain_selectllm.evaluation import evaluate as replay
-
-    classifier = SelectLLMClassifier.from_pretrained(router)
-    with progress_bars(quiet=as_json) as on_progress:
-        table = _table(
-            outcomes, classifier.members, answer or _readable(classifier.summary.answer), grading, on_progress
-        )
-        result = replay(
-            classifier,
-            table,
-            policies=policy,
-            pooled=pooled,
-            allow_training_queries=allow_training_queries,
-            seed=seed,
-            progress=on_progress,
-        )
-    if report is not None:
-        result.save(report)
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        show.print_report(result)
 
 
 @app.command()
@@ -189,6 +127,8 @@ def inspect(router: Router, as_json: Json = False) -> None:
         show.print_card(router, read_card(router))
 
 
+app.command()(evaluate)
+app.command()(compare)
 app.command()(ask)
 app.command()(demo)
 app.command()(collect)
@@ -214,28 +154,5 @@ def main() -> None:
         sys.exit(2)
 
 
-def _table(
-    sources: list[str], members: Any, answer: str | None, grade: str | None, on_progress: Any
-) -> OutcomeTable:
-    if answer is not None:
-        get_extractor(answer)
-    on_progress("read outcomes", 0.0)
-    if any(is_store_url(source) for source in sources):
-        if len(sources) > 1:
-            raise OutcomeError(
-                f"{', '.join(sources)}: a store stands alone. Give one store, or folders only."
-            )
-        table = read_outcomes(sources[0], members=members, answer=answer, grade=grade)
-    else:
-        table = OutcomeTable.from_folders(*sources, members=members, answer=answer)
-    on_progress("read outcomes", 1.0)
-    return table
-
-
 def _names(members: str | None) -> list[str] | None:
     return None if members is None else [name.strip() for name in members.split(",") if name.strip()]
-
-
-def _readable(answer: str | None) -> str | None:
-    """The answer kind of the training outcomes, unless it was an extractor that only its author has."""
-    return answer if answer in EXTRACTOR_NAMES else None

@@ -10,7 +10,7 @@ from langchain_selectllm.evaluation.oracle_gap import ErrorSplit
 from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.voting.ballots import ABSTAIN
 
-_TEXT_CHARACTERS = 300
+_TEXT_CHARACTERS = 240
 _ANSWER_CHARACTERS = 80
 
 

@@ -132,7 +132,8 @@ def _coverage(numbers: Numbers) -> Figure:
     values, rows = [], []
     for i, one in enumerate(curve):
         at = (*_AT, "curve", i)
-        values.append({**one, "ci_low": one["ci95"][0], "ci_high": one["ci95"][1]})
+        low, high = one["ci95"]
+        values.append({**one, "place": i, "ci_low": low, "ci_high": high})
         rows.append(
             [
                 numbers.decimal(*at, "threshold"),
@@ -143,7 +144,7 @@ def _coverage(numbers: Numbers) -> Figure:
             ]
         )
     # The slider of the page moves this point; without scripts it stays at full coverage.
-    chosen = alt.param(name="chosen", value=curve[0]["threshold"])
+    chosen = alt.param(name="chosen", value=0)
     base = alt.Chart(alt.Data(values=values))
     scale = alt.Scale(zero=False)
     x = alt.X(
@@ -155,7 +156,7 @@ def _coverage(numbers: Numbers) -> Figure:
     y = alt.Y("accuracy:Q", title="accuracy on these (%)", axis=alt.Axis(format=".0%"), scale=scale)
     y_low = alt.Y("ci_low:Q", title="accuracy on these (%)", axis=alt.Axis(format=".0%"), scale=scale)
     tooltip = [alt.Tooltip(f"{name}:Q", format=".1%") for name in ("threshold", "coverage", "accuracy")]
-    marker = base.transform_filter("datum.threshold == chosen").mark_point(
+    marker = base.transform_filter("datum.place == chosen").mark_point(
         color=ORANGE, size=140, filled=True, shape="diamond"
     )
     chart = alt.layer(

@@ -14,6 +14,10 @@ STATIC_WIDTH = 640
 """Width in pixels of charts without scripts and of saved plots."""
 
 
+FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
+"""Font of charts; the metrics of Arial are known where pictures are made, so that labels do not overlap."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataTable:
     """Numbers of a figure, for readers who cannot see it."""
@@ -68,11 +72,22 @@ def specification(chart: Any, *, description: str, height: int | None = None) ->
     sized = chart.properties(width="container", description=description)
     if height is not None:
         sized = sized.properties(height=height)
-    spec: dict[str, Any] = sized.to_dict()
+    spec: dict[str, Any] = _rounded(sized.to_dict())
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     spec["config"] = _CONFIG
     spec.pop("$schema", None)
     return spec
+
+
+def _rounded(value: Any) -> Any:
+    """The same value with numbers of five significant digits, more than a chart can show."""
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_rounded(one) for one in value]
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    return value
 
 
 _TEXT = {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 12, "titleFontSize": 12}
@@ -80,8 +95,7 @@ _CONFIG: dict[str, Any] = {
     # The wrapper of each chart carries the text alternative; marks are no stops for screen readers.
     "aria": False,
     "background": None,
-    # Metrics of Arial are known where pictures are made, so that no label overlaps another.
-    "font": "Arial, 'Liberation Sans', Helvetica, sans-serif",
+    "font": FONT,
     "view": {"stroke": None},
     "axis": {
         **_TEXT,

@@ -80,7 +80,7 @@ class Numbers:
         text = format(factor * value, spec).replace("-", "\N{MINUS SIGN}")
         place = "/".join(map(str, path))
         unit = unit.replace(" ", _SPACE)
-        return Markup('<data value="{}" data-path="{}">{}{}</data>').format(repr(value), place, text, unit)
+        return Markup('<span data-path="{}">{}{}</span>').format(place, text, unit)
 
 
 def join_sentences(sentences: Sequence[Markup | str]) -> Markup:

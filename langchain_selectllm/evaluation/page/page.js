@@ -5,6 +5,8 @@ const views = {};
 const drawn = [...document.querySelectorAll("[data-chart]")].map(async (place) => {
   const name = place.dataset.chart;
   views[name] = (await vegaEmbed(place, data.charts[name], options)).view;
+  // The place itself is the image with the text alternative; the marks inside have none.
+  place.querySelector("svg").setAttribute("aria-hidden", "true");
 });
 
 function percent(share) {
@@ -21,7 +23,7 @@ function startSlider() {
     const words = `${point.threshold.toFixed(2)}: answers ${percent(point.coverage)} of the queries, ${percent(point.accuracy)} of them right`;
     output.textContent = words;
     slider.setAttribute("aria-valuetext", words);
-    if (views.coverage) views.coverage.signal("chosen", point.threshold).runAsync();
+    if (views.coverage) views.coverage.signal("chosen", Number(slider.value)).runAsync();
   }
   slider.addEventListener("input", show);
   box.hidden = false;

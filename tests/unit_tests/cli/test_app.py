@@ -100,3 +100,29 @@ def test_bad_input_ends_in_code_2_and_one_clear_line(
 
 def test_an_unknown_command_ends_in_code_2(selectllm):
     assert selectllm("fly")[0] == 2
+
+
+def test_a_report_becomes_a_page_and_plots_and_two_reports_are_compared(trained, selectllm, tmp_path):
+    router, test = trained / "router", trained / "test"
+    page, plots, first = tmp_path / "report.html", tmp_path / "plots", tmp_path / "a.json"
+    narrow = ("--policy", "selectllm:3")
+    code, _, err = selectllm(
+        "evaluate", router, test, *narrow, "--html", page, "--plots", plots, "--report", first
+    )
+    assert code == 0, err
+    assert "Wrongly answered queries" in page.read_text()
+    assert (plots / "leave-one-out.png").exists()
+    second = tmp_path / "b.json"
+    assert (
+        selectllm("evaluate", router, test, *narrow, "--no-texts", "--html", page, "--report", second)[0] == 0
+    )
+    assert "Wrongly answered queries" not in page.read_text()
+    assert json.loads(first.read_text())["figures"]["rows"]
+    assert json.loads(second.read_text())["figures"]["rows"] == []
+    compared = json.loads(selectllm("compare", first, second, "--json")[1])
+    assert {system["verdict"] for system in compared["systems"]} == {"no difference shown"}
+    assert "no difference shown" in selectllm("compare", first, second)[1]
+    (tmp_path / "c.json").write_text("[]")
+    code, _, err = selectllm("compare", first, tmp_path / "c.json")
+    assert code == 2
+    assert "is no report" in err

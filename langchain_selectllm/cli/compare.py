@@ -1,0 +1,58 @@
+"""`selectllm compare`: two saved reports side by side."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from langchain_selectllm.cli.console import out, print_json
+from langchain_selectllm.cli.reading import Json
+from langchain_selectllm.evaluation.comparison import Comparison, compare_reports
+from langchain_selectllm.exceptions import OutcomeError
+
+Report = Annotated[Path, typer.Argument(help="Report that `selectllm evaluate --report` wrote.")]
+
+
+def compare(first: Report, second: Report, as_json: Json = False) -> None:
+    """Show how much better or worse each system is in the second of two reports."""
+    comparison = compare_reports(_read(first), _read(second))
+    if as_json:
+        print_json(comparison.to_dict())
+    else:
+        _print_comparison(comparison)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    report: Any = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(report, dict) or "systems" not in report:
+        raise OutcomeError(f"{path} is no report. Give a file that `selectllm evaluate --report` wrote.")
+    return report
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    table = Table(title="second report against the first")
+    table.add_column("system", no_wrap=True)
+    for title in ("first", "second", "difference [95 %]", "verdict", "calls"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for system in comparison.systems:
+        low, high = system.ci95
+        table.add_row(
+            system.name,
+            f"{system.first:.3f}",
+            f"{system.second:.3f}",
+            f"{100 * system.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+            system.verdict,
+            f"{system.calls:+.2f}",
+        )
+    out.print(table)
+    out.print(
+        "Differences in points; intervals as if the reports were of independent queries, too wide if they share them.",
+        highlight=False,
+    )
+    for words, names in (("first", comparison.only_first), ("second", comparison.only_second)):
+        if names:
+            out.print(f"Only in the {words}: {', '.join(names)}.", highlight=False)
+    for caution in comparison.cautions:
+        out.print(caution, style="bold", highlight=False)

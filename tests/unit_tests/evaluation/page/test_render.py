@@ -1,0 +1,182 @@
+import base64
+import hashlib
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from langchain_selectllm import SelectLLMClassifier, evaluate
+from langchain_selectllm.evaluation.page.plots import save_plots
+from langchain_selectllm.evaluation.page.render import render_page
+from langchain_selectllm.exceptions import MissingDependencyError
+from tests.support.reports import MALICIOUS, POLICIES
+from tests.support.worlds import score_table
+
+QUESTIONS = ("worth", "members", "failures", "confidence", "price")
+
+
+class Page(HTMLParser):
+    """Numbers, scripts, styles and texts of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.numbers, self.scripts, self.styles, self.texts, self.tags = [], [], [], [], []
+        self._inside = None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.tags.append((tag, given))
+        self._inside = (tag, given)
+        if "data-path" in given:
+            self.numbers.append([given["data-path"], ""])
+
+    def handle_endtag(self, tag):
+        self._inside = None
+
+    def handle_data(self, data):
+        tag, given = self._inside or (None, {})
+        if tag == "script":
+            self.scripts.append((given.get("type"), data))
+        elif tag == "style":
+            self.styles.append(data)
+        else:
+            self.texts.append(data)
+        if "data-path" in given:
+            self.numbers[-1][1] += data
+
+
+@pytest.fixture(scope="module")
+def report(fitted, demo):
+    texts = tuple(f"{MALICIOUS} {text}" for text in demo[1].texts)
+    report = evaluate(fitted, replace(demo[1], texts=texts), policies=POLICIES, rows=200)
+    return json.loads(json.dumps(report.to_dict()))
+
+
+@pytest.fixture(scope="module")
+def html(report):
+    return render_page(report)
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def test_every_number_on_the_page_equals_the_report(page, report):
+    assert len(page.numbers) > 300
+    for path, text in page.numbers:
+        found = report
+        for key in path.split("/"):
+            found = found[int(key)] if isinstance(found, list) else found[key]
+        assert text_means(text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-"), found), text
+
+
+def text_means(text, value):
+    """Whether the text is the value in its unit, up to rounding of the last digit shown."""
+    number, _, unit = text.partition(" ")
+    shown = float(number.replace(",", ""))
+    # Bounds of intervals are in percent or points without repeating the unit.
+    factors = {"%": [100], "points": [100], "USD": [1000], "s": [1], "": [1, 100]}[unit]
+    decimals = len(number.partition("e")[0].partition(".")[2])
+    tolerance = 0.5001 * 10.0**-decimals
+    if unit in {"USD", "s"}:
+        # Three significant digits.
+        tolerance = 0.005001 * abs(shown)
+    return any(abs(shown - factor * value) <= tolerance for factor in factors)
+
+
+def test_each_question_opens_with_its_answer_in_words(page, html):
+    for name in QUESTIONS:
+        section = html.partition(f'<section id="{name}"')[2].partition("</section>")[0]
+        assert section.index('<div class="answer"><p>') < section.index("<figure")
+        assert len(section.partition('<div class="answer"><p>')[2].partition("</p>")[0]) > 40
+
+
+def test_a_query_with_a_script_is_shown_as_text(page, html):
+    assert MALICIOUS not in html
+    assert any(MALICIOUS in text for text in page.texts)
+    # The data of the charts, and the page's own script.
+    assert len(page.scripts) == 2
+
+
+def test_the_content_policy_allows_this_script_and_this_style_alone(page):
+    policy = next(given["content"] for tag, given in page.tags if given.get("http-equiv"))
+    script = next(text for kind, text in page.scripts if kind == "module")
+
+    def source(text):
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    assert "default-src 'none'" in policy
+    assert f"script-src {source(script)};" in policy
+    assert f"style-src {source(page.styles[0])};" in policy
+    assert "unsafe" not in policy
+
+
+def test_nothing_is_loaded_and_no_attribute_runs(page):
+    for tag, given in page.tags:
+        assert not given.keys() & {"src", "onerror", "onclick", "style"}, (tag, given)
+        if tag == "a":
+            assert given["href"].startswith("#")
+
+
+def test_every_figure_has_a_picture_without_scripts_a_caption_and_a_table(html):
+    figures = re.findall(r"<figure.*?</figure>", html, flags=re.DOTALL)
+    assert len(figures) >= 12
+    for figure in figures:
+        assert "<noscript>" in figure
+        assert "<svg" in figure
+        assert "<figcaption>" in figure
+        assert "<table>" in figure
+
+
+def test_every_axis_names_its_unit(page):
+    data = json.loads(next(text for kind, text in page.scripts if kind == "application/json"))
+    without_unit = {"category", "member", "system", "unavailable member", "members left in the pool", "round"}
+    titles = set()
+    for spec in data["charts"].values():
+        for layer in spec.get("layer", [spec]):
+            for channel in ("x", "y"):
+                titles.add(layer.get("encoding", {}).get(channel, {}).get("title", "none"))
+    counted = titles - without_unit - {"none", None}
+    assert counted
+    assert all(title.endswith(")") or title == "calls per query" for title in counted), counted
+
+
+def test_a_report_without_replies_has_a_page_without_confidence():
+    import numpy as np
+
+    train, test = score_table(np.random.default_rng(0).random((60, 3))).split(0.5)
+    html = render_page(evaluate(SelectLLMClassifier().fit(train), test).to_dict())
+    assert "come without a confidence" in html
+    assert "Neither cost nor latency was recorded" in html
+
+
+def test_a_report_of_controls_alone_answers_the_first_question(fitted, demo, tmp_path):
+    report = evaluate(fitted, demo[1], policies=["random:1"])
+    report.save_html(tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    assert "No query-aware system was evaluated." in html
+    assert 'id="members"' not in html
+
+
+def test_every_chart_is_saved_as_svg_and_png(fitted, demo, tmp_path):
+    report = evaluate(fitted, demo[1], policies=["selectllm:3"]).to_dict()
+    paths = save_plots(report, tmp_path / "plots")
+    assert len(paths) == len(list((tmp_path / "plots").iterdir())) >= 20
+    for path in paths:
+        start = path.read_bytes()[:200]
+        assert start.startswith(b"\x89PNG" if path.suffix == ".png" else b"<svg")
+
+
+def test_without_the_extra_the_error_names_it(fitted, demo, tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "markupsafe", None)
+    report = evaluate(fitted, demo[1], policies=["random:1"])
+    with pytest.raises(
+        MissingDependencyError, match=r'needs markupsafe. Install it: pip install ".*\[report\]"'
+    ):
+        report.save_html(tmp_path / "report.html")
