@@ -1,4 +1,4 @@
-"""How the answer extractors agree with what the sources of the recorded replies read from them.
+"""Agreement of the answer extractors with the answers that the sources of the recorded replies read.
 
 Usage: python benchmarks/answer_agreement.py DATA_FOLDER [--write docs/reference/answer-agreement.md]
 
@@ -89,7 +89,7 @@ def read_choices(data: Path) -> Iterator[Reading]:
 
 
 def class_of(reading: Reading, guessing: set[str]) -> str:
-    """Why the two readings differ, told by the reply's wording.
+    """Class of the difference between the two readings, by the wording of the reply.
 
     Args:
         reading: A reply that was read differently.
@@ -117,7 +117,7 @@ def class_of(reading: Reading, guessing: set[str]) -> str:
 
 
 def choice_tables(data: Path) -> str:
-    """Agreement a member, and the classes of disagreement."""
+    """Agreement per member, and the classes of disagreement."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     different: list[Reading] = []
     for reading in read_choices(data):
@@ -143,7 +143,7 @@ def choice_tables(data: Path) -> str:
     classes = Counter((reading.kind, class_of(reading, guessing), reading.right) for reading in different)
     lines += [
         "",
-        "| who reads what | class | replies | this package is right | the source is right | neither |",
+        "| reading | class | replies | this package is right | the source is right | neither |",
     ]
     lines += ["|---|---|---:|---:|---:|---:|"]
     for kind, names in CLASSES.items():

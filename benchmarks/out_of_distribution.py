@@ -1,4 +1,4 @@
-"""Trained on ten categories of MMLU-Pro, tested on the other four: what a router is worth on kinds of query it never met.
+"""Accuracy on categories of MMLU-Pro that training did not see: trained on ten, tested on the other four.
 
 Usage: python benchmarks/out_of_distribution.py DATA_FOLDER [--seeds 2] [--write docs/explanation/out-of-distribution.md]
 

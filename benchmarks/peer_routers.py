@@ -18,7 +18,7 @@ from sklearn.neural_network import MLPRegressor
 _BATCH = 512
 Array = NDArray[np.float64]
 Predict = Callable[[Array], Array]
-"""From embeddings (n, d) to what each member is worth, (n, K)."""
+"""From embeddings (n, d) to predicted scores, (n, K)."""
 Fit = Callable[[Array, Array, int, int], Predict]
 """From embeddings (n, d), scores (n, K), a size and a seed to a fitted router."""
 
@@ -33,7 +33,7 @@ class Peer:
     sizes: tuple[int, ...]
 
     def train(self, embeddings: Array, scores: Array, seed: int) -> Predict:
-        """Fitted on all training queries, with the size that told a fifth of them best (mean squared error)."""
+        """Fit on all training queries, with the size that predicts a fifth of them best (mean squared error)."""
         size = self.sizes[0]
         if len(self.sizes) > 1:
             held_out = np.random.default_rng(seed).permutation(len(scores)) % 5 == 0
@@ -55,7 +55,7 @@ def fit_knn(embeddings: Array, scores: Array, size: int, seed: int) -> Predict:
 
 
 def fit_mlp(embeddings: Array, scores: Array, size: int, seed: int) -> Predict:
-    """One hidden layer, one output a member, stopped early."""
+    """One hidden layer, one output per member, early stopping."""
     network = MLPRegressor(
         hidden_layer_sizes=(size,), early_stopping=True, max_iter=100, n_iter_no_change=5, random_state=seed
     )
@@ -63,7 +63,7 @@ def fit_mlp(embeddings: Array, scores: Array, size: int, seed: int) -> Predict:
 
 
 def fit_linear(embeddings: Array, scores: Array, size: int, seed: int) -> Predict:
-    """One logistic regression a member; a score between 0 and 1 counts as that share of a right answer."""
+    """One logistic regression per member; a score between 0 and 1 is a fraction of a correct answer."""
     heads = []
     for column in scores.T:
         rows, labels = np.tile(embeddings, (2, 1)), np.repeat([1, 0], len(column))

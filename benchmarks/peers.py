@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/peers.py DATA_FOLDER [--seeds 3] [--write docs/explanation/peers.md] [--json FILE] [--keep FOLDER]
 
-Every query is tested once a seed, by routers trained on the other four fifths. What is printed is what was measured.
+Every query is tested once per seed, by routers trained on the other four fifths.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from langchain_selectllm.selection.policy_names import parse_policy
 FOLDS = 5
 RESAMPLES = 1000
 LAMBDAS = np.concatenate([[0.0], np.geomspace(1.0, 1e6, 61)])
-"""Points of accuracy (or of a router's own scale) that a US dollar is worth."""
+"""Points of accuracy (or of a router's own scale) per US dollar."""
 OURS = "ours, selectllm within a budget"
 SINGLE_PICK = "ours, single pick"
 SINGLE_BEST = "single best"
@@ -43,7 +43,7 @@ BY_TASK = "best member of each task"
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """What each setting of a router gave and took on each query."""
+    """Score and cost of each setting of a router on each query."""
 
     score: Array
     """(n, settings), in [0, 1]; mean over seeds."""
@@ -281,7 +281,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--keep", type=Path, help="folder that keeps the embeddings for the next run")
     given = parser.parse_args()
-    told: dict[str, Any] = {"seeds": given.seeds, "folds": FOLDS, "resamples": RESAMPLES}
+    written: dict[str, Any] = {"seeds": given.seeds, "folds": FOLDS, "resamples": RESAMPLES}
     sections = {}
     for name, answer in (("routerbench_train", "choice"), ("routerdc_train", None)):
         table = OutcomeTable.from_folders(given.data / name, answer=answer)
@@ -293,11 +293,11 @@ def main() -> None:
             if priced
             else task_figures(curves, table.categories)
         )
-        told[name] = {"queries": len(table), "members": list(table.members), **figures}
+        written[name] = {"queries": len(table), "members": list(table.members), **figures}
         sections[name] = aiq_table(figures) if priced else task_table(figures)
         print(sections[name], flush=True)
     if given.json is not None:
-        given.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        given.json.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
     for name, text in sections.items() if given.write is not None else ():
         write_section(given.write, name, text)
 

@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/results.py DATA_FOLDER [--write docs/explanation/results.md] [--seeds 5]
 
-Every setting is split by query, trained on one side and replayed on the other, once a seed. All figures are means over
+Every setting is split by query, trained on one side and replayed on the other, once per seed. All figures are means over
 the seeds; what is printed is what was measured, losses included.
 """
 
@@ -30,7 +30,7 @@ BY_TASK = "best member of each category"
 
 
 def run(data: Path, setting: Setting, seeds: int) -> Trials:
-    """Train on 70 % of the queries and replay the other 30 %, once a seed."""
+    """Train on 70 % of the queries and replay the other 30 %, once per seed."""
     table = OutcomeTable.from_folders(data / setting.folder, members=setting.members, answer=setting.answer)
     trials = Trials()
     for seed in range(seeds):
@@ -80,7 +80,7 @@ def _price_of_single_best(pool: PoolStatistics) -> float | None:
 
 
 def _best_of_category(recording: Recording, train: OutcomeTable) -> Replay:
-    """The member with the best training accuracy in the query's own category: a control that is told the category."""
+    """The member with the best training accuracy in the query's own category: a control that is given the category."""
     known = np.array(train.categories)
     best = {
         c: int(np.nanargmax(np.nanmean(train.scores[known == c], axis=0)))
@@ -103,7 +103,7 @@ def describe(setting: Setting, trials: Trials) -> str:
     head += ["mean over tasks"] if by_task else []
     control_title = "vs single_best" if by_task else "vs fixed_best, points [95 %]"
     lines = [
-        f"**{setting.title}** (`{setting.folder}`, {n_test:,} test queries a seed)",
+        f"**{setting.title}** (`{setting.folder}`, {n_test:,} test queries per seed)",
         "",
         f"| {' | '.join([*head, control_title])} |",
         f"|---{'|---:' * (len(head) - 1)}|---|",

@@ -3,7 +3,7 @@
 Usage: python benchmarks/train_embedded_pool.py [MEMBER ...]   trains the named members, all five when none is named
        python benchmarks/train_embedded_pool.py --card         trains nothing, measures the members on held-out tasks
 
-Minutes a member on one core; run two at a time on two. Every run ends with the card, once all five are there. The same seed
+Minutes per member on one core; run two at a time on two. Every run ends with the card, once all five are there. The same seed
 on the same machine gives the same weights; another CPU or another release of torch gives slightly different ones.
 """
 
@@ -36,16 +36,16 @@ MEASURED_TASKS, MEASURED_SAMPLES, MEASURED_SEED = 1100, 10, 2025
 
 @dataclass(frozen=True)
 class Diet:
-    """What one member is made of and fed with."""
+    """Size and training tasks of one member."""
 
     about: str
     weights: dict[str, float]
-    """How often each category is drawn."""
+    """Relative frequency of each category."""
     steps: int
     width: int = 128
     layers: int = 3
     with_working: bool = True
-    """Whether it learns to show its steps."""
+    """True if the replies show their steps."""
     examples: int | None = None
     """Only so many different tasks, over and over; endless fresh ones when None."""
     learning_rate: float = 2e-3
@@ -273,7 +273,7 @@ def _parameters(name: str) -> int:
 
 
 def _agreement(cells: Iterable[tuple[str | None, ...]]) -> float:
-    """How sure a member seems: the mean share of its samples that give its most frequent answer."""
+    """Mean share of a member's samples that give its most frequent answer."""
     return float(np.mean([Counter(answers).most_common(1)[0][1] / len(answers) for answers in cells]))
 
 

@@ -49,7 +49,7 @@ SETTINGS = (
         ),
     ),
     Setting(
-        "ZeroEval (GSM8K, CRUXEval-O, MATH level 5), eight members of like strength",
+        "ZeroEval (GSM8K, CRUXEval-O, MATH level 5), eight members of similar strength",
         "zeroeval",
         (
             "gemma-2-9b-it",
@@ -87,7 +87,7 @@ SETTINGS = (
 
 @dataclass
 class Trials:
-    """What every system did on the test queries of every seed."""
+    """Replays of every system on the test queries of every seed."""
 
     ids: list[tuple[str, ...]] = field(default_factory=list)
     categories: list[tuple[str, ...]] = field(default_factory=list)

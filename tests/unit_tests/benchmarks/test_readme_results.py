@@ -47,7 +47,7 @@ def test_the_table_of_the_readme_was_taken_from_the_results_page():
 
 PAGE = """<!-- results -->
 
-**First pool** (`a`, 10 test queries a seed)
+**First pool** (`a`, 10 test queries per seed)
 
 | system | accuracy | calls | cost, 1e-3 USD | vs fixed_best, points [95 %] |
 |---|---:|---:|---:|---|
@@ -59,7 +59,7 @@ PAGE = """<!-- results -->
 | `selectllm:3` | 64.0 | 2.26 | 0.1 | +2.0 [+1.0, +3.0] better |
 | selectllm, cost of single best | 60.0 | 1.00 | 0.1 |  |
 
-**Pool without votes** (`b`, 10 test queries a seed)
+**Pool without votes** (`b`, 10 test queries per seed)
 
 | system | accuracy | calls | vs single_best |
 |---|---:|---:|---|
