@@ -1,6 +1,7 @@
 """The number that a sentence asserts, among those that it only mentions."""
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 
 from langchain_selectllm.answers.numerals import Numeral, numerals
@@ -20,8 +21,8 @@ _NUMBER_FOLLOWS = rf"\b(?: {_HEDGES})*[:\s]+{_TOTAL}[$€£*_`\"“(\[{{~≈]*$"
 _EQUALS = re.compile(r"[=≈]|\\approx\b")
 # A computation is described; whatever numbers go into it are not its result.
 _COMPUTATION = re.compile(
-    r"\b(?:(?:multipl|divid|subtract|calculat|comput|convert|determin|simplif|substitut|evaluat|summ|compar)\w*"
-    r"|add(?:s|ed|ing)?|sum|find|found|count(?:ed|ing)?|consider(?:ed)?|use[ds]?|using|works?)\b",
+    r"\b(?:(?:multipl|divid|subtract|calculat|comput|convert|determin|simplif|substitut|evaluat|summ)\w*"
+    r"|compar\w*|add(?:s|ed|ing)?|sum|find|found|count(?:ed|ing)?|consider(?:ed)?|use[ds]?|using|works?)\b",
     re.IGNORECASE,
 )
 _DERIVED = _any(
@@ -54,8 +55,9 @@ _BEHIND_RESULT = re.compile(rf"\b(?:{_DERIVED}|{_COPULA}){_NUMBER_FOLLOWS}", re.
 _ASIDE = re.compile(r"\((?![^()]*\bor\b)[^()]*\)")
 _OPENER = r"(?:(?:so|therefore|thus|hence|then|finally|and|but|now)\b,?\s+)*"
 _LEADING_CLAUSE = re.compile(
-    rf"^{_OPENER}(?:if|since|in|with|after|as|when|for|because|over|at|by|on|out|of|from|to|given|once|before|while"
-    r"|during|within|converting|adding|subtracting|dividing|multiplying|using|considering|assuming|comparing)\b"
+    rf"^{_OPENER}(?:if|since|in|with|after|as|when|for|because|over|at|by|on|out|of|from|to|given|once|before"
+    r"|while|during|within|converting|adding|subtracting|dividing|multiplying|using|considering|assuming"
+    r"|comparing)\b"
     r"(?:[^,]|,(?=[0-9]{3}))*,(?![0-9]{3})\s+",
     re.IGNORECASE,
 )
@@ -64,7 +66,8 @@ _CONCLUSION = re.compile(
 )
 _TRAILING_CLAUSE = re.compile(
     r"[,;]?\s+(?:since|because|as|given that|assuming|if|when|while|where|whereas|who|whose|such that|so that"
-    r"|that (?:are|is|was|were|ha[sd]|have)|in order to|for which|(?:by|after|before) \w+ing)\s+(?=[a-z$0-9]).*$",
+    r"|that (?:are|is|was|were|ha[sd]|have)|in order to|for which|(?:by|after|before) \w+ing)"
+    r"\s+(?=[a-z$0-9]).*$",
     re.IGNORECASE | re.DOTALL,
 )
 _AUXILIARY = re.compile(
@@ -73,9 +76,9 @@ _AUXILIARY = re.compile(
 )
 # In front of a number that is referred to or belongs to a phrase, and is not what the sentence states.
 _REFERRED_TO = re.compile(
-    r"\b(?:of|in|for|per|after|from|at|with|on|over|by|than|about|within|during|into|before|until|between|among"
-    r"|through|across|under|above|below|up|out|plus|minus|times|every|each|the|these|those|this|that|his|her|their"
-    r"|its|our|all|both|first|last|next|remaining|other|another|initial|original"
+    r"\b(?:of|in|for|per|after|from|at|with|on|over|by|than|about|within|during|into|before|until|between"
+    r"|among|through|across|under|above|below|up|out|plus|minus|times|every|each|the|these|those|this|that"
+    r"|his|her|their|its|our|all|both|first|last|next|remaining|other|another|initial|original"
     r"|(?:by|for|of|from|after) \w+ing|to\s+\w+(?:\s\w+)?)\s+"
     rf"(?:{_HEDGES}\s+)*{_TOTAL}[$€£*_`\"“(\[{{~≈]*$|#$",
     re.IGNORECASE,
@@ -90,9 +93,10 @@ _LISTED = re.compile(r"\S+(?:\s[^\s,.;]+){0,3}(?:,\s|,?\s(?:and|or)\s)[$€£]?[
 def asserted_number(sentence: str, *, is_cut_off: bool = False) -> Fraction | None:
     """The value that a tidied sentence states; None when it states none, or several.
 
-    With an equals sign it is the first number behind the last one. Otherwise the numbers count that stand neither in
-    an aside, a subordinate clause or a prepositional phrase nor behind a determiner: one value among them is stated,
-    and of several the one that is derived ("which is 12"). A described computation states only its result.
+    With an equals sign it is the first number behind the last one. Otherwise the numbers count that stand
+    neither in an aside, a subordinate clause or a prepositional phrase nor behind a determiner: one value
+    among them is stated, and of several the one that is derived ("which is 12"). A described computation
+    states only its result.
 
     Args:
         sentence: One sentence, tidied.
@@ -101,12 +105,18 @@ def asserted_number(sentence: str, *, is_cut_off: bool = False) -> Fraction | No
     behind = _EQUALS.split(sentence)[-1]
     found = list(numerals(behind))
     if len(behind) < len(sentence):
-        return found[0].value if found else None
+        return _first_value(found)
     if len(found) == 1:
         return _only_number(sentence, found[0])
     if not found or is_cut_off:
         return None
     return _main_number(sentence)
+
+
+def _first_value(found: Sequence[Numeral]) -> Fraction | None:
+    if not found:
+        return None
+    return found[0].value
 
 
 def describes_computation(sentence: str) -> bool:
@@ -130,8 +140,10 @@ def _main_number(sentence: str) -> Fraction | None:
         before = clause[: number.start]
         if _FACTOR.match(clause, number.start) or _is_operand(clause, number):
             continue
-        # One item of a list is not the answer.
-        value = None if _LISTED.match(clause, number.start) else number.value
+        value = number.value
+        if _LISTED.match(clause, number.start):
+            # One item of a list is not the answer.
+            value = None
         if _BEHIND_DERIVED.search(before):
             derived = value
         if _BEHIND_RESULT.search(before):
@@ -149,7 +161,7 @@ def _main_number(sentence: str) -> Fraction | None:
 
 
 def _main_clause(sentence: str) -> str:
-    """`sentence` without asides and without the clauses in front of and behind the main clause that leave it a number."""
+    """`sentence` without asides and subordinate clauses, as long as what is left has a number."""
     clause = _AUXILIARY.sub(r"\1 ", _ASIDE.sub(" ", sentence))
     for subordinate in (_TRAILING_CLAUSE, _CONCLUSION, _LEADING_CLAUSE):
         shorter = subordinate.sub("", clause)

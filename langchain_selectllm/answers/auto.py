@@ -26,11 +26,11 @@ def get_extractor(answer: str | Callable[[str], str | None] | AnswerExtractor) -
     """The extractor that `answer` names, is, or wraps.
 
     Args:
-        answer: "choice", "code", "json", "number" or "text"; a callable reply -> answer or None; or an extractor, returned as
-            it is.
+        answer: "choice", "code", "json", "number" or "text"; a callable from reply to answer or None; or an
+            extractor, returned as it is.
 
     Raises:
-        AnswerError: If the name is unknown, or `answer` is neither a name, a callable nor an extractor instance.
+        AnswerError: If the name is unknown, or `answer` is neither a name, a callable nor an extractor.
     """
     if isinstance(answer, str):
         if answer not in _BY_NAME:
@@ -45,8 +45,8 @@ def get_extractor(answer: str | Callable[[str], str | None] | AnswerExtractor) -
 
 
 def _unknown(answer: object) -> str:
-    names = ", ".join(repr(name) for name in _BY_NAME)
+    names = ", ".join(map(repr, _BY_NAME))
     return (
-        f"Unknown answer extractor {answer!r}. Use {names}, a callable that takes a reply and returns its answer or None, "
-        "or an instance of AnswerExtractor."
+        f"Unknown answer extractor {answer!r}. Use {names}, a callable that takes a reply and returns its "
+        "answer or None, or an instance of AnswerExtractor."
     )

@@ -23,7 +23,7 @@ class AnswerExtractor(Protocol):
 
         Args:
             reply: Full text of a member's reply.
-            query: Text of the query, for extractors that read what it offers (the options of a multiple choice).
+            query: Text of the query, for extractors that read its options (multiple choice).
         """
         ...
 
@@ -34,15 +34,15 @@ class AnswerExtractor(Protocol):
 
 @runtime_checkable
 class ComparesAnswers(AnswerExtractor, Protocol):
-    """An extractor whose answers may say the same without being equal strings, which only shows side by side."""
+    """An extractor whose answers may agree without being equal strings."""
 
     def agreement(self, answers: Sequence[str]) -> NDArray[np.float64]:
-        """How much each two answers say the same, (n, n) in [0, 1], symmetric: 0 = something else, 1 on the diagonal."""
+        """Agreement of each two answers, (n, n) in [0, 1], symmetric: 0 = different, 1 on the diagonal."""
         ...
 
 
 def is_open_ended(extractor: AnswerExtractor) -> bool:
-    """Whether the extractor's answers are free text, of which it can well be that no two agree."""
+    """Whether several different answers can all be correct, as with free text and code."""
     return bool(getattr(extractor, "open_ended", False))
 
 

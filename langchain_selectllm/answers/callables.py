@@ -8,7 +8,7 @@ from langchain_selectllm.exceptions import AnswerError
 
 @dataclass(frozen=True, slots=True)
 class CallableExtractor:
-    """Answers are what a callable makes of the reply; it is never shown the query."""
+    """Answers are what a callable returns for the reply; it does not get the query."""
 
     fn: Callable[[str], str | None]
     """Reply -> answer, already canonical; None = abstain."""
@@ -22,11 +22,12 @@ class CallableExtractor:
         """What the callable returns for `reply`; None = abstain.
 
         Raises:
-            AnswerError: If the callable raises (its exception is the cause), or returns neither a string nor None.
+            AnswerError: If the callable raises (its exception is the cause), or returns neither a string nor
+                None.
         """
         called = getattr(self.fn, "__qualname__", None) or repr(self.fn)
         try:
-            # Whatever foreign code returns is checked below, so its declared type is not relied on.
+            # The result of foreign code is checked below, so its declared type is not relied on.
             answer: object = self.fn(reply)
         except Exception as error:
             raise AnswerError(
@@ -36,16 +37,19 @@ class CallableExtractor:
         if answer is None or isinstance(answer, str):
             return answer
         raise AnswerError(
-            f"Answer callable {called} returned {answer!r}, a {type(answer).__name__}. Return a string, or None to abstain."
+            f"Answer callable {called} returned {answer!r}, a {type(answer).__name__}. Return a string, or "
+            "None to abstain."
         )
 
     def canonical(self, reference: str) -> str | None:
-        """What the callable reads from `reference`, and where it reads nothing the reference itself, stripped.
+        """The answer that the callable returns for `reference`; the stripped reference where it returns None.
 
-        A reference is an answer already and often lacks the wording that the callable looks for in replies.
+        A reference is an answer already and often lacks the wording that the callable expects in replies.
 
         Raises:
             AnswerError: If the callable raises, or returns neither a string nor None.
         """
         answer = self.extract(reference)
-        return reference.strip() if answer is None else answer
+        if answer is None:
+            return reference.strip()
+        return answer

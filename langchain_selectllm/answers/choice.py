@@ -11,12 +11,14 @@ from langchain_selectllm.answers.statements import SPAN, cue, last_line, own_par
 _CUE = cue(["answer", "option", "choice"])
 
 _ASSERTED = re.compile(
-    r"(?:\(([A-J])\)|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s([A-J])\b|\b([A-J]))[*_]{0,2}\s(?:is|seems|must be|would be)\s"
+    r"(?:\(([A-J])\)|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s([A-J])\b|\b([A-J]))[*_]{0,2}"
+    r"\s(?:is|seems|must be|would be)\s"
     r"(?:therefore\s|thus\s|indeed\s|clearly\s)?(?:the\s)?(?:most\s|best\s|only\s)?"
     r"(?:correct|right|true|best|answer|accurate|appropriate)\b"
 )
 _CONCLUDED = re.compile(
-    r"\b(?:is|are|be|option|choice|choose|select|pick|to|matches|answer|of)[\s:*_]{1,4}\(([A-J])\)[^()]{0,200}$"
+    r"\b(?:is|are|be|option|choice|choose|select|pick|to|matches|answer|of)[\s:*_]{1,4}"
+    r"\(([A-J])\)[^()]{0,200}$"
 )
 _NEGATED = re.compile(
     r"\b(?:not|no|never|neither|nor|cannot|except|incorrect|wrong|false|eliminated?|rules? out)\b|n[’']t\b",
@@ -47,8 +49,8 @@ _REPR = re.compile(r"""\[(["'])(.*)\1\]""", re.DOTALL)
 class ChoiceExtractor:
     """Answers are letters from A to J, bounded by the options that the query shows.
 
-    A last line that is nothing but "Answer: (C)" decides; otherwise the last committed statement wins. An English "A"
-    or "I" is no answer, and neither are two letters in one statement.
+    A last line that is nothing but "Answer: (C)" decides; otherwise the last committed statement wins. An
+    English "A" or "I" is no answer, and neither are two letters in one statement.
     """
 
     @property
@@ -57,16 +59,21 @@ class ChoiceExtractor:
         return "choice"
 
     def extract(self, reply: str, query: str | None = None) -> str | None:
-        """The letter that `reply` commits itself to; None when there is none, several, or one that `query` lacks."""
-        options = {} if query is None else parse_options(query)
+        """The letter that `reply` states; None without one, with several, or if `query` lacks it."""
+        options: Mapping[str, str] = {}
+        if query is not None:
+            options = parse_options(query)
         text = own_part(reply).strip()
         # RouterBench writes a reply as the one element of a Python list.
         if listed := _REPR.fullmatch(text):
             text = listed[2]
         for read in (_final_line, _stated, _labelled, _asserted, _verbatim):
             letter = read(text, options)
-            if letter is not None:
-                return letter if letter and (not options or letter in options) else None
+            if letter is None:
+                continue
+            if letter == UNDECIDED or (options and letter not in options):
+                return None
+            return letter
         return None
 
     def canonical(self, reference: str) -> str | None:
@@ -86,90 +93,125 @@ def _final_line(text: str, _: Mapping[str, str]) -> str | None:
 
 
 def _stated(text: str, options: Mapping[str, str]) -> str | None:
-    """What the last statement of an answer names, as a letter or as the text of an option.
+    """The letter that the last statement of an answer names, by itself or by the text of an option.
 
-    UNDECIDED when the statements name three letters or more: such a reply lists the options, or repeats itself.
+    UNDECIDED when the statements name three letters or more: such a reply lists the options, or repeats
+    itself.
     """
     prose = _LIST_OPENED.sub("", text)
-    read = (
-        _option_at_start(statement, options) or read_letter(statement)
-        for statement in statements(prose, _CUE)
-    )
-    named = [letter for letter in read if letter is not None]
+    named: list[str] = []
+    for statement in statements(prose, _CUE):
+        letter = _option_at_start(statement, options) or read_letter(statement)
+        if letter is not None:
+            named.append(letter)
     if len(set(named)) > 2:
         return UNDECIDED
-    return named[0] if named else None
+    return next(iter(named), None)
 
 
 def _labelled(text: str, options: Mapping[str, str]) -> str | None:
-    """The letter that is the last or the first line, or the label that the reply begins with and no other follows."""
-    last, first = "" if _in_a_list(text) else last_line(text), text[:SPAN].partition("\n")[0]
-    alone = lone_letter(last) or lone_letter(first)
+    """The letter that is the last or the first line, or the only label, at the start of the reply."""
+    first = text[:SPAN].partition("\n")[0]
+    alone = lone_letter(_concluding_line(text)) or lone_letter(first)
     if alone or not _LABEL_FIRST.match(first):
         return alone
     letter = read_letter(first)
-    others = {match[match.lastindex or 0] for match in _LABELS.finditer(text)} - {letter}
+    others = _letters(_LABELS, text) - {letter}
     if letter and not others and _option_at_start(_unlabelled(first), options) in (None, letter):
         return letter
     return None
 
 
 def _asserted(text: str, _: Mapping[str, str]) -> str | None:
-    """The one letter said to be correct, or the one that the last sentence arrives at; UNDECIDED between two."""
-    asserted = {letter for groups in _ASSERTED.findall(text) for letter in groups if letter}
+    """The letter that is called correct, or the one that the last sentence concludes with.
+
+    UNDECIDED when two are called correct.
+    """
+    asserted = _letters(_ASSERTED, text)
+    if len(asserted) > 1:
+        return UNDECIDED
     if asserted:
-        return asserted.pop() if len(asserted) == 1 else UNDECIDED
+        return asserted.pop()
     sentence = _last_sentence(text)
-    concluded = None if _NEGATED.search(sentence) else _CONCLUDED.search(sentence)
-    return concluded[1] if concluded else None
+    concluded = _CONCLUDED.search(sentence)
+    if concluded is None or _NEGATED.search(sentence):
+        return None
+    return concluded[1]
 
 
 def _verbatim(text: str, options: Mapping[str, str]) -> str | None:
-    """The one option whose text is the reply or its last line, or stands in its last sentence, unless that was cut off."""
-    line = "" if _in_a_list(text) else fold(_unlabelled(last_line(text)))
+    """The one option whose text is the reply or its last line, or stands in its last sentence.
+
+    None where a long reply was cut off in that sentence.
+    """
+    line = fold(_unlabelled(_concluding_line(text)))
     whole, sentence = fold(text[: 2 * SPAN]), fold(_last_sentence(text))
     for letter, option in options.items():
         if option == whole or (option == line and _WORD.search(option)):
             return letter
-    if len(text) > SPAN and not _ENDED.search(text[-SPAN:]):
+    was_cut_off = len(text) > SPAN and not _ENDED.search(text[-SPAN:])
+    if was_cut_off or _NEGATED.search(sentence):
         return None
-    if _NEGATED.search(sentence):
+    return _only_option(options, sentence)
+
+
+def _only_option(options: Mapping[str, str], sentence: str) -> str | None:
+    """The one option that stands in `sentence`; options within the longest one do not count."""
+    found = [letter for letter, option in options.items() if _stands_in(option, sentence)]
+    if not found:
         return None
-    found = {letter: option for letter, option in options.items() if _stands_in(option, sentence)}
-    longest = max(found.values(), key=len, default="")
-    rest = sentence.replace(longest, " ")
-    others = [letter for letter, option in found.items() if option != longest and _stands_in(option, rest)]
-    named = [letter for letter, option in found.items() if option == longest]
-    return named[0] if len(named) == 1 and not others else None
+    best = max(found, key=lambda letter: len(options[letter]))
+    rest = sentence.replace(options[best], " ")
+    for letter in found:
+        is_same = letter != best and options[letter] == options[best]
+        if is_same or _stands_in(options[letter], rest):
+            return None
+    return best
 
 
 def _option_at_start(text: str, options: Mapping[str, str]) -> str | None:
-    """The option whose text `text` begins with as a whole word, the longest one of several; None without one."""
+    """The option that `text` begins with, word for word; the longest one of several, None without one."""
     folded = fold(text.lstrip(_MARKS))
-    fits = [
-        (len(option), letter)
-        for letter, option in options.items()
-        if len(option) > 1
-        and folded.startswith(option)
-        and not folded[len(option) : len(option) + 1].isalnum()
-    ]
-    return max(fits)[1] if fits else None
+    fits: list[tuple[int, str]] = []
+    for letter, option in options.items():
+        behind = folded[len(option) : len(option) + 1]
+        if len(option) > 1 and folded.startswith(option) and not behind.isalnum():
+            fits.append((len(option), letter))
+    return max(fits, default=(0, None))[1]
 
 
 def _unlabelled(line: str) -> str:
     label = _LABEL_FIRST.match(line)
-    return line[label.end() :] if label else line
+    if label is None:
+        return line
+    return line[label.end() :]
 
 
-def _in_a_list(text: str) -> bool:
-    """Whether the last line is the next item of a list of options, whose letter it only gets round to."""
-    lines = [line for line in text[-4 * SPAN :].splitlines() if line.strip()][-2:]
-    labels = [match[1] for line in lines if (match := _ITEM.match(line))]
-    return len(labels) == 2 and ord(labels[1]) == ord(labels[0]) + 1
+def _letters(pattern: re.Pattern[str], text: str) -> set[str]:
+    """The letters that a pattern with one group per way of writing them finds."""
+    return {match[match.lastindex or 0] for match in pattern.finditer(text)}
+
+
+def _concluding_line(text: str) -> str:
+    """The last line; empty where it is only the next item of a list of options."""
+    if _is_next_item(text):
+        return ""
+    return last_line(text)
+
+
+def _is_next_item(text: str) -> bool:
+    """Whether the last line is an item of a list of options: its label follows that of the line before."""
+    lines = list(filter(str.strip, text[-4 * SPAN :].splitlines()))
+    if len(lines) < 2:
+        return False
+    before, last = _ITEM.match(lines[-2]), _ITEM.match(lines[-1])
+    if before is None or last is None:
+        return False
+    return ord(last[1]) == ord(before[1]) + 1
 
 
 def _stands_in(option: str, sentence: str) -> bool:
-    """Whether an option of at least one word of three letters stands in `sentence` between word boundaries."""
+    """Whether an option with a word of three letters stands in `sentence` between word boundaries."""
     return bool(_WORD.search(option) and re.search(rf"(?<!\w){re.escape(option)}(?!\w)", sentence))
 
 

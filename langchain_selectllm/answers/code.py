@@ -19,12 +19,13 @@ _PYTHON = frozenset({"python", "py", "python3"})
 class CodeExtractor:
     """The reply's code is the answer, in a normal form: equal programs in another layout are equal strings.
 
-    Of several fenced blocks the longest counts (the first of equally long ones), since the others tend to be examples of
-    its use. A reply without a fence counts where all of it is a Python program. Nothing is ever executed.
+    Of several fenced blocks the longest counts (the first of equally long ones), since the others tend to be
+    examples of its use. A reply without a fence counts where all of it is a Python program. Nothing is
+    executed.
 
-    Python loses comments, docstrings, annotations and layout, and its local variables are numbered; see `python_form`.
-    Other languages are compared up to white space outside of quoted strings. A block marked as Python that does not
-    parse abstains.
+    Python loses comments, docstrings, annotations and layout, and its local variables are numbered; see
+    `python_form`. Other languages are compared up to white space outside of quoted strings. A block marked
+    as Python that does not parse abstains.
     """
 
     open_ended: ClassVar[bool] = True
@@ -36,13 +37,16 @@ class CodeExtractor:
 
     def extract(self, reply: str, query: str | None = None) -> str | None:  # noqa: ARG002
         """The normal form of the reply's code; None without code, or with Python that does not parse."""
-        blocks = [(match[2].lower(), match[3]) for match in _FENCE.finditer(reply) if match[3].strip()]
-        if not blocks:
-            return python_form(reply) if looks_like_program(reply) else None
-        language, code = max(blocks, key=lambda block: len(block[1].strip()))
-        form = python_form(code) if not language or language in _PYTHON else None
-        if form is not None or language in _PYTHON:
-            return form
+        longest = max(_FENCE.finditer(reply), key=_code_length, default=None)
+        if longest is None or not _code_length(longest):
+            if looks_like_program(reply):
+                return python_form(reply)
+            return None
+        language, code = longest[2].lower(), longest[3]
+        if language in _PYTHON:
+            return python_form(code)
+        if not language:
+            return python_form(code) or _one_spaced(code)
         return _one_spaced(code)
 
     def canonical(self, reference: str) -> str | None:
@@ -50,6 +54,10 @@ class CodeExtractor:
         if _FENCE.search(reference):
             return self.extract(reference)
         return python_form(reference) or _one_spaced(reference) or None
+
+
+def _code_length(fence: re.Match[str]) -> int:
+    return len(fence[3].strip())
 
 
 def _one_spaced(code: str) -> str:

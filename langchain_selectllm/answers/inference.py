@@ -15,8 +15,8 @@ _WORKED_SOLUTION = "####"
 def infer_answer_type(query: str, reference: str | None, replies: Iterable[str] = ()) -> str:
     """The kind of answer: "number", "choice" or "text".
 
-    A reference that is a number makes a query of numbers, and one that is a letter of the options that the query shows
-    makes a choice. Without a reference more than half of the replies have to state such an answer.
+    A reference that is a number makes it "number", and one that is a letter of the options that the query
+    shows makes it "choice". Without a reference more than half of the replies have to state such an answer.
 
     Args:
         query: Text of the query.

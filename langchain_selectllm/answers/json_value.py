@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ _DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class JsonExtractor:
-    """Answers are JSON values, equal whatever the order of their keys, their spacing, and whether 1 was written 1.0."""
+    """Answers are JSON values; order of keys, spacing and spelling of numbers (1, 1.0) do not matter."""
 
     @property
     def name(self) -> str:
@@ -25,13 +26,16 @@ class JsonExtractor:
         return "json"
 
     def extract(self, reply: str, query: str | None = None) -> str | None:  # noqa: ARG002
-        """The whole reply where it is JSON, else the last fenced block, else the last object or array; None without any."""
+        """The whole reply where it is JSON, else the last fenced block, object or array; None without any."""
         whole = self.canonical(reply)
         if whole is not None:
             return whole
-        fenced = [value for value in map(self.canonical, _FENCED.findall(reply)) if value is not None]
-        values = fenced or list(_embedded(reply[-_MAX_SEARCHED:]))
-        return values[-1] if values else None
+        for block in reversed(_FENCED.findall(reply)):
+            value = self.canonical(block)
+            if value is not None:
+                return value
+        found = deque(_embedded(reply[-_MAX_SEARCHED:]), maxlen=1)
+        return next(iter(found), None)
 
     def canonical(self, reference: str) -> str | None:
         """`reference` as JSON with sorted keys; None where it is no JSON."""
@@ -57,9 +61,10 @@ def _embedded(text: str) -> Iterator[str]:
 
 
 def canonical_json(value: Any) -> str:
-    """The value as JSON with sorted keys and one spelling for equal numbers: 3, 3.0 and 3.0000000000001 are 3.
+    """The value as JSON with sorted keys and one spelling for equal numbers: 3, 3.0, 3.0000000000001 are 3.
 
-    Numbers that are not whole are rounded to 12 significant digits, which takes the error of a computation away.
+    Numbers that are not whole are rounded to 12 significant digits, which takes the error of a computation
+    away.
     """
     return json.dumps(_normal(value), sort_keys=True, ensure_ascii=False, default=str)
 
@@ -74,7 +79,9 @@ def _normal(value: Any) -> Any:
     # A long whole number has more digits than rounding would leave it.
     if not value.is_integer():
         value = float(f"{value:.{_DIGITS}g}")
-    return int(value) if value.is_integer() else value
+    if value.is_integer():
+        return int(value)
+    return value
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -1,24 +1,27 @@
-"""Option letters in running text, told apart from the article "A", the pronoun "I" and words that start with a letter."""
+"""Option letters in running text, not the article "A", the pronoun "I" or the start of a word."""
 
 import re
 
 UNDECIDED = ""
-"""Read from a statement that names several letters, or says that none is right."""
+"""Read from a statement that names several letters, or names none as right."""
 
 _FILLER = (
-    r"(?i:the|option|choice|letter|answer|statement|therefore|thus|hence|then|clearly|indeed|definitely|probably|likely|"
-    r"most|best|correct|closest|nearest|to|only|just|simply|in|by|given|represented)"
+    r"(?i:the|option|choice|letter|answer|statement|therefore|thus|hence|then|clearly|indeed|definitely|"
+    r"probably|likely|most|best|correct|closest|nearest|to|only|just|simply|in|by|given|represented)"
 )
 _OPEN = r"(?:\\(?:text|textbf|mathbf|mathrm|boxed|rm|bf)\s?\{|\\\(|[\s*_`$\"“‘'(\[{<])"
 _CLOSERS = r"(?:\\n|\\\)|[\s*_`$\"”’')\]}>])"
 _LABEL = re.compile(
-    rf"[\s*_]{{0,6}}(?:{_FILLER}\b[\s:,*_]{{0,4}}){{0,5}}(?P<open>{_OPEN}{{0,8}})(?P<letter>[A-Ja-hj])(?![A-Za-z0-9])"
+    rf"[\s*_]{{0,6}}(?:{_FILLER}\b[\s:,*_]{{0,4}}){{0,5}}(?P<open>{_OPEN}{{0,8}})"
+    r"(?P<letter>[A-Ja-hj])(?![A-Za-z0-9])"
 )
 _NONE = re.compile(r"[\s*_]{0,6}(?:none|neither)\b", re.IGNORECASE)
 
+_OPENING = re.compile(r"[*_`$\"“‘'(\[{<]")
 _ENCLOSED = re.compile(r"\s?(?:\\\)|[*_`$\"”’)\]}>])")
 _ALONE = re.compile(rf"{_CLOSERS}*[.!]?{_CLOSERS}*$")
-# Behind a bare letter: punctuation or an explanation. Anything else may make it a word of a sentence ("A dog", "I am").
+# Behind a bare letter: punctuation or an explanation. Anything else may make it a word of a sentence ("A
+# dog", "I am").
 _EXPLAINED = re.compile(
     r"[.,;:!?](?![A-Za-z0-9])|\s?[(\[]|\s[-–—=]\s|"
     r"\s(?:because|since|as|for|which|based|given|due|and|or|but|while|is|with)\b"
@@ -32,17 +35,19 @@ _ANOTHER = re.compile(
 def read_letter(text: str) -> str | None:
     """The option letter that `text` begins with, once words like "option" and mark-up are passed.
 
-    A letter counts when it is enclosed ("(C)", "**C**"), or when its text ends or is explained behind it ("C.",
-    "C because"); a small letter only when it is enclosed or alone.
+    A letter counts when it is enclosed ("(C)", "**C**"), or when its text ends or is explained behind it
+    ("C.", "C because"); a small letter only when it is enclosed or alone.
 
     Returns:
-        The letter in upper case, UNDECIDED when several are named or none is said to be right, None when there is none.
+        The letter in upper case, UNDECIDED when several are named or none is right, None when there is none.
     """
     label = _LABEL.match(text)
     if label is None:
-        return UNDECIDED if _NONE.match(text) else None
+        if _NONE.match(text):
+            return UNDECIDED
+        return None
     letter, behind = label["letter"], text[label.end() :]
-    enclosed = any(mark in label["open"] for mark in "*_`$\"“‘'([{<") and _ENCLOSED.match(behind)
+    enclosed = _OPENING.search(label["open"]) and _ENCLOSED.match(behind)
     if not (enclosed or _ALONE.match(behind) or (letter.isupper() and _EXPLAINED.match(behind))):
         return None
     another = _ANOTHER.match(behind)
@@ -54,4 +59,6 @@ def read_letter(text: str) -> str | None:
 def lone_letter(text: str) -> str | None:
     """The option letter when `text` is nothing else but it and mark-up; None otherwise."""
     label = _LABEL.match(text)
-    return label["letter"].upper() if label and _ALONE.match(text, label.end()) else None
+    if label is None or not _ALONE.match(text, label.end()):
+        return None
+    return label["letter"].upper()

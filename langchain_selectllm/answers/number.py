@@ -39,17 +39,19 @@ class NumberExtractor:
         return "number"
 
     def extract(self, reply: str, query: str | None = None) -> str | None:  # noqa: ARG002
-        """The number that `reply` commits itself to; None when there is none, or several and none is singled out."""
+        """The number that `reply` states; None without one, or with several of which none is singled out."""
         text = own_part(reply)
         for statement in statements(text, _CUE):
             value = _stated(tidy(statement))
             if value is not None:
                 return render(value)
         value = _arrived_at(text)
-        return None if value is None else render(value)
+        if value is None:
+            return None
+        return render(value)
 
     def canonical(self, reference: str) -> str | None:
-        """The number of a bare reference ("18", "$1,234", "3/4"), or of a worked solution that ends in "#### 18"."""
+        """The number of a bare reference ("18", "$1,234", "3/4") or of a worked solution ("... #### 18")."""
         return self.extract(reference)
 
 
@@ -77,9 +79,11 @@ def _arrived_at(text: str) -> Fraction | None:
 
 
 def _concluded_before(text: str, sentence: str) -> Fraction | None:
-    """The result of the equation right before a last sentence without numbers that refers back to it ("So ...")."""
+    """The result of the equation before a last sentence without numbers that refers back ("So ...")."""
     if not _REFERS_BACK.match(sentence) or _OPEN_END.search(sentence) or describes_computation(sentence):
         return None
     before = text.rstrip()[: -len(sentence)].rstrip()[-SPAN:]
     previous = _SENTENCE_END.split(tidy(last_line(before)))[-1]
-    return asserted_number(previous) if _ARITHMETIC.search(previous) else None
+    if not _ARITHMETIC.search(previous):
+        return None
+    return asserted_number(previous)

@@ -35,7 +35,8 @@ _NUMERAL = re.compile(
     """,
     re.VERBOSE,
 )
-# What follows shows that the numeral is a part of something else: an expression, a range, a time, a date, a list.
+# What follows shows that the numeral is a part of something else: an expression, a range, a time, a date, a
+# list.
 _CONTINUED = re.compile(rf"\s?(?:[-−–+*×·^:/=≈]|{_TIMES})\s?{_CURRENCY}?[0-9(\\]|,[0-9]|\.[0-9]|[0-9_^]")
 
 
@@ -44,13 +45,13 @@ class Numeral:
     """One numeral of a text."""
 
     value: Fraction | None
-    """Exact value; None where it is part of an expression, a range, a time or a list, or is no number of MAX_DIGITS."""
+    """Exact value; None within an expression, a range, a time or a list, and beyond MAX_DIGITS."""
     start: int
     """Where it starts in the tidied text."""
 
 
 def tidy(text: str) -> str:
-    """`text` without calculator annotations ("<<2*3=6>>"), bold marks and LaTeX spacing, which stand inside numbers."""
+    """`text` without calculator annotations ("<<2*3=6>>"), bold marks and LaTeX spacing."""
     return _MARKUP.sub("", text.replace("{,}", ","))
 
 
@@ -62,21 +63,27 @@ def is_numeral(text: str) -> bool:
 def numerals(text: str) -> Iterator[Numeral]:
     """The numerals of a tidied text, in order."""
     for match in _NUMERAL.finditer(text):
-        continued = _CONTINUED.match(text, match.end())
-        yield Numeral(None if continued else _value(match), match.start())
+        value = None
+        if not _CONTINUED.match(text, match.end()):
+            value = _value(match)
+        yield Numeral(value, match.start())
 
 
 def render(value: Fraction) -> str | None:
     """`value` as a plain decimal where it ends, otherwise as a reduced fraction; None beyond MAX_DIGITS."""
     places = _decimal_places(value.denominator)
     if places is None:
-        longest, text = max(abs(value.numerator), value.denominator), str(value)
-        return text if longest < 10**MAX_DIGITS else None
+        if max(abs(value.numerator), value.denominator) >= 10**MAX_DIGITS:
+            return None
+        return str(value)
     digits = str(abs(value.numerator) * 10**places // value.denominator).rjust(places + 1, "0")
     if len(digits) > MAX_DIGITS:
         return None
-    sign = "-" if value < 0 else ""
-    return sign + (digits if places == 0 else f"{digits[:-places]}.{digits[-places:]}")
+    if places > 0:
+        digits = f"{digits[:-places]}.{digits[-places:]}"
+    if value < 0:
+        return f"-{digits}"
+    return digits
 
 
 def _decimal_places(denominator: int) -> int | None:
@@ -85,7 +92,9 @@ def _decimal_places(denominator: int) -> int | None:
     rest, fives = denominator >> twos, 0
     while rest % 5 == 0:
         rest, fives = rest // 5, fives + 1
-    return max(twos, fives) if rest == 1 else None
+    if rest != 1:
+        return None
+    return max(twos, fives)
 
 
 def _value(match: re.Match[str]) -> Fraction | None:
@@ -105,7 +114,9 @@ def _value(match: re.Match[str]) -> Fraction | None:
         return None
     exponent = int(power.translate(_SUPERSCRIPTS)) + _SCALES.get(parts["scale"] or "", 0)
     size = (whole + top / bottom) * Fraction(10) ** exponent
-    return -size if re.search("[-−]", parts["sign"] or "") else size
+    if re.search("[-−]", parts["sign"] or ""):
+        return -size
+    return size
 
 
 def _exact(digits: str) -> Fraction:

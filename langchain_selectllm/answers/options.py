@@ -28,8 +28,8 @@ def parse_options(query: str) -> Mapping[str, str]:
 def read_options(query: str) -> Options:
     """The options that a query shows.
 
-    Options stand on lines of their own, labelled "(A)", "[A]", "A.", "A)" or "A:" from A on without a gap. Of several
-    such lists (few-shot examples before the question) the last one counts.
+    Options stand on lines of their own, labelled "(A)", "[A]", "A.", "A)" or "A:" from A on without a gap.
+    Of several such lists (few-shot examples before the question) the last one counts.
     """
     runs: list[list[re.Match[str]]] = [[]]
     for match in _LABEL.finditer(query):
@@ -57,4 +57,6 @@ def fold(text: str) -> str:
 
 def _end_of_line(text: str, start: int) -> int:
     end = text.find("\n", start)
-    return len(text) if end < 0 else end
+    if end < 0:
+        return len(text)
+    return end

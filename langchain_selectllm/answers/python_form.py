@@ -15,10 +15,10 @@ _FILTERS = threading.Lock()
 
 
 def python_form(code: str) -> str | None:
-    """The program in one layout, without comments, docstrings and annotations of names, local variables numbered.
+    """The program in one layout, without comments, docstrings and annotations, local variables numbered.
 
-    Local variables are names that a function binds in its body. Parameters keep their names, which callers may use, and so
-    do the variables of functions that call `locals`, `vars`, `eval`, `exec` or `dir`.
+    Local variables are names that a function binds in its body. Parameters keep their names, which callers
+    may use, and so do the variables of functions that call `locals`, `vars`, `eval`, `exec` or `dir`.
 
     Returns:
         The normal form; None when blank, no valid Python, or nested beyond what Python itself can handle.
@@ -86,36 +86,57 @@ class _Plain(ast.NodeTransformer):
     def _without_docstring(self, node: ast.Module | ast.ClassDef | _Function) -> ast.AST:
         if ast.get_docstring(node, clean=False) is not None:
             rest = node.body[1:]
-            node.body = rest or ([] if isinstance(node, ast.Module) else [ast.Pass()])
+            if not rest and not isinstance(node, ast.Module):
+                rest = [ast.Pass()]
+            node.body = rest
         return self.generic_visit(node)
 
 
 def _outermost_functions(tree: ast.AST) -> list[_Function]:
     found: list[_Function] = []
     for child in ast.iter_child_nodes(tree):
-        found += [child] if isinstance(child, _FUNCTIONS) else _outermost_functions(child)
+        if isinstance(child, _FUNCTIONS):
+            found.append(child)
+        else:
+            found += _outermost_functions(child)
     return found
 
 
 def _number_locals(function: _Function) -> None:
-    """Rename what the function and the functions inside it bind, all occurrences alike, in order of appearance."""
-    nodes = [node for statement in function.body for node in ast.walk(statement)]
-    names = [node for node in nodes if isinstance(node, ast.Name)]
-    if any(name.id in _NAME_AWARE for name in names):
+    """Number the names that the function and the functions inside it bind, in order of appearance."""
+    nodes: list[ast.AST] = []
+    for statement in function.body:
+        nodes += ast.walk(statement)
+    used, bound = _used_and_bound_names(nodes)
+    if used & _NAME_AWARE:
         return
-    bound = {name.id for name in names if isinstance(name.ctx, ast.Store)}
-    bound |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
     bound -= _kept_names(function, nodes)
-    taken = {name.id for name in names} - bound
+    taken = used - bound
     numbered: dict[str, str] = {}
-    for node in sorted((n for n in nodes if _named(n) in bound), key=_place):
-        old = cast("str", _named(node))
+    for node in sorted(nodes, key=_place):
+        old = _named(node)
+        if old is None or old not in bound:
+            continue
         if old not in numbered:
             numbered[old] = _fresh(len(numbered), taken)
         if isinstance(node, ast.Name):
             node.id = numbered[old]
         else:
             cast("ast.ExceptHandler", node).name = numbered[old]
+
+
+def _used_and_bound_names(nodes: list[ast.AST]) -> tuple[set[str], set[str]]:
+    """Names of variables that stand in the nodes, and those that are assigned or caught there."""
+    used: set[str] = set()
+    bound: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            used.add(node.id)
+            if isinstance(node.ctx, ast.Store):
+                bound.add(node.id)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            bound.add(node.name)
+    return used, bound
 
 
 def _kept_names(function: _Function, nodes: list[ast.AST]) -> set[str]:
@@ -141,7 +162,9 @@ def _kept_names(function: _Function, nodes: list[ast.AST]) -> set[str]:
 def _named(node: ast.AST) -> str | None:
     if isinstance(node, ast.Name):
         return node.id
-    return node.name if isinstance(node, ast.ExceptHandler) else None
+    if isinstance(node, ast.ExceptHandler):
+        return node.name
+    return None
 
 
 def _place(node: ast.AST) -> tuple[int, int]:

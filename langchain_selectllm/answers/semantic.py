@@ -22,9 +22,9 @@ Embed = Callable[[Sequence[str]], Any]
 class SemanticAnswers:
     """The whole reply is the answer, and replies whose embeddings are similar enough say the same.
 
-    Use it as `VotingOutputParser(answer=SemanticAnswers(...))`: every vote then counts by meaning, and the answer is the
-    medoid of the winning group. Embeddings measure topic better than truth: "It is safe." and "It is not safe." are close,
-    so check the threshold on replies of your own.
+    Use it as `VotingOutputParser(answer=SemanticAnswers(...))`: every vote then counts by meaning, and the
+    answer is the medoid of the winning group. Embeddings measure topic better than truth: "It is safe." and
+    "It is not safe." are close, so check the threshold on replies of your own.
     """
 
     open_ended: ClassVar[bool] = True
@@ -83,8 +83,8 @@ class SemanticAnswers:
                 found = np.asarray(self._embed(new), dtype=np.float64)
                 if found.ndim != 2 or len(found) != len(new):
                     raise AnswerError(
-                        f"The embedding callable returned an array of shape {found.shape} for {len(new)} texts. Return "
-                        "one row a text."
+                        f"The embedding callable returned an array of shape {found.shape} for {len(new)} "
+                        "texts. Return one row a text."
                     )
                 found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
                 self._known.update(zip(new, found, strict=True))

@@ -10,8 +10,9 @@ SPAN = 400
 _STATEMENTS = 64
 """Statements looked at, counted from the end. With SPAN it bounds the work on a reply of any length."""
 
-# A model that has answered often goes on: with the next few-shot question, past its own end mark, or with a summary of
-# "all the answers" to questions that nobody asked. Both alternatives start with a literal, which keeps the search fast.
+# A model that has answered often goes on: with the next few-shot question, past its own end mark, or with a
+# summary of "all the answers" to questions that nobody asked. Both alternatives start with a literal, which
+# keeps the search fast.
 _RUN_ON = re.compile(
     r"\n[ \t]{0,8}(?:(?:[#*_>]{1,6}[ \t]?)?(?i:question|q)[ \t]?[0-9]{0,4}[*_]{0,2}[ \t]?:"
     r"|Now, [^\n]{0,60}?(?:\b(?:answers|questions)\b|答案))"
@@ -26,7 +27,8 @@ def cue(nouns: Sequence[str], *others: str) -> re.Pattern[str]:
         nouns: Words in lower case for what is stated ("answer"), as in "the answer … is" and "Answer:".
         others: Further patterns, each ending where its answer begins.
     """
-    # The boundary is looked up behind the word: with it in front, the search could not skip to the first letters.
+    # The boundary is looked up behind the word: with it in front, the search could not skip to the first
+    # letters.
     spelt = "|".join(
         rf"(?:[{noun[0]}{noun[0].upper()}]{noun[1:]}|{noun.upper()})(?<!\w.{{{len(noun)}}})" for noun in nouns
     )
@@ -47,7 +49,10 @@ def statements(text: str, pattern: re.Pattern[str]) -> Iterator[str]:
     for match in reversed(deque(pattern.finditer(text), maxlen=_STATEMENTS)):
         behind = text[match.end() : match.end() + SPAN]
         # A cue may stand alone on its line ("Answer:") or open mark-up ("is: **"); the answer follows.
-        yield _braced(behind) if match[0].endswith("{") else behind.lstrip(": \t\r\n").partition("\n")[0]
+        if match[0].endswith("{"):
+            yield _braced(behind)
+        else:
+            yield behind.lstrip(": \t\r\n").partition("\n")[0]
 
 
 def last_line(text: str) -> str:

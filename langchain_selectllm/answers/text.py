@@ -21,10 +21,10 @@ _NEXT_SENTENCE = re.compile(r"(?:(?<=\w{4}[.!?])|(?<=[0-9][.!?]))\s+(?=[A-Z])")
 
 @dataclass(frozen=True, slots=True)
 class TextExtractor:
-    """The text that a reply states as its answer, or the whole reply, whatever its case, spacing and closing punctuation.
+    """The text that a reply states, or the whole reply; case, spacing and closing punctuation do not matter.
 
-    A short text is stated by a line "Answer: Paris", or by a last line "... the answer is Paris."; of several labelled
-    lines the last one counts. A reply without such a statement is its own answer.
+    A short text is stated by a line "Answer: Paris", or by a last line "... the answer is Paris."; of
+    several labelled lines the last one counts. A reply without such a statement is its own answer.
     """
 
     open_ended: ClassVar[bool] = True
@@ -39,7 +39,7 @@ class TextExtractor:
         return self.canonical(reply)
 
     def canonical(self, reference: str) -> str | None:
-        """The stated text case-folded, runs of white space as one space, closing punctuation dropped; None when blank.
+        """The stated text, case-folded, with single spaces, without closing punctuation; None when blank.
 
         A text of nothing but punctuation keeps it.
         """

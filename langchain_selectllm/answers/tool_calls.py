@@ -7,7 +7,7 @@ from langchain_selectllm.answers.json_value import canonical_json
 
 
 def canonical_calls(calls: Iterable[Mapping[str, Any]]) -> str | None:
-    """One string for a set of tool calls, whatever their order, ids and the spelling of numbers; None without calls.
+    """One string for a set of tool calls, whatever their order and ids; None without calls.
 
     Args:
         calls: Mappings with "name" and "args".

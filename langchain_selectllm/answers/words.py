@@ -13,7 +13,7 @@ _TOKEN = re.compile(r"\d[\d,]{0,15}(?:\.\d{1,15})?|[^\W\d_]{2,40}")
 
 
 def words(text: str) -> list[str]:
-    """Words of two letters or more, in lower case and without a plural's s, and numbers without separators and idle zeros."""
+    """Words of two letters or more in lower case, without a plural's s, and numbers in one spelling."""
     return [_fold(word) for word in _TOKEN.findall(text)]
 
 
@@ -23,6 +23,10 @@ def _fold(word: str) -> str:
     if word[0].isdigit():
         whole, _, decimals = word.replace(",", "").partition(".")
         decimals = decimals.rstrip("0")
-        return f"{whole}.{decimals}" if decimals else whole
+        if not decimals:
+            return whole
+        return f"{whole}.{decimals}"
     word = word.lower()
-    return word[:-1] if len(word) > 3 and word.endswith("s") else word
+    if len(word) > 3:
+        return word.removesuffix("s")
+    return word

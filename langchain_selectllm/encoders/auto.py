@@ -24,9 +24,9 @@ def get_encoder(encoder: str | Encoder) -> Encoder:
     """The encoder that `encoder` names or is.
 
     Args:
-        encoder: "lexical"; a sentence-transformers model id or folder; "fine-tune:" followed by a transformers model id
-            or folder ("fine-tune:roberta-base"); "hidden:" followed by a causal language model; or an encoder, returned as
-            it is.
+        encoder: "lexical"; a sentence-transformers model id or folder; "fine-tune:" followed by a
+            transformers model id or folder ("fine-tune:roberta-base"); "hidden:" followed by a causal
+            language model; or an encoder, returned as it is.
 
     Raises:
         EncoderError: If the name is empty.
@@ -35,8 +35,8 @@ def get_encoder(encoder: str | Encoder) -> Encoder:
         return encoder
     if not encoder.removeprefix(_FINE_TUNE).removeprefix(_HIDDEN):
         raise EncoderError(
-            f"Encoder {encoder!r} names no model. Use 'lexical', a sentence-transformers model id or folder, or "
-            "'fine-tune:MODEL' or 'hidden:MODEL' with a transformers model id or folder."
+            f"Encoder {encoder!r} names no model. Use 'lexical', a sentence-transformers model id or folder, "
+            "or 'fine-tune:MODEL' or 'hidden:MODEL' with a transformers model id or folder."
         )
     if encoder == LexicalEncoder.kind:
         return LexicalEncoder()
@@ -62,7 +62,8 @@ def load_encoder(
         config: Its configuration.
         arrays: Its arrays.
         folder: Folder with its files.
-        model: Id or folder of the model under the encoder, where the caller names it; "hidden-states" needs it.
+        model: Id or folder of the model under the encoder, where the caller names it; "hidden-states" needs
+            it.
 
     Raises:
         EncoderError: If the kind is unknown, its model has to be named, or its state cannot be used.

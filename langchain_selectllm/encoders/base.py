@@ -19,7 +19,7 @@ class Encoder(Protocol):
     kind: ClassVar[str]
     """Name under which the encoder is saved."""
     supervised: ClassVar[bool]
-    """Whether fitting looks at the labels. The features are then one logit a member, and folds are not rotated."""
+    """Whether fitting uses the labels: features are then one logit per member, and folds are not rotated."""
     head_c: ClassVar[float]
     """Inverse regularisation strength of logistic heads over these features."""
     is_slow: ClassVar[bool]
@@ -49,7 +49,7 @@ class Encoder(Protocol):
         ...
 
     def novelty(self, texts: Sequence[str], features: Features) -> NDArray[np.float64]:
-        """How unfamiliar each text is, (n,): 0 = like the training texts, 1 = unlike all of them; 0 where it cannot tell.
+        """Novelty of each text, (n,): 0 = like the training texts, 1 = unlike all of them; 0 if not measured.
 
         Args:
             texts: The texts.
@@ -58,7 +58,7 @@ class Encoder(Protocol):
         ...
 
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Configuration as JSON and arrays; files that are neither go into `folder`, which exists and is empty."""
+        """Configuration as JSON and arrays; other files go into `folder`, which exists and is empty."""
         ...
 
     @classmethod
@@ -79,12 +79,12 @@ class Encoder(Protocol):
             model: Id or folder of the model under the encoder, where the caller names it.
 
         Raises:
-            EncoderError: If the model it stands on is not there, has to be named, or is another one than it was
-                fitted with.
+            EncoderError: If the model it stands on is not there, has to be named, or is another one than it
+                was fitted with.
         """
         ...
 
 
 def is_slow(encoder: Encoder) -> bool:
-    """Whether a decision with `encoder` belongs in a worker thread; true for an encoder without the attribute."""
+    """Whether a decision with `encoder` belongs in a worker thread; true without the attribute."""
     return bool(getattr(encoder, "is_slow", True))

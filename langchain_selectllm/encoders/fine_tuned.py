@@ -19,8 +19,8 @@ from langchain_selectllm.exceptions import EncoderError, NotFittedError
 class FineTunedEncoder:
     """A sequence-classification model trained by masked binary cross-entropy on the members' success rates.
 
-    Training runs on the Hugging Face Trainer, hence on several processes or machines under `accelerate launch` or
-    `torchrun`. The features are the K logits of the best checkpoint by validation loss.
+    Training runs on the Hugging Face Trainer, hence on several processes or machines under `accelerate
+    launch` or `torchrun`. The features are the K logits of the best checkpoint by validation loss.
     """
 
     kind: ClassVar[str] = "fine-tuned"
@@ -119,7 +119,7 @@ class FineTunedEncoder:
         return encoder
 
     def _load_pretrained(self, source: str, n_members: int | None = None) -> tuple[Any, Any]:
-        """Tokenizer and model of a saved encoder, or of the model to start from, with one output per member."""
+        """Model and tokenizer of a saved encoder, or of the model to start from."""
         kwargs: dict[str, Any] = {"ignore_mismatched_sizes": True}
         revision = None
         if n_members is not None:

@@ -14,4 +14,4 @@ class FineTuning:
     learning_rates: tuple[float, ...] = (2e-5,)
     """Tried one after the other; the one with the lowest validation loss is kept."""
     class_weights: bool = False
-    """Whether right and wrong outcomes of a member weigh the same in its loss, however rare one of them is."""
+    """Whether right and wrong outcomes of a member have the same total weight in its loss."""

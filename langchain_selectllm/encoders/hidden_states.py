@@ -1,4 +1,4 @@
-"""Hidden states of a frozen causal language model as features: what the model makes of a prompt before it answers."""
+"""Hidden states of a frozen causal language model after reading a prompt, as features."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,9 +21,10 @@ _RIDGE = 10.0
 class HiddenStateEncoder(KnowsTexts):
     """Prefill activations of any causal language model, standardised; the model is not trained.
 
-    Layer (at half, three quarters and all of the depth) and pooling (last token or mean over tokens) are those whose
-    ridge regression on the training queries predicts the success rates of the validation queries best. After "Prefill
-    activations as routing signal" (arXiv 2603.20895). The artefact holds the model's id or folder, not the model.
+    Layer (at half, three quarters and all of the depth) and pooling (last token or mean over tokens) are
+    those whose ridge regression on the training queries predicts the success rates of the validation queries
+    best. After "Prefill activations as routing signal" (arXiv 2603.20895). The artefact holds the model's id
+    or folder, not the model.
     """
 
     kind: ClassVar[str] = "hidden-states"
@@ -84,7 +85,7 @@ class HiddenStateEncoder(KnowsTexts):
         return (states - self._mean) / self._scale
 
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:  # noqa: ARG002
-        """Model, layer and pooling as JSON; the features' scale, a probe sentence's and familiar texts' as arrays.
+        """Model, layer and pooling as JSON; scale, probe sentence and familiar texts as arrays.
 
         Raises:
             NotFittedError: If called before `fit`.
@@ -109,16 +110,16 @@ class HiddenStateEncoder(KnowsTexts):
         *,
         model: str | None = None,
     ) -> Self:
-        """The encoder over the same model, which the caller has to name: it is never taken from inside an artefact.
+        """The encoder over the same model. The caller names it: it is never taken from an artefact.
 
         Raises:
-            EncoderError: If `model` is None, the model cannot be loaded, or it reads the probe sentence unlike the one it
-                was fitted with.
+            EncoderError: If `model` is None, the model cannot be loaded, or it reads the probe sentence
+                unlike the one it was fitted with.
         """
         if model is None:
             raise EncoderError(
-                f"The router reads hidden states of the model {config['model']!r}, which is not part of its folder and "
-                "is not loaded because a file says so. Name the model that you trust: "
+                f"The router reads hidden states of the model {config['model']!r}, which is not part of its "
+                "folder and is not loaded because a file says so. Name the model that you trust: "
                 f"from_pretrained(folder, encoder_model={config['model']!r})."
             )
         encoder = cls(model, revision=config["revision"], max_length=int(config["max_length"]))
@@ -129,8 +130,8 @@ class HiddenStateEncoder(KnowsTexts):
         norm = float(np.linalg.norm(probe) * np.linalg.norm(expected))
         if probe.shape != expected.shape or float((probe * expected).sum()) < _SAME_MODEL * norm:
             raise EncoderError(
-                f"Encoder {encoder.name!r} is not the model that the heads were fitted on: it reads a probe sentence "
-                "differently. Restore that model, or train again."
+                f"Encoder {encoder.name!r} is not the model that the heads were fitted on: it reads a probe "
+                "sentence differently. Restore that model, or train again."
             )
         return encoder
 

@@ -21,9 +21,10 @@ _MIN_TEXTS = {"words": 2, "characters": 4}
 class LexicalEncoder:
     """Hashed n-gram frequencies, weighted by rarity, beside a few surface features.
 
-    Words and their pairs weigh (1 + log count) * log((1 + n) / (1 + n_texts_with_it)) + 1 (the usual smoothed TF-IDF),
-    scaled to unit length; character 4-grams alike, scaled to 0.3, which reads spelling and code that words miss. An
-    n-gram of fewer than two (four) training texts is left out. Nothing is downloaded.
+    Words and their pairs weigh (1 + log count) * log((1 + n) / (1 + n_texts_with_it)) + 1 (the usual
+    smoothed TF-IDF), scaled to unit length; character 4-grams alike, scaled to 0.3, which reads spelling and
+    code that words miss. An n-gram of fewer than two (four) training texts is left out. Nothing is
+    downloaded.
     """
 
     kind: ClassVar[str] = "lexical"
@@ -39,7 +40,12 @@ class LexicalEncoder:
         """Always "lexical"."""
         return self.kind
 
-    def fit(self, texts: Sequence[str], scores: NDArray[np.float64], validation: NDArray[np.bool_]) -> Self:  # noqa: ARG002
+    def fit(
+        self,
+        texts: Sequence[str],
+        scores: NDArray[np.float64],  # noqa: ARG002
+        validation: NDArray[np.bool_],  # noqa: ARG002
+    ) -> Self:
         """Learn which n-grams there are and how rare each is."""
         hashed = [ngram_hashes(text) for text in texts]
         for block, name in enumerate(_MIN_TEXTS):
@@ -51,7 +57,8 @@ class LexicalEncoder:
             self._arrays[f"{name}_idf"] = (np.log((1 + len(texts)) / (1 + counts[kept])) + 1).astype(
                 np.float32
             )
-        # A training text counts among the two texts itself, so that its novelty is what a new text's would be.
+        # A training text counts among the two texts itself, so that its novelty is what a new text's would
+        # be.
         self._arrays["usual_novelty"] = np.array([np.quantile(self._unseen_share(texts), 0.95)])
         surface = np.stack([surface_features(text) for text in texts])
         self._arrays["surface_mean"] = surface.mean(axis=0)
@@ -72,14 +79,14 @@ class LexicalEncoder:
     def novelty(self, texts: Sequence[str], features: Features) -> NDArray[np.float64]:  # noqa: ARG002
         """How unfamiliar each text is, (n,) in [0, 1].
 
-        0 up to the share of unseen words that 95 % of the training texts stay below, then rising to 1 for a text of unseen
-        words alone.
+        0 up to the share of unseen words that 95 % of the training texts stay below, then rising to 1 for a
+        text of unseen words alone.
         """
         usual = float(self._arrays["usual_novelty"][0])
         return np.clip((self._unseen_share(texts) - usual) / max(1.0 - usual, 1e-9), 0.0, 1.0)
 
     def _unseen_share(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Share of each text's words and word pairs that no two training texts had, (n,); 1 for a text without words."""
+        """Share of words and word pairs that no two training texts had, (n,); 1 for a text without words."""
         shares = []
         for text in texts:
             keys = np.unique(ngram_hashes(text)[0])
@@ -148,13 +155,14 @@ class LexicalEncoder:
             )
         if len(arrays["surface_mean"]) != N_SURFACE:
             raise EncoderError(
-                f"The artefact has {len(arrays['surface_mean'])} surface features; this release uses {N_SURFACE}."
+                f"The artefact has {len(arrays['surface_mean'])} surface features; this release uses "
+                f"{N_SURFACE}."
             )
         return encoder
 
 
 def _found(known: NDArray[np.uint64], keys: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Where each key stands among the known ones, which are sorted, and whether it is one of them; (n_keys,) each."""
+    """Index of each key in the sorted known ones, and whether it is one of them; (n_keys,) each."""
     if not len(known):
         return np.zeros(len(keys), dtype=np.intp), np.zeros(len(keys), dtype=np.bool_)
     columns = np.minimum(np.searchsorted(known, keys), len(known) - 1)

@@ -1,8 +1,8 @@
-"""Models of Hugging Face libraries, loaded without running code that comes with them and without asking anybody.
+"""Models of Hugging Face libraries, loaded without their own code and without questions.
 
-Loading a model folder can run Python files inside it (`auto_map`), unpickle weights, or ask on standard input whether to
-do so. Everything here is loaded with `trust_remote_code=False` and from safetensors, and folders are checked before a
-library reads them.
+Loading a model folder can run Python files inside it (`auto_map`), unpickle weights, or ask on standard
+input whether to do so. Everything here is loaded with `trust_remote_code=False` and from safetensors, and
+folders are checked before a library reads them.
 """
 
 import json
@@ -26,8 +26,8 @@ def check_model_folder(folder: Path, *, model_type: bool) -> None:
         model_type: Whether `config.json` has to name an architecture that the installed transformers knows.
 
     Raises:
-        EncoderError: If a configuration file names code, modules of another library or another folder's model, the
-            architecture is unknown, or there are no safetensors weights.
+        EncoderError: If a configuration file names code, modules of another library or another folder's
+            model, the architecture is unknown, or there are no safetensors weights.
     """
     for file in sorted(folder.rglob("*.json")):
         if "config" in file.name or file.name == "modules.json":
@@ -74,8 +74,8 @@ def load_pretrained(
         )
     except (OSError, ValueError) as error:
         raise EncoderError(
-            f"{needed_by} cannot be loaded: {error}. Use the id or folder of a transformers model with safetensors "
-            "weights that this machine can reach."
+            f"{needed_by} cannot be loaded: {error}. Use the id or folder of a transformers model with "
+            "safetensors weights that this machine can reach."
         ) from error
     return tokenizer, model
 
@@ -88,8 +88,8 @@ def _check_configuration(file: Path) -> None:
     found = CODE_KEYS & set(_keys(content))
     if found:
         raise EncoderError(
-            f"{file} names Python code of its own ({', '.join(sorted(found))}), which is never run. Use a model whose "
-            "architecture is part of transformers."
+            f"{file} names Python code of its own ({', '.join(sorted(found))}), which is never run. Use a "
+            "model whose architecture is part of transformers."
         )
     if file.name == "modules.json":
         _check_modules(file, content)
@@ -125,6 +125,6 @@ def _check_model_type(folder: Path) -> None:
     model_type = json.loads(file.read_text(encoding="utf-8")).get("model_type")
     if model_type not in transformers.CONFIG_MAPPING:
         raise EncoderError(
-            f"{file}: model_type {model_type!r} is no architecture of transformers {transformers.__version__}. Use "
-            "another model, or upgrade transformers."
+            f"{file}: model_type {model_type!r} is no architecture of transformers "
+            f"{transformers.__version__}. Use another model, or upgrade transformers."
         )

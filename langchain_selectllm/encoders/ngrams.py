@@ -19,8 +19,8 @@ _IDEOGRAPHS = (0x2E80, 0xD7FF)
 def ngram_hashes(text: str) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Hashes of the words with their pairs, and of the character 4-grams, each in order of the text.
 
-    A rolling (Karp-Rabin) hash: with prefix sums of c_i P^i modulo 2^64, the hash of any span is one subtraction and
-    one product away.
+    A rolling (Karp-Rabin) hash: with prefix sums of c_i P^i modulo 2^64, the hash of any span is one
+    subtraction and one product away.
     """
     codes = np.frombuffer(text[:MAX_CHARACTERS].lower().encode("utf-32-le", "replace"), dtype=np.uint32)
     powers, inverse = _powers(len(codes))

@@ -19,7 +19,8 @@ _USUAL = 0.95
 class Familiarity:
     """Training texts that stand for all of them; a text is as novel as it is unlike the nearest one.
 
-    Distances are cosine distances about the mean of these texts, since embeddings of one model tend to share a direction.
+    Distances are cosine distances about the mean of these texts, since embeddings of one model tend to share
+    a direction.
     """
 
     centre: NDArray[np.float32]
@@ -46,7 +47,7 @@ class Familiarity:
         return cls(centre, references, np.array([np.quantile(distances, _USUAL)]))
 
     def novelty(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        """How unfamiliar each text is, (n,): 0 up to the usual distance, rising to 1 for one unlike all references."""
+        """Novelty of each text, (n,): 0 up to the usual distance, 1 for a text unlike all references."""
         closeness = _unit(embeddings - self.centre) @ self.references.T
         distances = 1.0 - closeness.max(axis=1).astype(np.float64)
         usual = float(self.usual[0])

@@ -18,7 +18,7 @@ _SAME_MODEL = 0.99
 
 
 class SentenceEncoder(KnowsTexts):
-    """Sentence embeddings of any sentence-transformers model, scaled to unit length; the model is not trained.
+    """Embeddings of unit length from any sentence-transformers model; the model is not trained.
 
     The artefact holds the model's id or folder and the embedding of one probe sentence, not the model itself.
     """
@@ -42,7 +42,12 @@ class SentenceEncoder(KnowsTexts):
         """The model's id or folder."""
         return self.model
 
-    def fit(self, texts: Sequence[str], scores: NDArray[np.float64], validation: NDArray[np.bool_]) -> Self:  # noqa: ARG002
+    def fit(
+        self,
+        texts: Sequence[str],
+        scores: NDArray[np.float64],  # noqa: ARG002
+        validation: NDArray[np.bool_],  # noqa: ARG002
+    ) -> Self:
         """Load the model and learn what familiar texts look like to it.
 
         Raises:
@@ -60,7 +65,7 @@ class SentenceEncoder(KnowsTexts):
         return np.asarray(embeddings, dtype=np.float32)
 
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:  # noqa: ARG002
-        """The model's id or folder and its revision; the embeddings of a probe sentence and of familiar texts.
+        """The model's id or folder and revision; embeddings of a probe sentence and of familiar texts.
 
         Raises:
             NotFittedError: If called before `fit`.
@@ -80,15 +85,16 @@ class SentenceEncoder(KnowsTexts):
         """The encoder over the same model: `model` where it is named, the saved id or folder otherwise.
 
         Raises:
-            EncoderError: If the model cannot be loaded, or embeds the probe sentence unlike the one it was fitted with.
+            EncoderError: If the model cannot be loaded, or embeds the probe sentence unlike the one it was
+                fitted with.
         """
         encoder = cls(model or str(config["model"]), revision=config.get("revision"))
         encoder.familiarity = Familiarity.from_arrays(arrays)
         probe = encoder.encode([_PROBE])
         if probe.shape != arrays["probe"].shape or float((probe * arrays["probe"]).sum()) < _SAME_MODEL:
             raise EncoderError(
-                f"Encoder {encoder.model!r} is not the model that the heads were fitted on: it embeds a probe sentence "
-                "differently. Restore that model, or train again."
+                f"Encoder {encoder.model!r} is not the model that the heads were fitted on: it embeds a "
+                "probe sentence differently. Restore that model, or train again."
             )
         return encoder
 
@@ -110,7 +116,7 @@ class SentenceEncoder(KnowsTexts):
                 )
             except (OSError, ValueError) as error:
                 raise EncoderError(
-                    f"Encoder {self.model!r} cannot be loaded: {error}. Use 'lexical', or the id or folder of a "
-                    "sentence-transformers model that this machine can reach."
+                    f"Encoder {self.model!r} cannot be loaded: {error}. Use 'lexical', or the id or folder "
+                    "of a sentence-transformers model that this machine can reach."
                 ) from error
         return self._loaded

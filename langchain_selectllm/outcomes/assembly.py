@@ -18,7 +18,7 @@ from langchain_selectllm.outcomes.labels import grade
 from langchain_selectllm.outcomes.records import QueryRecord, ReplyRecord, merge_queries, merge_replies
 
 AnswerSpec = str | Callable[[str], str | None] | AnswerExtractor
-"""How replies are read: "choice", "code", "json", "number", "text", a callable from reply to answer, or an extractor."""
+"""How replies are read: the name of a kind of answer, a callable from reply to answer, or an extractor."""
 
 _Cells = Mapping[tuple[int, int], Sequence[ReplyRecord]]
 """Records of each observed pair of row and column, in order of sample."""

@@ -13,8 +13,8 @@ from langchain_selectllm.outcomes.table import OutcomeTable
 def combine(old: OutcomeTable, new: OutcomeTable) -> OutcomeTable:
     """The outcomes of both tables, for the members of `old`.
 
-    A query of `new` is one of `old` where its id or its text is the same. A cell that both observed becomes the mean of the
-    two; its replies are those of `old`, where it has any.
+    A query of `new` is one of `old` where its id or its text is the same. A cell that both observed becomes
+    the mean of the two; its replies are those of `old`, where it has any.
 
     Raises:
         OutcomeError: If `new` has a member that `old` lacks, or gives an id of `old` to another text.
@@ -63,8 +63,9 @@ def _check_members(old: OutcomeTable, new: OutcomeTable) -> None:
     unknown = [name for name in new.members if name not in old.members]
     if unknown:
         raise OutcomeError(
-            f"The new outcomes are of {', '.join(map(repr, unknown))} too. Known members: {', '.join(old.members)}. Leave them "
-            "out with outcomes.subset(members), or add them with classifier.add_member."
+            f"The new outcomes are of {', '.join(map(repr, unknown))} too. Known members: "
+            f"{', '.join(old.members)}. Leave them out with outcomes.subset(members), or add them with "
+            "classifier.add_member."
         )
 
 

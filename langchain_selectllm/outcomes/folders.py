@@ -42,7 +42,8 @@ def read_query_file(file: Path) -> list[QueryRecord]:
         first = seen.setdefault((query.query_id, query.text), query)
         if first is not query:
             raise OutcomeError(
-                f"{query.where}: query_id {query.query_id!r} already stands at {first.where}. Keep one of them."
+                f"{query.where}: query_id {query.query_id!r} already stands at {first.where}. Keep one of "
+                "them."
             )
     return queries
 

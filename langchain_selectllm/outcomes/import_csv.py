@@ -28,7 +28,7 @@ USUAL_HEADINGS: Mapping[str, tuple[str, ...]] = {
     "answer_type": ("answer_type",),
     "category": ("category", "subject", "topic", "task"),
 }
-"""Headings that are recognised without being named, by field, the most telling first; case and spaces do not matter."""
+"""Headings that are recognised, by field, in order of preference; case and spaces do not matter."""
 
 _DELIMITERS = ",;\t|"
 
@@ -54,20 +54,23 @@ def import_questions(
 ) -> ImportedQuestions:
     """Write the questions of a CSV file as `queries.jsonl` into a new folder; nothing is written on an error.
 
-    The file has a header line; commas, semicolons, tabs or bars separate its columns. A column for ids is used where there
-    is one; otherwise the questions are numbered.
+    The file has a header line; commas, semicolons, tabs or bars separate its columns. A column for ids is
+    used where there is one; otherwise the questions are numbered.
 
     Args:
         csv_path: CSV file in UTF-8.
         out_folder: A new folder.
         question: Heading of the questions; a usual one such as "question" or "prompt" when None.
-        reference: Heading of the right answers; a usual one such as "answer" when None, no references without it.
-        answer_type: Heading of the kinds of answers, or one kind for all questions; inferred by readers when None.
-        category: Heading of the categories; a usual one such as "subject" when None, no categories without it.
+        reference: Heading of the right answers; a usual one such as "answer" when None, no references
+            without it.
+        answer_type: Heading of the kinds of answers, or one kind for all questions; inferred by readers when
+            None.
+        category: Heading of the categories; a usual one such as "subject" when None, no categories without
+            it.
 
     Raises:
-        OutcomeError: If the file cannot be read, a heading is missing, a row is malformed (with its line number), or the
-            folder exists and is not empty.
+        OutcomeError: If the file cannot be read, a heading is missing, a row is malformed (with its line
+            number), or the folder exists and is not empty.
     """
     source, folder = Path(csv_path), Path(out_folder)
     check_new_folder(folder)
@@ -125,8 +128,8 @@ def _columns(source: Path, headings: Sequence[str], named: Mapping[str, str | No
             columns[field] = guess
     if "query" not in columns:
         raise OutcomeError(
-            f"{source} has no column of questions that can be recognised. Headings: {', '.join(headings)}. Name the one "
-            "that holds the questions."
+            f"{source} has no column of questions that can be recognised. Headings: {', '.join(headings)}. "
+            "Name the one that holds the questions."
         )
     return columns
 
@@ -150,7 +153,8 @@ def _record(
 ) -> dict[str, Any]:
     if len(row) != len(headings):
         raise OutcomeError(
-            f"{where}: {len(row)} fields, but the header has {len(headings)}. Quote fields that hold the separator."
+            f"{where}: {len(row)} fields, but the header has {len(headings)}. Quote fields that hold the "
+            "separator."
         )
     record: dict[str, Any] = {}
     for field, at in columns.items():

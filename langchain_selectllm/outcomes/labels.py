@@ -39,9 +39,9 @@ def grade(
         comparer: How answers are compared where they may agree without being equal strings.
 
     Returns:
-        The label (1.0 when the majority of the samples is right, else 0.0; all abstaining is 0.0) and the share of
-        samples that are right. With a comparer no two samples need be equal: the label is 1.0 when at least half of
-        them are right.
+        The label (1.0 when the majority of the samples is right, else 0.0; all abstaining is 0.0) and the
+        share of samples that are right. With a comparer no two samples need be equal: the label is 1.0 when
+        at least half of them are right.
     """
     score = float(np.mean(matches(answers, gold, comparer)))
     if comparer is None:

@@ -10,14 +10,14 @@ from langchain_selectllm.outcomes.table import AGREEMENT, OutcomeTable
 _MIN_QUERIES = 20
 """Queries of a kind below which all replies may well be wrong by chance."""
 _MAX_RIGHT_SHARE = 0.01
-"""Share of right replies up to which the reading is doubted; the weakest member of the recorded data sets is right on
-18 % of its queries (Llama-2-7b-hf on MMLU-Pro)."""
+"""Share of right replies up to which the reading is doubted; the weakest member of the recorded data sets is
+right on 18 % of its queries (Llama-2-7b-hf on MMLU-Pro)."""
 _SHOWN = 120
 """Characters of a reply in a message."""
 
 
 def check_readable(table: OutcomeTable, *, allow_unreadable: bool = False) -> None:
-    """Refuse outcomes whose replies of one kind are (nearly) all wrong or unreadable: the kind is likely to be wrong.
+    """Refuse outcomes of which (nearly) all replies of a kind are wrong or unreadable.
 
     Args:
         table: Outcomes; queries without a reference or replies are not looked at.
@@ -45,8 +45,8 @@ def reading_notice(table: OutcomeTable) -> str | None:
         return None
     parts = ", ".join(f"{kind} ({n:,})" for kind, n in sorted(counts.items()))
     return (
-        f"{sum(counts.values()):,} of {len(table):,} queries have no answer_type. Inferred from references and "
-        f"replies: {parts}."
+        f"{sum(counts.values()):,} of {len(table):,} queries have no answer_type. Inferred from references "
+        f"and replies: {parts}."
     )
 
 
@@ -56,8 +56,9 @@ def _doubt(table: OutcomeTable, kind: str, rows: list[int], right: float) -> str
         finding = f"{100 * right:.1f} % of the replies are right"
     first = rows[0]
     k = next(k for k, replies in enumerate(table.replies[first]) if replies)
+    reply = shorten(table.replies[first, k][0], _SHOWN)
     return (
-        f"{len(rows)} {kind} queries: {finding}. First reply {shorten(table.replies[first, k][0], _SHOWN)!r}, "
-        f"read as {table.answers[first, k][0]!r}, reference {table.references[first]!r}. Correct the answer_type of the "
-        "queries or their references, or allow unreadable replies."
+        f"{len(rows)} {kind} queries: {finding}. First reply {reply!r}, read as "
+        f"{table.answers[first, k][0]!r}, reference {table.references[first]!r}. Correct the "
+        "answer_type of the queries or their references, or allow unreadable replies."
     )

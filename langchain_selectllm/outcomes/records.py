@@ -107,7 +107,8 @@ def parse_reply(fields: Mapping[str, Any], where: str) -> ReplyRecord:
 def merge_queries(queries: Iterable[QueryRecord]) -> dict[str, QueryRecord]:
     """Queries by id, in order of id.
 
-    The same query may stand in several folders (one a member, say) when text, reference, answer type and category agree.
+    The same query may stand in several folders (one a member, say) when text, reference, answer type and
+    category agree.
 
     Raises:
         OutcomeError: If two records of one id disagree.
@@ -121,8 +122,8 @@ def merge_queries(queries: Iterable[QueryRecord]) -> dict[str, QueryRecord]:
             ours, theirs = getattr(known, name), getattr(query, name)
             if ours != theirs and not (name == "text" and _same_text(ours, theirs)):
                 raise OutcomeError(
-                    f"{query.where}: query_id {query.query_id!r} was recorded before at {known.where} with another "
-                    f"{name}. Give different queries different ids."
+                    f"{query.where}: query_id {query.query_id!r} was recorded before at {known.where} with "
+                    f"another {name}. Give different queries different ids."
                 )
     return dict(sorted(merged.items()))
 
@@ -137,7 +138,8 @@ def merge_replies(replies: Iterable[ReplyRecord], queries: Mapping[str, QueryRec
     for reply in replies:
         if reply.query_id not in queries:
             raise OutcomeError(
-                f"{reply.where}: query_id {reply.query_id!r} is in no queries file. Add the query, or drop the reply."
+                f"{reply.where}: query_id {reply.query_id!r} is in no queries file. Add the query, or drop "
+                "the reply."
             )
         key = (reply.query_id, reply.member, reply.sample)
         known = seen.setdefault(key, reply)
@@ -146,14 +148,15 @@ def merge_replies(replies: Iterable[ReplyRecord], queries: Mapping[str, QueryRec
             seen[key] = known if reply.score is None else reply
         elif known is not reply:
             raise OutcomeError(
-                f"{reply.where}: {reply.member!r} already has a reply to {reply.query_id!r} with sample {reply.sample} at "
-                f"{known.where}. Keep one, or number repeated samples with the field 'sample'."
+                f"{reply.where}: {reply.member!r} already has a reply to {reply.query_id!r} with sample "
+                f"{reply.sample} at {known.where}. Keep one, or number repeated samples with the field "
+                "'sample'."
             )
     return [seen[key] for key in sorted(seen)]
 
 
 def _same_text(one: str, other: str) -> bool:
-    """Whether two texts are equal, or one of them is the other one written twice (as some of RouterBench's prompts are)."""
+    """Whether two texts are equal, or one is the other written twice (as some prompts of RouterBench)."""
     short, long = sorted((one, other), key=len)
     half = len(short)
     return one == other or (long[:half] == short and long[half:].strip() == short.strip())
@@ -187,7 +190,8 @@ def _number_or_none(fields: Mapping[str, Any], name: str, where: str) -> float |
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
-    # A DataFrame spells a missing number NaN, a JSON file spells it null; a JSON NaN is a mistake worth hearing of.
+    # A DataFrame spells a missing number NaN, a JSON file spells it null; a JSON NaN is a mistake worth
+    # hearing of.
     if isinstance(value, str) or (math.isnan(number) and ":" in where):
         raise OutcomeError(f"{where}: {name} is {value!r}. Use a number or null.")
     return None if math.isnan(number) else number

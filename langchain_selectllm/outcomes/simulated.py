@@ -1,4 +1,4 @@
-"""A small data set made on the spot: simulated members with honest differences, for a first look without any data."""
+"""A small generated data set of simulated members with different strengths, for trying things out."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -35,7 +35,8 @@ _WORDS = [
     "keyboard",
 ]
 
-# Chance of a right reply by task. Simulated, not measured: real members are collected with the user's own pool.
+# Chance of a right reply by task. Simulated, not measured: real members are collected with the user's own
+# pool.
 _SKILLS = {
     "calculator": {"adding": 0.95, "multiplying": 0.92, "comparing": 0.55, "counting": 0.15, "clock": 0.35},
     "reader": {"adding": 0.50, "multiplying": 0.20, "comparing": 0.70, "counting": 0.93, "clock": 0.40},

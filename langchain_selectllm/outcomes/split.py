@@ -38,7 +38,8 @@ def split_folder(
         Numbers of training and test queries.
 
     Raises:
-        OutcomeError: If records are malformed or contradict each other, a side would be empty, or a target exists.
+        OutcomeError: If records are malformed or contradict each other, a side would be empty, or a target
+            exists.
     """
     for target in (train, test):
         check_new_folder(target)
@@ -62,7 +63,8 @@ def split_folder(
 def test_rows(query_ids: Sequence[str], test: float, *, seed: int) -> NDArray[np.bool_]:
     """Which queries belong to the test side of a split, (n,).
 
-    The side of a query follows from a hash of seed and id, so that it does not depend on the order of the queries.
+    The side of a query follows from a hash of seed and id, so that it does not depend on the order of the
+    queries.
 
     Raises:
         OutcomeError: If either side would be empty.
@@ -70,8 +72,8 @@ def test_rows(query_ids: Sequence[str], test: float, *, seed: int) -> NDArray[np
     n_test = round(test * len(query_ids)) if 0.0 < test < 1.0 else 0
     if not 0 < n_test < len(query_ids):
         raise OutcomeError(
-            f"A test share of {test!r} leaves one side of {len(query_ids)} queries empty. Use a share between 0 and 1 "
-            "that leaves at least one query on either side."
+            f"A test share of {test!r} leaves one side of {len(query_ids)} queries empty. Use a share "
+            "between 0 and 1 that leaves at least one query on either side."
         )
     order = sorted(
         range(len(query_ids)), key=lambda i: hashlib.sha256(f"{seed}\0{query_ids[i]}".encode()).digest()

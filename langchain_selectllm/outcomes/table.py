@@ -28,8 +28,8 @@ AGREEMENT = "agreement with the pool's own vote"
 class OutcomeTable:
     """Recorded outcomes of K members on n queries.
 
-    Rows stand in order of query id and columns in order of `members`, so that the order in which files or records were
-    read changes nothing. An unobserved cell is NaN, never 0.
+    Rows stand in order of query id and columns in order of `members`, so that the order in which files or
+    records were read changes nothing. An unobserved cell is NaN, never 0.
     """
 
     members: tuple[str, ...]
@@ -74,10 +74,12 @@ class OutcomeTable:
         Args:
             folders: Folders that hold `queries.jsonl[.gz]` and `responses/*.jsonl[.gz]`.
             members: Members to keep, in this order; all of them, sorted by name, when None.
-            answer: How replies are read; each query's own `answer_type` when None, inferred where it has none.
+            answer: How replies are read; each query's own `answer_type` when None, inferred where it has
+                none.
 
         Raises:
-            OutcomeError: If records are malformed, contradict each other, or a member is unknown; names file and line.
+            OutcomeError: If records are malformed, contradict each other, or a member is unknown; names file
+                and line.
         """
         if not folders:
             raise OutcomeError("No folder was given. Give at least one folder of recorded outcomes.")
@@ -103,10 +105,11 @@ class OutcomeTable:
         Args:
             queries: Mappings or a DataFrame: `query_id`, `query`, and where known `reference`, `answer_type`,
                 `category`.
-            replies: Mappings or a DataFrame: `query_id`, `model`, `response`, and where known `sample`, `score`,
-                `cost_usd`, `latency_s`.
+            replies: Mappings or a DataFrame: `query_id`, `model`, `response`, and where known `sample`,
+                `score`, `cost_usd`, `latency_s`.
             members: Members to keep, in this order; all of them, sorted by name, when None.
-            answer: How replies are read; each query's own `answer_type` when None, inferred where it has none.
+            answer: How replies are read; each query's own `answer_type` when None, inferred where it has
+                none.
 
         Raises:
             OutcomeError: If records are malformed, contradict each other, or a member is unknown.
