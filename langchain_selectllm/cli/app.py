@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from langchain_selectllm import __version__
 from langchain_selectllm.classifier import pseudo_labels
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.classifier.folder import check_target, read_card, read_config
@@ -15,10 +16,12 @@ from langchain_selectllm.cli.collect import collect
 from langchain_selectllm.cli.compare import compare
 from langchain_selectllm.cli.console import err, out, print_json, progress_bars
 from langchain_selectllm.cli.demo import demo
+from langchain_selectllm.cli.doctor import doctor
 from langchain_selectllm.cli.drift import drift, retrain
 from langchain_selectllm.cli.evaluate import evaluate
 from langchain_selectllm.cli.grade import export, grade
-from langchain_selectllm.cli.reading import Answer, Grading, Json, Outcomes, Router, read_table
+from langchain_selectllm.cli.policies import default_policy
+from langchain_selectllm.cli.reading import Answer, Grading, Json, Outcomes, Policy, Router, read_table
 from langchain_selectllm.cli.serve import serve
 from langchain_selectllm.exceptions import SelectLLMError
 from langchain_selectllm.outcomes import split_folder
@@ -27,12 +30,29 @@ from langchain_selectllm.selection.policy_names import parse_policy, policy_name
 
 app = typer.Typer(
     name="selectllm",
-    help="Ask the few LLMs of a pool that will answer right, and vote.",
+    help="Call the few LLMs of a pool that will answer correctly, and vote.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        out.print(f"langchain-selectllm {__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Call the few LLMs of a pool that will answer correctly, and vote."""
+    del version
 
 
 @app.command()
@@ -73,11 +93,11 @@ def train(
     answer: Answer = None,
     grading: Grading = None,
     label_from_agreement: Annotated[
-        bool, typer.Option(help="Without references: right is who agrees with the vote of the whole pool.")
+        bool, typer.Option(help="Without references: correct is what agrees with the vote of the whole pool.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Learn from recorded outcomes which members answer which queries."""
+    """Train a router: learn from recorded outcomes which members answer which queries correctly."""
     check_target(router)
     with progress_bars(quiet=as_json) as on_progress:
         table = read_table(
@@ -98,28 +118,28 @@ def train(
 def route(
     router: Router,
     prompt: Annotated[str, typer.Argument(help="The prompt's text.")],
-    policy: Annotated[str, typer.Option(help="Policy such as weighted_max_conf:3.")] = "weighted_max_conf",
+    policy: Policy = None,
     as_json: Json = False,
 ) -> None:
-    """Show whom the router would call for a prompt, and why; calls nobody."""
+    """Show which members the router would call for a prompt, and why; no model is called."""
     classifier = SelectLLMClassifier.from_pretrained(router)
-    chosen = parse_policy(policy)
+    chosen = parse_policy(policy or default_policy(classifier.pool))
     decision = decide_all(classifier, chosen, [prompt])[0]
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "probabilities": dict(zip(decision.members, decision.probabilities.tolist(), strict=True)),
         "selection": list(decision.selected_members),
         "policy": policy_name(chosen),
         "reason": decision.reason,
     }
     if as_json:
-        print_json(told)
+        print_json(described)
     else:
         show.print_decision(decision, policy_name(chosen))
 
 
 @app.command()
 def inspect(router: Router, as_json: Json = False) -> None:
-    """Show what a saved router is, its members and its card."""
+    """Show the members and the card of a saved router."""
     config = read_config(router)
     if as_json:
         print_json({**config, "card": read_card(router)})
@@ -131,6 +151,7 @@ app.command()(evaluate)
 app.command()(compare)
 app.command()(ask)
 app.command()(demo)
+app.command()(doctor)
 app.command()(collect)
 app.command()(grade)
 app.command()(export)
@@ -142,7 +163,7 @@ app.command()(retrain)
 def main() -> None:
     """Run the command; bad input ends in exit code 2 and one line on stderr."""
     try:
-        app()
+        app(prog_name="selectllm")
     except (SelectLLMError, OSError, ValueError) as error:
         err.print(
             f"Error: {' '.join(str(error).split())}",
@@ -155,4 +176,6 @@ def main() -> None:
 
 
 def _names(members: str | None) -> list[str] | None:
-    return None if members is None else [name.strip() for name in members.split(",") if name.strip()]
+    if members is None:
+        return None
+    return [name.strip() for name in members.split(",") if name.strip()]

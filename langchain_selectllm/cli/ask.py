@@ -1,12 +1,15 @@
-"""`selectllm ask`: one prompt through a saved router, its members called for real."""
+"""`selectllm ask`: one prompt through a saved router, with real calls of its members."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.console import print_json
+from langchain_selectllm.cli.policies import default_policy
+from langchain_selectllm.cli.reading import Policy
 
 
 def ask(
@@ -14,15 +17,20 @@ def ask(
         Path, typer.Argument(help="Folder that `selectllm train` or `selectllm demo --out` wrote.")
     ],
     prompt: Annotated[str, typer.Argument(help="The prompt's text.")],
-    policy: Annotated[str, typer.Option(help="Policy such as weighted_max_conf:3.")] = "weighted_max_conf",
+    policy: Policy = None,
     pool: Annotated[
         Path | None, typer.Option(help="Pool file with the router's members, unless they are embedded ones.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")] = False,
 ) -> None:
-    """Answer a prompt: call the members that are predicted to answer it correctly, and vote."""
+    """Answer a prompt: call the members that are predicted to answer it correctly, and vote.
+
+    Embedded members need no further option; other members are described by a pool file (--pool).
+    """
     from langchain_selectllm.routing.load_router import load_router
 
+    if policy is None:
+        policy = default_policy(SelectLLMClassifier.from_pretrained(router).pool)
     message = load_router(router, pool, policy=policy).invoke(prompt)
     if as_json:
         print_json({"reply": message.text, **message.response_metadata["selectllm"]})

@@ -19,7 +19,7 @@ from langchain_selectllm.collection.progress import Collected, MemberProgress, M
 
 
 class Engine(StrEnum):
-    """Where calls are made."""
+    """Places where calls are made."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -35,7 +35,9 @@ def collect(
     max_cost_usd: Annotated[
         float | None, typer.Option(help="Stop before the recorded cost of the whole store passes this.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Show what would be called and cost; calls nobody.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option(help="Show the calls that are left and their cost; no model is called.")
+    ] = False,
     engine: Annotated[
         Engine, typer.Option(help="local, or ray for a Ray cluster (the store then on PostgreSQL).")
     ] = Engine.LOCAL,
@@ -44,7 +46,10 @@ def collect(
     """Sample every member on every query and save the replies. Run it again to continue where it stopped."""
     if dry_run:
         plan = plan_collection(pool, queries, store, samples=samples)
-        print_json(plan.to_dict()) if as_json else _print_plan(plan)
+        if as_json:
+            print_json(plan.to_dict())
+        else:
+            _print_plan(plan)
         return
 
     async def run(stop: asyncio.Event) -> Collected:
@@ -71,7 +76,7 @@ def collect(
 
 @contextlib.contextmanager
 def _live_table(*, quiet: bool) -> Iterator[MemberProgressCallback | None]:
-    """A table of the members on stderr that keeps up with them, gone when the work is done."""
+    """Yields a callback that keeps a table of the members on stderr up to date; it vanishes at the end."""
     if quiet or not err.is_terminal:
         yield None
         return
@@ -92,7 +97,7 @@ def _progress_table(members: Sequence[MemberProgress]) -> Table:
             f"{member.failed:,}",
             f"{member.rate:.1f}",
             _usd(member.cost_usd),
-            "" if member.eta_s is None else f"{member.eta_s // 60:.0f}:{member.eta_s % 60:02.0f}",
+            _clock(member.eta_s),
             member.state,
         )
     return table
@@ -114,9 +119,9 @@ def _print_collected(collected: Collected, store: str) -> None:
 
 
 def _print_plan(plan: Plan) -> None:
-    table = Table(title=f"{plan.calls:,} calls, nobody was called")
+    table = Table(title=f"{plan.calls:,} calls left; no model was called")
     table.add_column("member", no_wrap=True)
-    for title in ("asked for", "calls", "expected USD", "at most USD"):
+    for title in ("total", "left", "expected USD", "at most USD"):
         table.add_column(title, justify="right", no_wrap=True)
     for member in plan.members:
         table.add_row(
@@ -137,6 +142,12 @@ def _spent(collected: Collected) -> str:
     if not collected.spent_usd:
         return f"unknown: {unpriced}"
     return f"{collected.spent_usd:.6f} USD, and {unpriced}"
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
 
 
 def _usd(cost: float | None) -> str:

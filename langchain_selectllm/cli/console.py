@@ -1,4 +1,4 @@
-"""What every command shares: progress on stderr, results on stdout, one clear line on bad input."""
+"""Output of all commands: progress on stderr, results on stdout."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,19 +12,19 @@ from langchain_selectllm._progress import StageProgress
 
 out = Console()
 if not out.is_terminal:
-    # A pipe has no width of its own; 80 columns would cut the tables.
+    # A pipe has no width of its own; 80 columns would cut wide tables.
     out = Console(width=150)
 err = Console(stderr=True)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """JSON on stdout, one line wide open to other programs."""
+    """Prints JSON on stdout, without wrapping."""
     out.out(json.dumps(value, indent=2, ensure_ascii=False), highlight=False)
 
 
 @contextmanager
 def progress_bars(*, quiet: bool = False) -> Iterator[StageProgress]:
-    """One bar a stage on stderr, gone when the work is done."""
+    """Yields a callback that shows one bar per stage on stderr; the bars vanish at the end."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

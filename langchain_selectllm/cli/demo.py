@@ -1,4 +1,4 @@
-"""`selectllm demo`: the whole story, live, on the language models that come with the package."""
+"""`selectllm demo`: sampling, training, evaluation and live answers, on the package's own models."""
 
 import time
 from pathlib import Path
@@ -10,6 +10,7 @@ from langchain_selectllm._optional import require
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.console import out, print_json, progress_bars
+from langchain_selectllm.cli.report_table import print_report
 from langchain_selectllm.outcomes import OutcomeTable, write_records
 from langchain_selectllm.outcomes.folders import check_new_folder
 
@@ -44,7 +45,9 @@ def demo(
         bool, typer.Option("--json", help="Print the report as JSON for other programs.")
     ] = False,
 ) -> None:
-    """Sample five small language models live, learn who answers what, compare all systems, and answer a few prompts."""
+    """Sample five small language models, train a router, compare all systems, and answer a few prompts."""
+    for module, extra in (("torch", "embedded"), ("transformers", "embedded"), ("sklearn", "train")):
+        require(module, extra=extra, needed_by="selectllm demo")
     if folder is not None:
         check_new_folder(folder)
     start = time.perf_counter()
@@ -56,40 +59,38 @@ def demo(
     # Categories come in turn: the tasks behind the recorded ones hold one of each.
     tasks = generate_tasks(n_queries + len(CATEGORIES), seed=seed)
     training, test = _sample(tasks[:n_queries], samples, seed, folder).split(_TEST_SHARE, seed=seed)
-    _say(f"2. Label {len(training)} queries by the majority of each member's samples, and learn from them")
+    _say(f"2. Label {len(training)} queries by the majority of each member's samples, and train on them")
     with progress_bars() as on_progress:
         classifier = SelectLLMClassifier(seed=seed).fit(training, progress=on_progress)
-    router = folder / "router" if folder else None
-    if router:
+    router, ask_next = None, "selectllm demo --out FOLDER keeps outcomes and router"
+    if folder is not None:
+        router = folder / "router"
+        ask_next = f'selectllm ask {router} "What is 17 + 25?"'
         classifier.save_pretrained(router)
     show.print_trained(classifier, router)
     _say(f"3. Replay every system on the other {len(test)} queries")
     report = _evaluate(classifier, test, seed)
-    show.print_report(report)
+    print_report(report)
     _say("4. Answer new prompts live through SelectLLMRouter")
     _answer_live(classifier, [task for task in tasks[n_queries:] if task.category in _LIVE], seed)
-    again = (
-        f'selectllm ask {router} "What is 17 + 25?"'
-        if router
-        else "selectllm demo --out FOLDER keeps outcomes and router"
-    )
     if as_json:
         out.quiet = False
         print_json(report.to_dict())
         return
     out.print(
-        f"\nDone in {time.perf_counter() - start:.0f} s. Next: {again}", highlight=False, soft_wrap=True
+        f"\nDone in {time.perf_counter() - start:.0f} s. Next: {ask_next}", highlight=False, soft_wrap=True
     )
 
 
 def _sample(tasks: "Sequence[Task]", samples: int, seed: int, folder: Path | None) -> OutcomeTable:
     from langchain_selectllm.embedded import embedded_models, sample_outcomes
 
-    # A torch thread a member: tensors this small gain nothing from more, and lose much on a busy machine.
+    # One torch thread per member: tensors this small gain nothing from more, and lose much on a busy machine.
     require("torch", extra="embedded", needed_by="The embedded pool").set_num_threads(1)
     models = embedded_models(seed=seed)
     _say(
-        f"1. Sample {len(models)} embedded language models {samples} times each on {len(tasks)} held-out queries"
+        f"1. Sample {len(models)} embedded language models {samples} times each on {len(tasks)} "
+        "held-out queries"
     )
     start = time.perf_counter()
     with progress_bars() as on_progress:
@@ -123,7 +124,10 @@ def _answer_live(classifier: SelectLLMClassifier, tasks: "Sequence[Task]", seed:
     )
     for task in tasks:
         out.print(
-            f"\nPrompt: {task.text}   (right: {task.reference})", style="bold", highlight=False, markup=False
+            f"\nPrompt: {task.text}   (correct: {task.reference})",
+            style="bold",
+            highlight=False,
+            markup=False,
         )
         show.print_reply(router.invoke(task.text))
 

@@ -8,7 +8,6 @@ import typer
 from langchain_selectllm._optional import require
 from langchain_selectllm._progress import StageProgress
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
-from langchain_selectllm.cli import show
 from langchain_selectllm.cli.console import print_json, progress_bars
 from langchain_selectllm.cli.reading import (
     Answer,
@@ -19,6 +18,8 @@ from langchain_selectllm.cli.reading import (
     read_table,
     readable_answer,
 )
+from langchain_selectllm.cli.report_table import print_report
+from langchain_selectllm.exceptions import OutcomeError
 
 if TYPE_CHECKING:
     from langchain_selectllm.evaluation import Report
@@ -51,16 +52,24 @@ def evaluate(
         bool, typer.Option(help="Let all samples of a member vote, not its first one.")
     ] = False,
     allow_training_queries: Annotated[
-        bool, typer.Option(help="Replay queries the router was trained on; no evidence of anything.")
+        bool, typer.Option(help="Replay queries the router was trained on; such figures prove nothing.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Print all systems, not only the recommended ones and the controls.")
+    ] = False,
     answer: Answer = None,
     grading: Grading = None,
     as_json: Json = False,
 ) -> None:
-    """Replay every system on recorded outcomes, beside the controls."""
+    """Replay every system on recorded outcomes and compare it with the controls."""
     from langchain_selectllm.evaluation import evaluate as replay
 
+    for file in (report, html):
+        if file is not None and not file.parent.is_dir():
+            raise OutcomeError(
+                f"{file.parent} is no folder: {file} cannot be written. Create the folder first."
+            )
     if html is not None or plots is not None:
         # Missing packages are named before minutes of replay.
         require("altair", extra="report", needed_by="A report page")
@@ -87,7 +96,7 @@ def evaluate(
     if as_json:
         print_json(result.to_dict())
     else:
-        show.print_report(result)
+        print_report(result, everything=everything or bool(policy))
 
 
 def _rows(rows: int | None, html: Path | None, *, texts: bool) -> int:

@@ -1,4 +1,4 @@
-"""`selectllm grade` and `selectllm export`: what recorded replies are worth, and out of the store with them."""
+"""`selectllm grade` and `selectllm export`: scores of recorded replies, and the store as a folder."""
 
 import asyncio
 from pathlib import Path
@@ -9,8 +9,9 @@ from rich.table import Table
 
 from langchain_selectllm.cli.console import out, print_json, progress_bars
 from langchain_selectllm.cli.interrupts import INTERRUPTED, run_until_interrupted
+from langchain_selectllm.cli.report_table import figure
 from langchain_selectllm.collection.export import export_outcomes
-from langchain_selectllm.collection.graders import import_function
+from langchain_selectllm.collection.graders import GradeFunction, import_function
 from langchain_selectllm.collection.grading import Graded, ajudge_outcomes, grade_outcomes
 from langchain_selectllm.exceptions import AnswerError, PoolFileError
 from langchain_selectllm.members.pool_file import MemberSpec, read_pool_file
@@ -26,7 +27,8 @@ def grade(
     answer: Annotated[
         str | None,
         typer.Option(
-            help="Read replies as choice, number, text or json; each query's own answer_type when left out."
+            help="Read replies as choice, code, json, number or text; each query's own answer_type when "
+            "left out."
         ),
     ] = None,
     function: Annotated[
@@ -38,7 +40,7 @@ def grade(
     judge: Annotated[
         str | None,
         typer.Option(
-            help="Ask a chat model: a member of --pool, or a provider string such as openai:gpt-4o."
+            help="Grade by a chat model: a member of --pool, or a provider string such as openai:gpt-4o."
         ),
     ] = None,
     pool: Annotated[Path | None, typer.Option(help="Pool file with the judge's entry.")] = None,
@@ -53,7 +55,7 @@ def grade(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Grade recorded replies, as often as you like: their members are not called again."""
+    """Grade recorded replies, as often as needed: their members are not called again."""
     if sum(way is not None for way in (answer, function, judge)) > 1:
         raise AnswerError("--answer, --function and --judge are three ways to grade. Give one of them.")
     with progress_bars(quiet=as_json) as on_progress:
@@ -73,9 +75,13 @@ def grade(
 
             graded = run_until_interrupted(run)
         else:
-            grader = answer if function is None else import_function(function)
             graded = grade_outcomes(
-                store, grader, name=name, queries=queries, redo=redo, progress=on_progress
+                store,
+                _grader(answer, function),
+                name=name,
+                queries=queries,
+                redo=redo,
+                progress=on_progress,
             )
     if as_json:
         print_json(graded.to_dict())
@@ -99,12 +105,18 @@ def export(
     if as_json:
         print_json({"folder": str(folder), "replies": counts})
         return
-    told = ", ".join(f"{member} {count:,}" for member, count in counts.items())
+    counted = ", ".join(f"{member} {count:,}" for member, count in counts.items())
     out.print(
-        f"Replies in {folder}: {told}. Next: selectllm split {folder} TRAIN TEST",
+        f"Replies in {folder}: {counted}. Next: selectllm split {folder} TRAIN TEST",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _grader(answer: str | None, function: str | None) -> str | GradeFunction | None:
+    if function is None:
+        return answer
+    return import_function(function)
 
 
 def _judge_entry(judge: str, pool: Path | None) -> tuple[str, MemberSpec]:
@@ -122,12 +134,12 @@ def _print_graded(graded: Graded) -> None:
     for title in ("replies", "with a score", "mean score"):
         table.add_column(title, justify="right")
     for member, grades in graded.members.items():
-        mean = "-" if grades.mean is None else f"{grades.mean:.3f}"
-        table.add_row(member, f"{grades.replies:,}", f"{grades.graded:,}", mean)
+        table.add_row(member, f"{grades.replies:,}", f"{grades.graded:,}", figure(grades.mean))
     out.print(table)
     if graded.failed:
         out.print(
-            f"{graded.failed:,} replies could not be put to the judge. Run the same command again.",
+            f"{graded.failed:,} replies could not be graded: the judge's calls failed. "
+            "Run the command again.",
             highlight=False,
         )
     if graded.stopped is not None:

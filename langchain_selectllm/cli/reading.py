@@ -17,13 +17,21 @@ from langchain_selectllm.outcomes import OutcomeTable
 Outcomes = Annotated[
     list[str],
     typer.Argument(
-        help="Folders of recorded outcomes (queries.jsonl[.gz], responses/), or one store (sqlite:///outcomes.db)."
+        help="Folders of recorded outcomes (queries.jsonl[.gz], responses/), or one store such as "
+        "sqlite:///outcomes.db."
     ),
 ]
 Grading = Annotated[
-    str | None, typer.Option("--grade", help="Grading of a store to go by, where it holds several.")
+    str | None, typer.Option("--grade", help="Grading of a store to use, where it holds several.")
 ]
 Router = Annotated[Path, typer.Argument(help="Folder that `selectllm train` wrote.")]
+Policy = Annotated[
+    str | None,
+    typer.Option(
+        help="Policy such as max_conf:2; selectllm:3 when left out, or weighted_max_conf:3 for a router "
+        "without operating points."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 Answer = Annotated[
     str | None,

@@ -41,6 +41,8 @@ def split_folder(
         OutcomeError: If records are malformed or contradict each other, a side would be empty, or a target
             exists.
     """
+    if train.resolve() == test.resolve():
+        raise OutcomeError(f"{train} is the folder of both sides. Give two folders; nothing was written.")
     for target in (train, test):
         check_new_folder(target)
     progress("read outcomes", 0.0)

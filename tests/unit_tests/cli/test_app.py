@@ -1,7 +1,13 @@
 import json
+import re
 
 import pytest
+from rich.console import Console
+from typer.main import get_command
 
+from langchain_selectllm import __version__
+from langchain_selectllm.cli import report_table
+from langchain_selectllm.cli.app import app
 from langchain_selectllm.outcomes.simulated import write_demo_outcomes
 from tests.support.commands import run
 
@@ -61,7 +67,9 @@ def test_json_everywhere(trained, selectllm, tmp_path):
         "fixed_best:2",
     ]
     decision = json.loads(selectllm("route", router, "Add 1 and 2.", "--json")[1])
-    assert len(decision["selection"]) == 3
+    assert decision["policy"] == "selectllm:3"
+    three = json.loads(selectllm("route", router, "Add 1 and 2.", "--policy", "max_conf:3", "--json")[1])
+    assert len(three["selection"]) == 3
     assert json.loads(selectllm("inspect", router, "--json")[1])["members"] == report["members"]
 
 
@@ -83,6 +91,13 @@ def test_json_everywhere(trained, selectllm, tmp_path):
         (("inspect", "OUTCOMES"), "has no config.json"),
         (("split", "OUTCOMES", "TRAIN", "new"), "exists and is not an empty folder"),
         (("split", "OUTCOMES", "new1", "new2", "--test", "1"), "test share of 1.0"),
+        (("split", "nowhere", "new1", "new2"), "nowhere is not a folder"),
+        (("split", "OUTCOMES", "new", "new"), "new is the folder of both sides"),
+        (("split", "OUTCOMES", "new", "other/../new"), "new is the folder of both sides"),
+        (
+            ("evaluate", "ROUTER", "TEST", "--report", "nowhere/report.json"),
+            "nowhere is no folder: nowhere/report.json cannot be written",
+        ),
     ],
 )
 def test_bad_input_ends_in_code_2_and_one_clear_line(
@@ -126,3 +141,39 @@ def test_a_report_becomes_a_page_and_plots_and_two_reports_are_compared(trained,
     code, _, err = selectllm("compare", first, tmp_path / "c.json")
     assert code == 2
     assert "is no report" in err
+
+
+def test_the_version_is_that_of_the_package(selectllm):
+    assert selectllm("--version")[:2] == (0, f"langchain-selectllm {__version__}\n")
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in sorted(get_command(app).commands))])
+def test_every_command_explains_itself_by_h_and_by_help(command, selectllm):
+    code, short, _ = selectllm(*command, "-h")
+    assert code == 0
+    assert short.startswith("Usage: selectllm")
+    assert selectllm(*command, "--help")[1] == short
+
+
+def test_the_shell_can_complete_commands(selectllm, monkeypatch):
+    out = selectllm("--help")[1]
+    assert "--install-completion" in out
+    assert "--show-completion" in out
+    monkeypatch.setenv("_SELECTLLM_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "selectllm ev")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert selectllm()[1].split() == ["evaluate"]
+
+
+def test_evaluate_prints_recommended_systems_and_controls_within_80_columns(trained, selectllm, monkeypatch):
+    monkeypatch.setattr(report_table, "out", Console(width=80))
+    out = selectllm("evaluate", trained / "router", trained / "test")[1]
+    assert max(map(len, out.splitlines())) <= 80
+    assert "…" not in out
+    families = set(re.findall(r"^ ([a-z_]+)\S* .*\d \[", out, re.MULTILINE))
+    assert families == {"oracle", "single_best", "all_members", "fixed_best", "selectllm"}
+    assert "further systems: --all." in out
+    everything = selectllm("evaluate", trained / "router", trained / "test", "--all")[1]
+    assert max(map(len, everything.splitlines())) <= 80
+    assert "weighted_max_conf:3" in everything
+    assert "--all" not in everything

@@ -56,7 +56,7 @@ COLLECT = ("collect", "--pool", "pool.yaml", "--queries", "queries.jsonl", "--sa
 def test_from_queries_to_a_router(world, models, selectllm):
     code, out, _ = selectllm(*COLLECT, "--dry-run")
     assert code == 0
-    assert "360 calls, nobody was called" in out
+    assert "360 calls left; no model was called" in out
     assert not any(model.calls for model in models.values())
     code, out, err = selectllm(*COLLECT)
     assert code == 0, err
