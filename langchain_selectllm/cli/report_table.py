@@ -118,11 +118,16 @@ def _row(system: SystemReport, *, with_cost: bool) -> list[str]:
 
 
 def _merged(rows: Iterable[list[str]]) -> list[list[str]]:
-    """Returns the rows, neighbours of one family with equal figures on one line: "selectllm:4, 5"."""
+    """Returns the rows, neighbouring sizes with equal figures on one line: "selectllm:4, 5"."""
     merged: list[list[str]] = []
     for row in rows:
         family, _, size = row[0].partition(":")
-        if merged and size and merged[-1][0].startswith(f"{family}:") and merged[-1][1:] == row[1:]:
+        if (
+            merged
+            and size.isdecimal()
+            and merged[-1][0].startswith(f"{family}:")
+            and merged[-1][1:] == row[1:]
+        ):
             merged[-1][0] += f", {size}"
         else:
             merged.append(row)
