@@ -11,7 +11,7 @@ from starlette.responses import Response
 from langchain_selectllm.integrations.server.adapter import RouterCall, ServedRouter
 from langchain_selectllm.integrations.server.decision import Reported
 from langchain_selectllm.integrations.server.event_stream import ChunkQueue, EventStream
-from langchain_selectllm.integrations.server.exchange import Exchange, caller_of
+from langchain_selectllm.integrations.server.exchange import Exchange
 from langchain_selectllm.integrations.server.hangup import Hangup
 from langchain_selectllm.integrations.server.state import state_of
 
@@ -66,6 +66,6 @@ async def admit(request: Request, served: ServedRouter, call: RouterCall, stack:
         ClientGoneError: If the client hangs up while it waits.
     """
     hangup = await stack.enter_async_context(Hangup(request.receive))
-    admission = Exchange.admitted(state_of(request), served, call, caller_of(request))
+    admission = Exchange.admitted(state_of(request), served, call, request)
     exchange = await hangup.race(stack.enter_async_context(admission))
     return Admitted(exchange=exchange, hangup=hangup)

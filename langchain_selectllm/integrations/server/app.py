@@ -16,6 +16,7 @@ from langchain_selectllm.integrations.server.feedback_endpoint import feedback
 from langchain_selectllm.integrations.server.lifespan import running
 from langchain_selectllm.integrations.server.models_endpoint import get_model, list_models
 from langchain_selectllm.integrations.server.outermost import Outermost, answer_api_error
+from langchain_selectllm.integrations.server.page import show_page
 from langchain_selectllm.integrations.server.responses_endpoint import responses
 from langchain_selectllm.integrations.server.router_endpoints import reload, route
 from langchain_selectllm.integrations.server.state import ServerState
@@ -44,6 +45,7 @@ def create_app(state: ServerState, keys: ApiKeys) -> Starlette:
         Route("/health/ready", health.ready),
         Route("/metrics", health.metrics),
         Route("/version", health.show_version),
+        Route("/", show_page),
     ]
 
     @contextlib.asynccontextmanager

@@ -1,8 +1,9 @@
 """The decision of a reply, as clients see it in headers and bodies."""
 
-import uuid
+import secrets
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -23,6 +24,8 @@ class Reported:
     """`response_metadata["selectllm"]` of the reply."""
     elapsed_s: float
     """Seconds from the end of the request's body to the reply."""
+    served_at: float = field(default_factory=time.time)
+    """Seconds since 1970."""
 
     @property
     def members(self) -> list[str]:
@@ -101,7 +104,7 @@ def decision_headers(values: Mapping[str, Any]) -> dict[str, str]:
 
 def new_decision_id() -> str:
     """A fresh id, which feedback names later."""
-    return f"dec-{uuid.uuid4().hex}"
+    return f"dec-{secrets.token_hex(10)}"
 
 
 def decision_metadata(message: AIMessage) -> Mapping[str, Any] | None:

@@ -3,9 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    aclosing,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import TYPE_CHECKING, Optional, Self
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from starlette.requests import Request
@@ -22,6 +28,9 @@ from langchain_selectllm.integrations.server.errors import ApiError, from_except
 from langchain_selectllm.integrations.server.member_replies import MemberReplies
 from langchain_selectllm.integrations.server.served_rows import Answered
 from langchain_selectllm.integrations.server.state import ServerState
+
+if TYPE_CHECKING:
+    from langchain_selectllm.integrations.server.tracing import RequestTrace
 
 _DIGEST_SHOWN = 12
 
@@ -40,28 +49,35 @@ class Exchange:
     started: float = field(default_factory=time.perf_counter)
     reported: Reported | None = None
     """The decision, once it is known."""
+    error: Exception | None = None
+    """The cause, once the request has failed."""
+    trace: Optional["RequestTrace"] = None
 
     @classmethod
     @asynccontextmanager
     async def admitted(
-        cls, state: ServerState, served: ServedRouter, call: RouterCall, caller: str
+        cls, state: ServerState, served: ServedRouter, call: RouterCall, request: Request
     ) -> AsyncIterator[Self]:
-        """The exchange, once the limits let it pass.
+        """The exchange, once the limits let it pass; its span ends with it.
 
         Raises:
             ApiError: If a limit is reached.
         """
         started = time.perf_counter()
         async with AsyncExitStack() as stack:
-            expense = await stack.enter_async_context(state.accounts.charge(caller))
+            expense = await stack.enter_async_context(state.accounts.charge(caller_of(request)))
             await stack.enter_async_context(state.in_flight.slot())
             replies = None
             if state.needs_replies:
                 replies = MemberReplies()
                 call = replace(call, callbacks=(*call.callbacks, replies))
-            yield cls(
+            exchange = cls(
                 state=state, served=served, call=call, expense=expense, replies=replies, started=started
             )
+            if state.tracing is not None:
+                exchange.trace = state.tracing.start(call, request.headers)
+                stack.callback(exchange.end_trace)
+            yield exchange
 
     async def answer(self) -> AIMessage:
         """The winning message, with the decision noted.
@@ -70,8 +86,9 @@ class Exchange:
             ApiError: If there is no answer.
         """
         try:
-            async with asyncio.timeout(self.call.settings.deadline_s):
-                message = await self.served.answer(self.call)
+            with self._traced():
+                async with asyncio.timeout(self.call.settings.deadline_s):
+                    message = await self.served.answer(self.call)
         except Exception as error:
             raise self._refusal(error) from error
         self._note(message)
@@ -80,13 +97,14 @@ class Exchange:
     async def chunks(self) -> AsyncGenerator[AIMessageChunk, None]:
         """The reply in chunks; raises as `answer` does."""
         try:
-            async with (
-                asyncio.timeout(self.call.settings.deadline_s),
-                aclosing(self.served.stream(self.call)) as chunks,
-            ):
-                async for chunk in chunks:
-                    self._note(chunk)
-                    yield chunk
+            with self._traced():
+                async with (
+                    asyncio.timeout(self.call.settings.deadline_s),
+                    aclosing(self.served.stream(self.call)) as chunks,
+                ):
+                    async for chunk in chunks:
+                        self._note(chunk)
+                        yield chunk
         except Exception as error:
             raise self._refusal(error) from error
 
@@ -107,7 +125,22 @@ class Exchange:
         """Note that the first piece of a stream goes out."""
         self.state.metrics.first_token(time.perf_counter() - self.started)
 
+    def end_trace(self) -> None:
+        """End the spans of the request and its members."""
+        if self.trace is None:
+            return
+        runs = []
+        if self.replies is not None:
+            runs = self.replies.runs
+        self.trace.end(self.reported, runs, self.error)
+
+    def _traced(self) -> AbstractContextManager[None]:
+        if self.trace is None:
+            return nullcontext()
+        return self.trace.active()
+
     def _refusal(self, error: Exception) -> ApiError:
+        self.error = error
         return from_exception(error, debug=self.state.settings.debug)
 
     def _note(self, message: AIMessage) -> None:

@@ -2,7 +2,9 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
+from langchain_selectllm._optional import require
 from langchain_selectllm.integrations.server.recorder import Recorder
 from langchain_selectllm.integrations.server.reloading import reloading_on_sighup
 from langchain_selectllm.integrations.server.shadow import Shadow
@@ -19,6 +21,8 @@ async def running(state: ServerState) -> AsyncIterator[None]:
     """
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(reloading_on_sighup(state))
+        if state.settings.telemetry and state.tracing is None:
+            state.tracing = _tracing()
         url = state.settings.store
         if url is not None:
             recorder = await stack.enter_async_context(Recorder.opened(state, url))
@@ -28,3 +32,12 @@ async def running(state: ServerState) -> AsyncIterator[None]:
                 shadow = await stack.enter_async_context(Shadow.running(state, recorder))
                 state.observers.append(shadow)
         yield
+
+
+def _tracing() -> Any:
+    for module in ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"):
+        require(module, extra="otel", needed_by="telemetry")
+
+    from langchain_selectllm.integrations.server.tracing import tracing_from_environment
+
+    return tracing_from_environment()

@@ -20,10 +20,13 @@ class MemberRun:
     """One call of a member, under way or ended."""
 
     member: str
-    started: float = field(default_factory=time.perf_counter)
-    latency_s: float | None = None
+    started_ns: int = field(default_factory=time.time_ns)
+    """Nanoseconds since 1970."""
+    ended_ns: int | None = None
     message: AIMessage | None = None
     """The reply; None while there is none, and when the call failed."""
+    error: str | None = None
+    """Class of the error that the call failed with."""
 
 
 class MemberReplies(AsyncCallbackHandler):
@@ -36,6 +39,11 @@ class MemberReplies(AsyncCallbackHandler):
         """Nobody has replied yet."""
         self._runs: dict[UUID, MemberRun] = {}
         self._inner: set[UUID] = set()
+
+    @property
+    def runs(self) -> list[MemberRun]:
+        """The calls of members, in the order they began."""
+        return list(self._runs.values())
 
     @property
     def messages(self) -> dict[str, AIMessage]:
@@ -82,6 +90,14 @@ class MemberReplies(AsyncCallbackHandler):
         if generations and generations[0] and isinstance(generations[0][0], ChatGeneration):
             self._end(run_id, generations[0][0].message)
 
+    @override
+    async def on_chain_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        self._fail(run_id, error)
+
+    @override
+    async def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        self._fail(run_id, error)
+
     def _begin(self, run: UUID, parent: UUID | None, tags: Sequence[str] | None) -> None:
         if parent in self._runs or parent in self._inner:
             self._inner.add(run)
@@ -93,5 +109,11 @@ class MemberReplies(AsyncCallbackHandler):
     def _end(self, run: UUID, output: Any) -> None:
         found = self._runs.get(run)
         if found is not None and isinstance(output, AIMessage):
-            found.latency_s = time.perf_counter() - found.started
+            found.ended_ns = time.time_ns()
             found.message = output
+
+    def _fail(self, run: UUID, error: BaseException) -> None:
+        found = self._runs.get(run)
+        if found is not None:
+            found.ended_ns = time.time_ns()
+            found.error = type(error).__name__

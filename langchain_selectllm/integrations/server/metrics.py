@@ -1,6 +1,6 @@
 """Prometheus metrics; no label holds a prompt, a key or anything else that a client chooses freely."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -43,6 +43,20 @@ class Metrics:
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def value(self, name: str) -> float:
+        """The value of a counter without labels."""
+        return self.registry.get_sample_value(f"selectllm_{name}_total") or 0.0
+
+    def count_requests(self, counts: Callable[[int], bool] = lambda _: True) -> int:
+        """The number of requests to the endpoints under /v1 whose status counts."""
+        total = 0.0
+        for family in self._requests.collect():
+            for sample in family.samples:
+                is_api = sample.labels.get("endpoint", "").startswith("/v1")
+                if sample.name.endswith("_total") and is_api and counts(int(sample.labels["status"])):
+                    total += sample.value
+        return round(total)
 
     def request(self, endpoint: str, status: int, duration_s: float) -> None:
         """Count one answered request."""

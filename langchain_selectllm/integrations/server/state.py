@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Optional, Protocol
 
 from starlette.requests import Request
 
@@ -16,6 +16,10 @@ from langchain_selectllm.integrations.server.served_rows import Answered
 from langchain_selectllm.integrations.server.settings import ServerSettings
 
 _RECENT = 10_000
+
+
+if TYPE_CHECKING:
+    from langchain_selectllm.integrations.server.tracing import Tracing
 
 
 class Observer(Protocol):
@@ -82,6 +86,8 @@ class ServerState:
     observers: list[Observer] = field(default_factory=list)
     recorder: FeedbackStore | None = None
     """Keeps decisions and feedback; None without a store."""
+    tracing: Optional["Tracing"] = None
+    """Makes OpenTelemetry spans; None without telemetry."""
     draining: bool = False
     """Whether the server is about to stop: it is not ready, and closes connections."""
     loading: threading.Lock = field(default_factory=threading.Lock)
@@ -95,7 +101,7 @@ class ServerState:
     @property
     def needs_replies(self) -> bool:
         """Whether the replies of all members are needed, and not the winner's only."""
-        return any(observer.needs_replies for observer in self.observers)
+        return self.tracing is not None or any(observer.needs_replies for observer in self.observers)
 
     def answered(self, answered: Answered) -> None:
         """Note an answered request in all books."""
