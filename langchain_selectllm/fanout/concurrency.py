@@ -73,7 +73,7 @@ SharedLimit = ConcurrencyLimit | asyncio.Semaphore
 
 
 def context_with(config: RunnableConfig | None) -> Context:
-    """Context in which `ensure_config()` returns the config of a call, which LangChain hides from chat models."""
+    """Context in which `ensure_config()` returns the config of a call, which chat models do not get."""
     context = copy_context()
     if config is not None:
         context.run(var_child_runnable_config.set, ensure_config(config))
@@ -83,7 +83,7 @@ def context_with(config: RunnableConfig | None) -> Context:
 def with_shared_limit(
     config: Any, n_inputs: int, make_limit: Callable[[int], SharedLimit]
 ) -> list[RunnableConfig]:
-    """Configs of a batch that share one limit of `max_concurrency` slots; unchanged where nothing bounds them."""
+    """Configs of a batch that share one limit of `max_concurrency` slots; unchanged without a bound."""
     if not n_inputs:
         return []
     configs = get_config_list(config, n_inputs)
@@ -127,7 +127,7 @@ class BoundedBatches(Runnable[LanguageModelInput, AIMessage]):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """The winning message per prompt; `max_concurrency` bounds the member calls of all prompts together."""
+        """The winning message per prompt; `max_concurrency` bounds the calls of all prompts together."""
         delegate = self._batch_delegate(config, len(inputs))
         if delegate is not None:
             return delegate.batch(inputs, config, return_exceptions=return_exceptions, **kwargs)
@@ -143,7 +143,7 @@ class BoundedBatches(Runnable[LanguageModelInput, AIMessage]):
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """The winning message per prompt; `max_concurrency` bounds the member calls of all prompts together."""
+        """The winning message per prompt; `max_concurrency` bounds the calls of all prompts together."""
         delegate = self._batch_delegate(config, len(inputs))
         if delegate is not None:
             return await delegate.abatch(inputs, config, return_exceptions=return_exceptions, **kwargs)

@@ -101,7 +101,8 @@ def run_in_daemon(job: Job) -> None:
 async def in_daemon(call: Callable[[], T]) -> T:
     """Result of a call that runs in a daemon thread, in a copy of this context.
 
-    Asyncio's own threads are few, so that calls which hang block the others, and they delay the end of its loop.
+    Asyncio's own threads are few, so that calls which hang block the others, and they delay the end of its
+    loop.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()

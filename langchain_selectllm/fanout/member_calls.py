@@ -48,13 +48,13 @@ def child_scope(
     *,
     alone: bool,
 ) -> Scope:
-    """Scope in which runs of members and judges are children of the router's run, tagged with the member's name.
+    """Scope in which runs of members and judges are children of the router's run, tagged by name.
 
     Args:
         config: Passed on to members: tags, metadata, configurable.
         run_manager: Of the router's run.
-        alone: Whether one member is called, whose tokens are then the router's tokens; those of several members
-            are kept out of LangGraph's stream of messages, where they would run into one another.
+        alone: Whether one member is called, whose tokens are then the router's tokens; those of several
+            members are kept out of LangGraph's stream of messages, where they would run into one another.
     """
     shared = patch_config(config, callbacks=run_manager.get_child())
 
@@ -72,7 +72,7 @@ def child_scope(
 
 @contextmanager
 def isolated_scope(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
-    """Scope that no callback, tracer or config of the caller reaches; the caller's run reports summed usage."""
+    """Scope that no callback, tracer or config of the caller reaches; its run reports summed usage."""
     del tag
     context = copy_context()
     for variable, value in list(context.items()):

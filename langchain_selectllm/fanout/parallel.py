@@ -35,8 +35,8 @@ def run(
     """Carries the plan out in threads.
 
     Python cannot stop a thread: a call that passed its deadline, or that was given up, ends by itself in the
-    background. Its thread is a daemon, which does not delay the end of the process, and its slot of the shared
-    limit is freed at its deadline.
+    background. Its thread is a daemon, which does not delay the end of the process, and its slot of the
+    shared limit is freed at its deadline.
 
     Args:
         plan: Filled in as replies arrive.
@@ -117,7 +117,10 @@ class _TaskFanOut:
     def start_calls(self) -> None:
         """Start a task per member that may be called now."""
         for member in self._plan.take(self._limits.max_concurrency):
-            self._tasks[member] = asyncio.create_task(self._work(member))
+            work = self._call_member
+            if self._shared_limit is not None:
+                work = self._call_in_slot
+            self._tasks[member] = asyncio.create_task(work(member))
 
     async def record_results(self) -> None:
         """Wait for a result, and record those that arrived."""
@@ -143,21 +146,19 @@ class _TaskFanOut:
             # One turn of the loop lets members see their cancellation.
             await asyncio.sleep(0)
 
-    async def _work(self, member: int) -> None:
-        if self._shared_limit is None:
-            self._report(member, *await self._timed_call(member))
-            return
-        async with self._shared_limit:
-            timed = await self._timed_call(member)
-        self._report(member, *timed)
+    async def _call_in_slot(self, member: int) -> None:
+        async with self._shared_limit or contextlib.nullcontext():
+            await self._call_member(member)
 
-    async def _timed_call(self, member: int) -> tuple[CallResult, float]:
+    async def _call_member(self, member: int) -> None:
         start = time.perf_counter()
         deadline_s = self._limits.deadline_s
         result: CallResult
         try:
-            async with asyncio.timeout(deadline_s) as timer:
+            if deadline_s is None:
                 result = await self._call(member)
+            else:
+                result = await self._call_within(deadline_s, member)
         except (asyncio.CancelledError, SystemExit) as error:
             if self._cancelled:
                 raise
@@ -165,18 +166,22 @@ class _TaskFanOut:
             result = _as_failure(error)
         except Exception as error:  # noqa: BLE001 - a member's failure is a result like any other
             result = error
-            if isinstance(error, TimeoutError) and timer.expired():
-                result = deadline_error(deadline_s or 0.0)
-        return result, time.perf_counter() - start
-
-    def _report(self, member: int, result: CallResult, latency_s: float) -> None:
-        self._results[member] = (result, latency_s)
+        self._results[member] = (result, time.perf_counter() - start)
         if self._arrived is not None and not self._arrived.done():
             self._arrived.set_result(None)
 
+    async def _call_within(self, deadline_s: float, member: int) -> AIMessage:
+        try:
+            async with asyncio.timeout(deadline_s) as timer:
+                return await self._call(member)
+        except TimeoutError:
+            if timer.expired():
+                raise deadline_error(deadline_s) from None
+            raise
+
 
 def _patience(plan: CallPlan, started_at: Mapping[int, float], deadline_s: float | None) -> float | None:
-    """Seconds until the first deadline of a call can pass, also of a call that starts now; None without one."""
+    """Seconds until the first deadline of a call can pass, started or not; None without a deadline."""
     if deadline_s is None:
         return None
     outstanding, now = plan.outstanding, time.perf_counter()
@@ -193,7 +198,7 @@ def _late(plan: CallPlan, started_at: Mapping[int, float], deadline_s: float | N
 
 
 def _as_failure(error: BaseException) -> Exception:
-    """Error that a result can carry: a member that exits or cancels itself has failed, and nothing else ends."""
+    """The error as a result can carry it: a member that exits or cancels itself has merely failed."""
     if isinstance(error, Exception):
         return error
     failure = RuntimeError(f"The member's call ended in {type(error).__name__}: {error}")

@@ -45,7 +45,7 @@ class StreamedReply:
         return time.perf_counter() - self._start
 
     def add(self, chunk: AIMessageChunk) -> AIMessageChunk:
-        """The chunk as it may be handed on, without the mark of a last chunk: the router's own comes after it."""
+        """The chunk to hand on, without the mark of a last chunk: the router's own comes after it."""
         self._whole = chunk if self._whole is None else self._whole + chunk
         if chunk.chunk_position is None:
             return chunk
@@ -119,7 +119,7 @@ async def with_deadline_async(chunks: AsyncChunks, deadline_s: float | None) -> 
 
 
 async def iterate_in_thread(chunks: Chunks) -> AsyncChunks:
-    """The chunks, made in a daemon thread, so that a hanging member blocks neither the loop nor its executor."""
+    """The chunks, made in a daemon thread, so that a hanging member blocks no other work of the loop."""
     loop, steps = asyncio.get_running_loop(), asyncio.Queue[_Step]()
 
     def put(step: _Step) -> None:
@@ -166,8 +166,8 @@ def as_reply(value: Any) -> AIMessage:
     if isinstance(value, AIMessage):
         return value
     raise TypeError(
-        f"The member returned a {type(value).__name__}. Register a Runnable that returns an AIMessage, such as "
-        "a chat model."
+        f"The member returned a {type(value).__name__}. Register a Runnable that returns an AIMessage, such "
+        "as a chat model."
     )
 
 

@@ -36,11 +36,12 @@ _Handler = TypeVar("_Handler", bound=Callable[[ModelRequest[Any]], Any])
 
 
 class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
-    """Fans every model call of an agent out to the members a router selects, and returns the response that wins.
+    """Fans every model call of an agent out to selected members, and returns the response that wins.
 
-    Member runs are children of the agent's model node, tagged with the member's name. Every member gets the same
-    tools and response format; members that cannot call tools leave the selection, by name. Put it last in the list
-    of middleware, so that changes by the others reach every member and their retries repeat the vote.
+    Member runs are children of the agent's model node, tagged with the member's name. Every member gets the
+    same tools and response format; members that cannot call tools leave the selection, by name. Put it last
+    in the list of middleware, so that changes by the others reach every member and their retries repeat the
+    vote.
     """
 
     def __init__(self, router: SelectLLMRouter | ConfigurableRouter) -> None:

@@ -1,6 +1,7 @@
 """The classifier in LangChain's own socket for decision models; needs langchain-core 1.8.
 
-Import it from here: with an older langchain-core this module raises `MissingDependencyError`, and nothing else does.
+Import it from here: with an older langchain-core this module raises `MissingDependencyError`, and nothing
+else does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,18 +23,18 @@ try:
     _Base: Any = decisions.BaseDecisionModel
 except (ModuleNotFoundError, AttributeError) as error:
     raise MissingDependencyError(
-        "SelectLLMDecisionModel needs langchain_core.decisions.BaseDecisionModel, which came with langchain-core 1.8. Install "
-        'it: pip install "langchain-core>=1.8". SelectLLMRouter works without it.'
+        "SelectLLMDecisionModel needs langchain_core.decisions.BaseDecisionModel, which came with "
+        'langchain-core 1.8. Install it: pip install "langchain-core>=1.8". SelectLLMRouter works without it.'
     ) from error
 
 
 class SelectLLMDecisionModel(_Base):  # type: ignore[misc] # a class of an optional version
-    """Answers which members of a pool will answer a prompt correctly, offline; for `ModelRouterMiddleware` and the like.
+    """Predicts the members of a pool that answer a prompt correctly; for `ModelRouterMiddleware`.
 
-    A `Choice` among members is answered with the most probable one, a `Noul` (yes or no) whose id is a member's name with
-    that member's probability. The instructions of a question are not read: what is answered is always whether a member is
-    correct. `probabilities` are calibrated P(correct) of each member, which need not sum to 1, and `confidence` is that of
-    the chosen one.
+    A `Choice` among members is answered with the most probable one, a `Noul` (yes or no) whose id is a
+    member's name with that member's probability. The instructions of a question are not read: the prediction
+    is always whether a member is correct. `probabilities` are calibrated P(correct) of each member, which
+    need not sum to 1, and `confidence` is that of the chosen one.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -72,8 +73,8 @@ class SelectLLMDecisionModel(_Base):  # type: ignore[misc] # a class of an optio
             return decisions.NoulAnswer(type="noul", noul=probabilities[name])
         if question.type != "choice":
             raise PolicyError(
-                f"Question {name!r} is of the type {question.type!r}. Ask a Choice among members, or a Noul with the name of "
-                "a member as its id."
+                f"Question {name!r} is of the type {question.type!r}. Ask a Choice among members, or a "
+                "Noul with a member's name as its id."
             )
         labels = list(question.criteria)
         self._check(labels, f"Question {name!r} offers {', '.join(map(repr, labels))}")
@@ -87,17 +88,17 @@ class SelectLLMDecisionModel(_Base):  # type: ignore[misc] # a class of an optio
             confidence=probabilities[best],
         )
 
-    def _check(self, names: Sequence[str], said: str) -> None:
+    def _check(self, names: Sequence[str], subject: str) -> None:
         unknown = [name for name in names if name not in self.classifier.members]
         if unknown:
             raise MemberMismatchError(
-                f"{said}; {', '.join(map(repr, unknown))} is no member of the classifier. Members: "
+                f"{subject}; {', '.join(map(repr, unknown))} is no member of the classifier. Members: "
                 f"{', '.join(self.classifier.members)}."
             )
 
 
 def state_text(state: Any) -> str:
-    """The text that is routed on: a string itself, the last human message of messages, wherever it is nested.
+    """Text that is routed on: a string itself, or the last human message, wherever it is nested.
 
     Raises:
         PolicyError: If there is no text in the state.
@@ -126,6 +127,6 @@ def _messages(state: Any) -> list[BaseMessage]:
 _unfinished: frozenset[str] = getattr(SelectLLMDecisionModel, "__abstractmethods__", frozenset())
 if _unfinished:
     raise MissingDependencyError(
-        f"The installed langchain-core asks decision models for {', '.join(sorted(_unfinished))}, which this release does not "
-        'know. Install one that it does: pip install "langchain-core>=1.8,<1.9".'
+        f"The installed langchain-core requires {', '.join(sorted(_unfinished))} of decision models, which "
+        'this release does not support. Install a supported one: pip install "langchain-core>=1.8,<1.9".'
     )

@@ -31,8 +31,9 @@ class AnswerConfidence:
         if tally.decided_by == DecidedBy.JUDGE:
             return None
         if self.learned is not None:
-            calibrated = replace(ballots, probabilities=self.probabilities[None, :])
-            return float(self.learned.posterior(calibrated)[0, ballots.code_of(tally.answer)])
+            if not np.array_equal(ballots.probabilities[0], self.probabilities):
+                ballots = replace(ballots, probabilities=self.probabilities[None, :])
+            return float(self.learned.posterior(ballots)[0, ballots.code_of(tally.answer)])
         if len(ballots.members) == 1:
             return float(self.probabilities[ballots.members[0]])
         return None

@@ -35,10 +35,10 @@ _Message = TypeVar("_Message", AIMessage, AIMessageChunk)
 
 
 class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
-    """A chat model whose every call is answered by a router: the selected members reply, their vote is returned.
+    """A chat model whose every call is answered by a router's members and their vote.
 
-    One run, one message, usage summed over the members. Callbacks, tracers and configs of the caller do not reach
-    the members; where their runs should be children, use the router itself, which is a Runnable.
+    One run, one message, usage summed over the members. Callbacks, tracers and configs of the caller do not
+    reach the members; where their runs should be children, use the router itself, which is a Runnable.
     """
 
     router: EngineRunnable
@@ -56,7 +56,7 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
         tool_choice: str | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """This model with tools, bound on every member that can call tools; the others leave the selection, by name.
+        """This model with tools, bound on every member that can call tools; the others leave the selection.
 
         Raises:
             ToolSupportError: If no member can call tools.
@@ -192,7 +192,7 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
         return self._request(messages, stop, kwargs)
 
     def _with_tools(self, kwargs: dict[str, Any]) -> EngineRunnable:
-        """The router with the tools of a call and the settings beside them, which are taken out of `kwargs`."""
+        """The router with the tools and tool settings of a call, which are taken out of `kwargs`."""
         tools = kwargs.pop("tools", None)
         tool_choice = kwargs.pop("tool_choice", None)
         settings = kwargs.pop("tool_settings", None)

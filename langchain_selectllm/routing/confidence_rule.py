@@ -33,7 +33,8 @@ class ConfidenceRule:
             raise PolicyError(f"min_confidence is {self.minimum!r}. Use a probability between 0 and 1.")
         if not learned:
             raise PolicyError(
-                "min_confidence needs a learned vote, and this artefact has none. Fit on outcomes with replies."
+                "min_confidence needs a learned vote, and this artefact has none. Fit on outcomes with "
+                "replies."
             )
         if self.below not in _ACTIONS and self.below not in members:
             raise MemberMismatchError(

@@ -45,7 +45,7 @@ class ConfigurableRouter(
 
     @override
     def _batch_delegate(self, config: Configs, n_inputs: int) -> EngineRunnable | None:
-        """The router that all prompts of a batch ask for, which encodes them together; None where they differ."""
+        """The router that all prompts of a batch set, which encodes them together; None where they differ."""
         if not n_inputs:
             return None
         configs = get_config_list(config, n_inputs)

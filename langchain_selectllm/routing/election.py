@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.routing.answer_confidence import AnswerConfidence
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule
 from langchain_selectllm.routing.judge import NO_RULING, JudgeRequest, JudgeVote, judge_request
-from langchain_selectllm.routing.reply_reader import Reply, ReplyReader, calls_tools, text_for_judge
+from langchain_selectllm.routing.reply_reader import Reply, ReplyReader, calls_tools, text_for_judge, text_of
 from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.voting.ballots import Ballots, make_ballots
 from langchain_selectllm.voting.grounding import Reasoning, grounding, read_reasoning
@@ -60,7 +60,10 @@ class Election:
         self.judge: JudgeRequest | None = None
         """Request to the judge; None without a judge, or without a choice."""
         self._replies: dict[int, Reply] = {}
+        self._texts: dict[int, str] = {}
         self._answers: dict[int, str | None] = {}
+        self._tool_calls: set[str | None] = set()
+        """Answers that are tool calls."""
         self._reasons: dict[int, Reasoning] = {}
         self._scores = RunningScores(terms.vote, terms.probabilities)
         self._ballots: Ballots | None = None
@@ -78,7 +81,10 @@ class Election:
         """Read a reply and count its ballot."""
         answer = self._read(member, reply)
         self._replies[member] = reply
+        self._texts[member] = text_of(reply)
         self._answers[member] = answer
+        if calls_tools(reply):
+            self._tool_calls.add(answer)
         self._scores.add(member, answer)
         self._ballots = self._tally = None
 
@@ -191,7 +197,7 @@ class Election:
         )
         if self.judge is not None and self.judge.failure is not None:
             counted = replace(counted, decided_by=DecidedBy.VOTE, note=NO_RULING)
-        if self._tool_calls():
+        if self._tool_calls:
             # Two different calls can both be right.
             counted = replace(counted, open_ended=True)
         if self._authority is not None and self._authority in self._replies:
@@ -219,15 +225,17 @@ class Election:
     def _built_ballots(self) -> Ballots:
         """The ballots of the replies so far, in pool order."""
         if self._ballots is None:
-            slots = sorted(self._replies)
+            slots, grounds = sorted(self._replies), None
+            if self._uses_grounds:
+                grounds = self._grounds
             self._ballots = make_ballots(
                 slots=slots,
                 answers=[self._answers[k] for k in slots],
                 probabilities=self.terms.probabilities,
                 latencies=self.terms.latencies,
-                lengths=[len(_text(self._replies[k])) for k in slots],
-                agreement=self.terms.reader.agreement(self._tool_calls()),
-                grounds=self._grounds if self._uses_grounds else None,
+                lengths=[len(self._texts[k]) for k in slots],
+                agreement=self.terms.reader.agreement(self._tool_calls),
+                grounds=grounds,
             )
         return self._ballots
 
@@ -238,15 +246,5 @@ class Election:
     def _grounds(self, slots: Sequence[int], candidates: Sequence[str]) -> NDArray[np.float64]:
         for k in slots:
             if k not in self._reasons:
-                self._reasons[k] = read_reasoning(_text(self._replies[k]))
+                self._reasons[k] = read_reasoning(self._texts[k])
         return grounding(self.terms.query, [self._reasons[k] for k in slots], candidates)
-
-    def _tool_calls(self) -> set[str | None]:
-        """Answers that are tool calls."""
-        return {self._answers[k] for k, reply in self._replies.items() if calls_tools(reply)}
-
-
-def _text(reply: Reply) -> str:
-    if isinstance(reply, str):
-        return reply
-    return str(reply.text)

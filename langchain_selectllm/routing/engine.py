@@ -1,4 +1,4 @@
-"""The engine: decisions before the calls, elections over the replies; the calls themselves are made elsewhere."""
+"""The engine: decisions before the calls, elections over the replies, and no calls of its own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

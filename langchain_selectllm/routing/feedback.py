@@ -1,4 +1,4 @@
-"""Feedback of users on replies, as outcomes to learn from: an append-only folder in the interchange format."""
+"""Feedback of users as outcomes to learn from: an append-only folder in the interchange format."""
 
 import hashlib
 import re
@@ -37,18 +37,18 @@ class Added:
     without_score: int = 0
     """Records without a score; left out."""
     ambiguous_runs: tuple[str, ...] = ()
-    """Runs that held several replies of routers, such as the steps of an agent; their feedback was left out."""
+    """Runs that held several replies, such as the steps of an agent; their feedback was left out."""
 
 
 class FeedbackLog(BaseCallbackHandler):
     """Keeps feedback as outcomes in a folder that `OutcomeTable.from_folders` reads.
 
     A score is about the final answer, so it goes to every member that gave it; see `member_scores`. Lines are
-    appended and never changed: repeated feedback on a prompt is one more sample of the same outcomes, whose score
-    is the mean. One process writes into one folder.
+    appended and never changed: repeated feedback on a prompt is one more sample of the same outcomes, whose
+    score is the mean. One process writes into one folder.
 
-    As a callback (`router.invoke(prompt, {"callbacks": [log]})`) it notes the answers of each run, so that feedback
-    can come later and by run id, as LangSmith keeps it.
+    As a callback (`router.invoke(prompt, {"callbacks": [log]})`) it notes the answers of each run, so that
+    feedback can come later and by run id, as LangSmith keeps it.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -75,8 +75,8 @@ class FeedbackLog(BaseCallbackHandler):
         """Record a score of a final answer.
 
         Args:
-            target: A router's message or its `response_metadata["selectllm"]`, the decision for one member, or the
-                id of a run that this log saw as a callback.
+            target: A router's message or its `response_metadata["selectllm"]`, the decision for one member,
+                or the id of a run that this log saw as a callback.
             score: Score of the answer in [0, 1].
             fields: Further fields of each outcome, such as `comment`; JSON types.
 
@@ -107,8 +107,8 @@ class FeedbackLog(BaseCallbackHandler):
         """Record feedback as LangSmith keeps it: `run_id`, `score`, and where present `key` and `comment`.
 
         Args:
-            records: Mappings, or the objects of `langsmith.Client.list_feedback`; records of other runs are left
-                out and reported.
+            records: Mappings, or the objects of `langsmith.Client.list_feedback`; records of other runs are
+                left out and reported.
             key: Kind of feedback that counts; any when None.
 
         Raises:
@@ -186,8 +186,8 @@ class FeedbackLog(BaseCallbackHandler):
         if isinstance(target, AIMessage):
             if "selectllm" not in target.response_metadata:
                 raise OutcomeError(
-                    "The message does not come from a router: it has no response_metadata['selectllm']. Pass the "
-                    "message that the router returned."
+                    "The message does not come from a router: it has no response_metadata['selectllm']. Pass "
+                    "the message that the router returned."
                 )
             return _checked_fields(target.response_metadata["selectllm"])
         if isinstance(target, Mapping):
@@ -218,8 +218,8 @@ def _checked_fields(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
 def _sole_winner(decision: Decision) -> Mapping[str, Any]:
     if len(decision.selected) != 1:
         raise OutcomeError(
-            f"The decision is for {len(decision.selected)} members ({', '.join(decision.selected_members)}), so the "
-            "member that answered cannot be identified. Pass the router's message."
+            f"The decision is for {len(decision.selected)} members ({', '.join(decision.selected_members)}), "
+            "so the member that answered cannot be identified. Pass the router's message."
         )
     (winner,) = decision.selected_members
     return {"text": decision.text, "winner": winner, "answer": None}
@@ -233,13 +233,13 @@ def _check(score: object) -> None:
 def member_scores(metadata: Mapping[str, Any], score: float) -> dict[str, float]:
     """Score per member that follows from a score of the final answer; the other members are left out.
 
-    - The members that gave the answer get the score; where no answer could be read, the member whose reply was
-      returned.
-    - When the answer is wholly right (1) and only one answer can be right, the members that gave another one, or
-      none, get 0. Nothing follows from a wrong answer for the members that gave another one.
+    - The members that gave the answer get the score; where no answer could be read, the member whose reply
+      was returned.
+    - When the answer is wholly right (1) and only one answer can be right, the members that gave another one,
+      or none, get 0. Nothing follows from a wrong answer for the members that gave another one.
 
-    Members are thus observed more often when they agree with the others, so outcomes from feedback are no random
-    sample.
+    Members are thus observed more often when they agree with the others, so outcomes from feedback are no
+    random sample.
 
     Args:
         metadata: `response_metadata["selectllm"]` of a router's message.

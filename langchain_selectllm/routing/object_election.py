@@ -1,4 +1,4 @@
-"""The election of an object: members fill one schema, and their objects are voted on whole or field by field."""
+"""The election of an object: members fill one schema; the vote is on whole objects or on fields."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -100,7 +100,7 @@ class ObjectElection(Election):
         if fields.tied and whole.note is None:
             decided_by = DecidedBy.TIE_RULE
         confidence = None
-        # Learned confidences are about answers that members gave, not about objects put together from several.
+        # Learned confidences are about answers that members gave, not about combined objects.
         if answer == whole.answer:
             confidence = whole.confidence
         return replace(

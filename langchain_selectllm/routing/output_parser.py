@@ -36,11 +36,11 @@ class VotingOutputParser(BaseOutputParser[Tally]):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     answer: str | Callable[[str], str | None] | AnswerExtractor = "text"
-    """Extractor of answers: "choice", "code", "json", "number", "text", a callable from reply to answer, or an
-    extractor such as `SemanticAnswers`."""
+    """Extractor of answers: "choice", "code", "json", "number", "text", a callable from reply to answer, or
+    an extractor such as `SemanticAnswers`."""
     vote: str | VoteStrategy | None = None
-    """Vote: "majority", "weighted", "log_odds" or a strategy such as `JudgeVote`, in a router "learned" too; a
-    router's policy decides when None."""
+    """Vote: "majority", "weighted", "log_odds" or a strategy such as `JudgeVote`, in a router "learned" too;
+    a router's policy decides when None."""
 
     _reader: ReplyReader = PrivateAttr()
 
@@ -154,6 +154,6 @@ def _reply(candidate: Candidate) -> Reply:
     if isinstance(candidate, str | BaseMessage):
         return candidate
     raise TypeError(
-        f"A candidate is a {type(candidate).__name__}. Give texts, messages or generations, in a list or a dict "
-        "by name."
+        f"A candidate is a {type(candidate).__name__}. Give texts, messages or generations, in a list or a "
+        "dict by name."
     )

@@ -1,4 +1,4 @@
-"""The message that a router returns: the winner's own, with the decision, the vote and the costs as plain JSON."""
+"""The message that a router returns: the winner's own, with decision, vote and costs as plain JSON."""
 
 from collections.abc import Mapping
 from typing import Any

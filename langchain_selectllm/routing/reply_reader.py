@@ -83,6 +83,11 @@ def text_for_judge(reply: Reply, answer: str | None) -> str:
     """Text of a reply that a judge is shown: all of it; the calls of one that calls tools."""
     if calls_tools(reply):
         return answer or ""
+    return text_of(reply)
+
+
+def text_of(reply: Reply) -> str:
+    """Text blocks of a reply."""
     if isinstance(reply, str):
         return reply
     return str(reply.text)

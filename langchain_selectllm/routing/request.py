@@ -50,7 +50,7 @@ class Request:
     max_concurrency: int | None = None
     """Calls in flight at once; no bound when None."""
     shared_limit: SharedLimit | None = None
-    """Bounds calls across the prompts of a batch; of the kind for threads or for tasks, as they are answered."""
+    """Bounds calls across the prompts of a batch; of the kind for threads, or of that for tasks."""
 
     def answer(self) -> AIMessage:
         """The winning message; members are called in threads.
@@ -89,8 +89,8 @@ class Request:
     def chunks(self) -> Iterator[AIMessageChunk]:
         """The one selected member's chunks as they arrive, else the winner's message in pieces.
 
-        The last chunk carries the metadata. A member that fails before its first chunk is replaced by the next of
-        the reserve.
+        The last chunk carries the metadata. A member that fails before its first chunk is replaced by the
+        next of the reserve.
         """
         if not self.engine.is_final(self.decision):
             yield from message_chunks(self.answer())

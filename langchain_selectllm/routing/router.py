@@ -41,11 +41,11 @@ def _parser_of_classifier(fields: dict[str, Any]) -> VotingOutputParser:
 
 
 class SelectLLMRouter(EngineRunnable):
-    """Answers a prompt like a chat model, with the members that are most likely right and a vote over their replies.
+    """Answers a prompt like a chat model, by the vote of the members that are most likely right.
 
     The reply is the winning member's own message. `response_metadata["selectllm"]` holds the decision and its
-    reasons as plain JSON: probabilities, selection, answers, vote, support, failures, latencies, calls and cost.
-    `usage_metadata` is the sum over all replies.
+    reasons as plain JSON: probabilities, selection, answers, vote, support, failures, latencies, calls and
+    cost. `usage_metadata` is the sum over all replies.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -61,8 +61,7 @@ class SelectLLMRouter(EngineRunnable):
     deadline_s: float | None = None
     """Deadline of one member's call in seconds; a late member counts as failed."""
     min_replies: int | None = None
-    """Other members are called when failures leave fewer possible replies; half the selection, rounded up, when
-    None."""
+    """Other members are called when failures leave fewer replies; half the selection when None."""
     max_calls: int | None = None
     """Most calls of members per prompt, failures and follow-up rounds included; no bound when None."""
     early_stop: bool = True
@@ -70,10 +69,9 @@ class SelectLLMRouter(EngineRunnable):
     min_confidence: float | None = None
     """Least calibrated confidence that an answer needs; no bound when None."""
     below_confidence: str = "raise"
-    """Action below it: "raise", "abstain" (an empty message, marked), or the name of the member whose answer is
-    taken instead."""
+    """Action below it: "raise", "abstain" (an empty message, marked), or the member whose answer is taken."""
     text_of: TextOf = last_human_text
-    """Text of the prompt's messages that is routed on: `last_human_text`, `whole_transcript`, or a function."""
+    """Text of the messages that is routed on: `last_human_text`, `whole_transcript`, or a function."""
     sticky: StickyThreads | None = Field(default=None, repr=False, exclude=True)
     """Keeps the members of a conversation's first turn for the later ones; selected afresh at every turn when
     None."""
@@ -135,7 +133,7 @@ class SelectLLMRouter(EngineRunnable):
         return cls(classifier=classifier, models=ModelRegistry(models), **kwargs)
 
     def decide(self, prompt: LanguageModelInput) -> Decision:
-        """The members that the router would call at a thread's first turn, and the reason; without any call."""
+        """The members that the router would call at a thread's first turn, and the reason; calls none."""
         return self.engine.decide([prompt])[0]
 
     @override
@@ -189,8 +187,8 @@ class SelectLLMRouter(EngineRunnable):
         """Records a score of a final answer as outcomes in `feedback_log`; see `FeedbackLog.add`.
 
         Args:
-            target: The router's message, the decision for one member, or the id of a run that the log saw as a
-                callback.
+            target: The router's message, the decision for one member, or the id of a run that the log saw as
+                a callback.
             score: Score of the answer in [0, 1].
             fields: Further fields of the record, such as `comment`.
 
@@ -198,8 +196,8 @@ class SelectLLMRouter(EngineRunnable):
             The score that each member got.
 
         Raises:
-            OutcomeError: If the router has no log, the score is out of range, or the member that answered cannot
-                be identified.
+            OutcomeError: If the router has no log, the score is out of range, or the member that answered
+                cannot be identified.
         """
         if self.feedback_log is None:
             raise OutcomeError(

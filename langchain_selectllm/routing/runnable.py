@@ -28,7 +28,7 @@ from langchain_selectllm.routing.structured_vote import StructuredVote, VoteBy
 
 
 class StructuredOutput(Runnable[LanguageModelInput, AIMessage]):
-    """A Runnable with `with_structured_output`, shared by the router, its configurable form and the chat model."""
+    """A Runnable with `with_structured_output`, for the router, its configurable form and the chat model."""
 
     @abstractmethod
     def bind_tools(
@@ -46,7 +46,8 @@ class StructuredOutput(Runnable[LanguageModelInput, AIMessage]):
         """A Runnable that returns the object that members fill `schema` with, voted on.
 
         Args:
-            schema: A pydantic class, a TypedDict, or a JSON schema with a title. Objects that are not valid abstain.
+            schema: A pydantic class, a TypedDict, or a JSON schema with a title. Objects that are not valid
+                abstain.
             include_raw: Whether to return a dict of the message ("raw"), the object ("parsed") and
                 "parsing_error".
             vote: "fields" for a vote on every field, "whole" for a vote of equal objects.
@@ -74,7 +75,7 @@ class BindableRunnable(StructuredOutput):
     def bind_tools(
         self, tools: Tools, *, tool_choice: str | None = None, **kwargs: Any
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """The same router with tools bound on every member that can call tools; the others leave the selection.
+        """The router with tools bound on every member that can call tools; the others leave the selection.
 
         Members vote with the calls they make, names and arguments. Tools bound before are replaced.
 
@@ -146,7 +147,7 @@ class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[Lang
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """The winning message per prompt; all prompts are encoded at once, `max_concurrency` bounds all calls."""
+        """The winning message per prompt; encoded together, and `max_concurrency` bounds all their calls."""
         return self._batch_with_config(
             self._batch, inputs, config, return_exceptions=return_exceptions, **kwargs
         )
@@ -160,7 +161,7 @@ class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[Lang
         return_exceptions: bool = False,
         **kwargs: Any,
     ) -> list[AIMessage]:
-        """The winning message per prompt; all prompts are encoded at once, `max_concurrency` bounds all calls."""
+        """The winning message per prompt; encoded together, and `max_concurrency` bounds all their calls."""
         replies = await self._abatch_with_config(
             self._abatch, inputs, config, return_exceptions=return_exceptions, **kwargs
         )
@@ -174,10 +175,10 @@ class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[Lang
     def stream(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
     ) -> Iterator[AIMessage]:
-        """The reply in chunks: as they arrive when one member is selected, else the winner's message in pieces.
+        """The reply in chunks: as they arrive when one member is selected, else the winner's in pieces.
 
-        The last chunk carries the metadata. A single member that fails before its first chunk is replaced by the
-        next most probable one; a failure after it is raised.
+        The last chunk carries the metadata. A single member that fails before its first chunk is replaced by
+        the next most probable one; a failure after it is raised.
         """
         yield from self._transform_stream_with_config(iter([input]), self._stream, config, **kwargs)
 

@@ -1,4 +1,4 @@
-"""Whether an object is what a schema asks for: pydantic classes of both versions, TypedDicts, JSON schemas."""
+"""Objects checked by a schema: pydantic classes of both versions, TypedDicts, JSON schemas."""
 
 import json
 from collections.abc import Mapping
@@ -29,11 +29,11 @@ def tool_of(schema: Schema) -> dict[str, Any]:
 
 
 def normal_object(schema: Schema, parameters: Mapping[str, Any], given: Any) -> Any:
-    """The object as the schema reads it, as plain JSON that it reads as the same again; None where it is not valid.
+    """The object as plain JSON that the schema reads as the same object; None where it is not valid.
 
-    Pydantic classes validate as they do everywhere, and fill in defaults. What they write otherwise than they read it, such as
-    secrets and computed fields, stays as it was given. For TypedDicts and JSON schemas types, enums, constants, required
-    fields, items and combinations are checked; other keywords are not.
+    Pydantic classes validate as they do everywhere, and fill in defaults. What they write otherwise than they
+    read it, such as secrets and computed fields, stays as it was given. For TypedDicts and JSON schemas
+    types, enums, constants, required fields, items and combinations are checked; other keywords are not.
 
     Args:
         schema: What is asked for.

@@ -16,10 +16,10 @@ from langchain_selectllm.routing.decision import Decision, KeptSelection
 class StickyThreads:
     """Remembers the members that answer each conversation.
 
-    Kept in the memory of this process, for the `size` conversations used last; may be shared by several routers
-    and used from several Python threads. A member that fails is called again at the next turn. A member left out
-    of a turn, because it cannot call tools, is replaced by the next most probable one for the rest of the
-    conversation.
+    Kept in the memory of this process, for the `size` conversations used last; may be shared by several
+    routers and used from several Python threads. A member that fails is called again at the next turn. A
+    member left out of a turn, because it cannot call tools, is replaced by the next most probable one for the
+    rest of the conversation.
     """
 
     def __init__(self, size: int = 10_000) -> None:

@@ -48,8 +48,8 @@ def check_ignored(ignored: Mapping[str, Any]) -> None:
     unknown = sorted(ignored.keys() - _IGNORED)
     if unknown:
         raise ValueError(
-            f"with_structured_output got {', '.join(unknown)}. It takes schema, include_raw, vote, method and "
-            "strict."
+            f"with_structured_output got {', '.join(unknown)}. It takes schema, include_raw, vote, method "
+            "and strict."
         )
 
 

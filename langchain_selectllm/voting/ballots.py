@@ -20,7 +20,7 @@ class Ballots:
     """
 
     codes: NDArray[np.int64]
-    """Candidate of each ballot, (n, n_slots): 0, 1, … in order of first appearance, `ABSTAIN` or `NOT_CALLED`."""
+    """Candidate of each ballot, (n, n_slots): 0, 1, … by first appearance, `ABSTAIN` or `NOT_CALLED`."""
     members: NDArray[np.intp]
     """Pool index of each slot's member, (n_slots,), ascending."""
     probabilities: NDArray[np.float64]
@@ -34,7 +34,7 @@ class Ballots:
     agreement: Sequence[NDArray[np.float64]] | None = None
     """Pairwise agreement of the candidates per query, see `medoids`; None where only equal strings agree."""
     grounds: NDArray[np.float32] | None = None
-    """Grounding of each candidate in each reply, (n, n_slots, most candidates, 3), see `grounding`; or None."""
+    """Grounding of each candidate in each reply, (n, n_slots, most candidates, 3); see `grounding`."""
     ungrouped: NDArray[np.int64] | None = None
     """Codes before answers that agree were counted for their medoid; None where nothing was grouped."""
 
@@ -166,11 +166,11 @@ def encode_answers(answers: Sequence[str | None]) -> tuple[NDArray[np.int64], li
         answers: Answers in slot order; None = abstain.
     """
     candidates: dict[str, int] = {}
-    codes = np.full(len(answers), ABSTAIN, dtype=np.int64)
+    codes = [ABSTAIN] * len(answers)
     for slot, answer in enumerate(answers):
         if answer is not None:
             codes[slot] = candidates.setdefault(answer, len(candidates))
-    return codes, list(candidates)
+    return np.array(codes, dtype=np.int64), list(candidates)
 
 
 def medoids(agreement: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -54,11 +54,11 @@ def grounding(
 ) -> NDArray[np.float64]:
     """Grounding of each candidate answer in each reasoning, as three figures in [0, 1].
 
-    A candidate stands for a statement: the text of that option where the query shows options, otherwise itself.
-    The figures, in this order:
+    A candidate stands for a statement: the text of that option where the query shows options, otherwise
+    itself. The figures, in this order:
 
-    - the share of the statement's words that the reasoning mentions, weighted by inverse document frequency over
-      the query's statements, so that words common to all options weigh nothing;
+    - the share of the statement's words that the reasoning mentions, weighted by inverse document frequency
+      over the query's statements, so that words common to all options weigh nothing;
     - 1 where the reasoning mentions a number of the statement that some other statement lacks;
     - 1 where such a number is the last one that the reasoning mentions.
 

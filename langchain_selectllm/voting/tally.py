@@ -126,9 +126,14 @@ def supporter_names(answers: dict[str, str | None], ballots: Ballots, code: int)
 
 
 def _supporters(ballots: Ballots, code: int) -> Iterator[_Supporter]:
-    for slot, counted, own in zip(ballots.members, ballots.codes[0], ballots.own_codes[0], strict=True):
+    slots, codes, own_codes = (
+        ballots.members.tolist(),
+        ballots.codes[0].tolist(),
+        ballots.own_codes[0].tolist(),
+    )
+    for slot, counted, own in zip(slots, codes, own_codes, strict=True):
         if counted == code:
-            yield _Supporter(slot=int(slot), verbatim=bool(own == code))
+            yield _Supporter(slot=slot, verbatim=own == code)
 
 
 def _representative(supporters: Sequence[_Supporter], probabilities: NDArray[np.float64]) -> int:
@@ -142,7 +147,7 @@ def _representative(supporters: Sequence[_Supporter], probabilities: NDArray[np.
 def _named_answers(ballots: Ballots, members: Sequence[str]) -> dict[str, str | None]:
     """Answer of each ballot of one query by member; a member's second ballot is named `member#2`."""
     named: dict[str, str | None] = {}
-    for slot, code in zip(ballots.members, ballots.own_codes[0], strict=True):
+    for slot, code in zip(ballots.members.tolist(), ballots.own_codes[0].tolist(), strict=True):
         name = key = members[slot]
         sample = 1
         while key in named:

@@ -50,7 +50,7 @@ class MajorityVote:
 
 @dataclass(frozen=True)
 class WeightedVote:
-    """A ballot weighs its member's probability: score(a) = sum of c_m over ballots for a (WeightedMaxConf)."""
+    """A ballot weighs its member's probability: score(a) = sum of c_m over its ballots (WeightedMaxConf)."""
 
     name: ClassVar[str] = "weighted"
 

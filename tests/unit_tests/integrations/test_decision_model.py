@@ -253,5 +253,5 @@ def test_a_socket_of_another_shape_is_said_at_import(monkeypatch):
 
     monkeypatch.setitem(sys.modules, DECISIONS, stand_in(Newer))
     monkeypatch.delitem(sys.modules, HOME, raising=False)
-    with pytest.raises(MissingDependencyError, match="asks decision models for _decide"):
+    with pytest.raises(MissingDependencyError, match="requires _decide of decision models"):
         importlib.import_module(HOME)
