@@ -20,13 +20,12 @@ from langchain_selectllm.cli.doctor import doctor
 from langchain_selectllm.cli.drift import drift, retrain
 from langchain_selectllm.cli.evaluate import evaluate
 from langchain_selectllm.cli.grade import export, grade
-from langchain_selectllm.cli.policies import default_policy
 from langchain_selectllm.cli.reading import Answer, Grading, Json, Outcomes, Policy, Router, read_table
 from langchain_selectllm.cli.serve import serve
 from langchain_selectllm.exceptions import SelectLLMError
 from langchain_selectllm.outcomes import split_folder
 from langchain_selectllm.routing.decision import decide_all
-from langchain_selectllm.selection.policy_names import parse_policy, policy_name
+from langchain_selectllm.selection.policy_names import default_policy, parse_policy, policy_name
 
 app = typer.Typer(
     name="selectllm",
@@ -123,7 +122,7 @@ def route(
 ) -> None:
     """Show which members the router would call for a prompt, and why; no model is called."""
     classifier = SelectLLMClassifier.from_pretrained(router)
-    chosen = parse_policy(policy or default_policy(classifier.pool))
+    chosen = parse_policy(policy) if policy else default_policy(classifier.pool)
     decision = decide_all(classifier, chosen, [prompt])[0]
     described: dict[str, Any] = {
         "probabilities": dict(zip(decision.members, decision.probabilities.tolist(), strict=True)),

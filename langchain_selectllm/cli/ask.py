@@ -5,10 +5,8 @@ from typing import Annotated
 
 import typer
 
-from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.console import print_json
-from langchain_selectllm.cli.policies import default_policy
 from langchain_selectllm.cli.reading import Policy
 
 
@@ -29,8 +27,6 @@ def ask(
     """
     from langchain_selectllm.routing.load_router import load_router
 
-    if policy is None:
-        policy = default_policy(SelectLLMClassifier.from_pretrained(router).pool)
     message = load_router(router, pool, policy=policy).invoke(prompt)
     if as_json:
         print_json({"reply": message.text, **message.response_metadata["selectllm"]})

@@ -26,8 +26,13 @@ from langchain_selectllm.routing.runnable import EngineRunnable
 from langchain_selectllm.routing.settings import RoutingSettings
 from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.routing.structured_vote import StructuredVote
-from langchain_selectllm.selection.policies import Policy, WeightedMaxConf
-from langchain_selectllm.selection.policy_names import parse_policy
+from langchain_selectllm.selection.policies import Policy
+from langchain_selectllm.selection.policy_names import default_policy, parse_policy
+
+
+def _policy_of_classifier(fields: dict[str, Any]) -> Policy:
+    classifier: SelectLLMClassifier = fields["classifier"]
+    return default_policy(classifier.pool)
 
 
 def _parser_of_classifier(fields: dict[str, Any]) -> VotingOutputParser:
@@ -54,8 +59,9 @@ class SelectLLMRouter(EngineRunnable):
     """Fitted; predicts which members answer a prompt correctly."""
     models: ModelRegistry
     """The members; a plain dict of chat models by name is converted."""
-    policy: Policy = Field(default_factory=WeightedMaxConf)
-    """Turns probabilities into a selection; a name such as "weighted_max_conf:3" is parsed."""
+    policy: Policy = Field(default_factory=_policy_of_classifier)
+    """Turns probabilities into a selection; a name such as "selectllm:3" is parsed. By default `selectllm:3`, or
+    `weighted_max_conf:3` where the classifier has no operating points."""
     parser: VotingOutputParser = Field(default_factory=_parser_of_classifier)
     """Reads answers and votes; by default with the extractor that most training replies were read with."""
     deadline_s: float | None = None
@@ -99,6 +105,8 @@ class SelectLLMRouter(EngineRunnable):
             kwargs["models"] = ModelRegistry(models)
         if isinstance(policy, str):
             kwargs["policy"] = parse_policy(policy)
+        if policy is None:
+            kwargs.pop("policy", None)
         super().__init__(**kwargs)
         if self.max_calls is not None and self.max_calls < 1:
             raise PolicyError(f"max_calls is {self.max_calls}. Use at least 1, or None for no bound.")

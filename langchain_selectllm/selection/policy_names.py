@@ -17,6 +17,7 @@ from langchain_selectllm.selection.policies import (
     SingleBest,
     WeightedMaxConf,
 )
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 _SIZED: dict[str, Callable[[int], Policy]] = {
     "random": RandomK,
@@ -62,6 +63,14 @@ def parse_policy(spec: str) -> Policy:
         f"Policy {spec!r} is unknown. Use one of {names}, with S a whole number from 1, "
         "or for adaptive and selectllm a budget such as 0.002usd or 1.5s, and a bound on rounds such as 3:1round."
     )
+
+
+def default_policy(pool: PoolStatistics) -> Policy:
+    """The policy of a router for which none is given: `selectllm:3`, or `weighted_max_conf:3` without operating points."""
+    size = min(_DEFAULT_SIZE, len(pool.members))
+    if pool.guarded_points:
+        return Adaptive(calls=size, guarded=True)
+    return WeightedMaxConf(size)
 
 
 def size_of(spec: str) -> int | None:

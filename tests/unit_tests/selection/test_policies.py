@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,8 +8,9 @@ from hypothesis.extra.numpy import arrays
 
 from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
 from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
 from langchain_selectllm.selection.policies import LabelledMaxConf, MaxConf, WeightedMaxConf
-from langchain_selectllm.selection.policy_names import parse_policy, policy_name
+from langchain_selectllm.selection.policy_names import default_policy, parse_policy, policy_name
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 NAN3 = np.full(3, np.nan)
@@ -147,3 +150,21 @@ def test_a_raised_threshold_never_adds_a_member(p, one, other):
 
 def test_max_conf_contains_its_smaller_sizes():
     assert (MaxConf(1).select(P, POOL).mask <= MaxConf(2).select(P, POOL).mask).all()
+
+
+def test_without_a_policy_a_router_is_guarded_where_points_were_learned():
+    point = OperatingPoint(
+        rule=CallingRule(ranking="fixed", first=1, size=1, vote="weighted"),
+        accuracy=0.5,
+        calls=1.0,
+        cost_usd=0.1,
+        latency_s=0.1,
+        evidence="made up",
+    )
+    assert policy_name(default_policy(replace(POOL, guarded_points=(point,)))) == "selectllm:3"
+    assert policy_name(default_policy(POOL)) == "weighted_max_conf:3"
+
+
+def test_a_default_size_is_at_most_the_number_of_members():
+    pair = PoolStatistics(("a", "b"), np.array([0.5, 0.4]), np.full(2, np.nan), np.full(2, np.nan))
+    assert default_policy(pair) == WeightedMaxConf(2)
