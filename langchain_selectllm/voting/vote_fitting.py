@@ -12,12 +12,19 @@ from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 
-# Of the summed squares of the scaled weights; a query counts once, in however many subsets it comes.
+# Weight of the summed squares of the scaled weights; a query counts once, in however many subsets it occurs. Penalties
+# from 10 to 400 are within 0.2 points of one another, see docs/explanation/research-log.md.
 _PENALTY = 50.0
-_REPEATS = 4
+# Kinds of called subsets; the noise makes the fit meet subsets that are not quite the best, on the scale of usual
+# differences in log-odds and in base rates. None of these was searched.
+_SUBSETS = ("most probable", "most probable, with noise", "most probable, with noise", "best base rates")
+_LOG_ODDS_NOISE, _BASE_RATE_NOISE = 0.3, 0.006
+# A few answers that recur on most queries are options: at most 16, each on 1 % of the queries or more.
 _MAX_KNOWN = 16
 _KNOWN_SHARE = 0.01
+# Least share of the queries on which two members agree, for a vote to have something to count.
 _MIN_AGREEMENT = 0.05
+# Cells of the feature matrix: 160 MB.
 _MAX_CELLS = 2e7
 
 
@@ -27,11 +34,11 @@ def why_no_vote(recorded: RecordedVotes) -> str | None:
         return "no replies to vote on"
     if recorded.scores.shape[1] < 2:
         return "a single member"
-    shared = [
-        len(names) < (row >= 0).sum() for names, row in zip(recorded.candidates, recorded.codes, strict=True)
-    ]
-    if np.mean(shared) < _MIN_AGREEMENT:
-        return f"answers are not comparable: on {100 * np.mean(shared):.0f} % of the queries any two members agree"
+    # Fewer candidates than ballots: two members agree.
+    n_candidates = np.array([len(names) for names in recorded.candidates])
+    shared = float(np.mean(n_candidates < (recorded.codes >= 0).sum(axis=1)))
+    if shared < _MIN_AGREEMENT:
+        return f"answers are not comparable: on {100 * shared:.0f} % of the queries any two members agree"
     return None
 
 
@@ -45,8 +52,7 @@ def fit_vote(
 ) -> LearnedVote:
     """The vote that makes the recorded right answers most probable, over subsets such as policies call.
 
-    Every query comes four times, each time with another called subset of random size: the most probable members, the same
-    with noise (so that every subset is met), and those with the best base rates.
+    Every query occurs four times, each time with another called subset of random size; see `_SUBSETS`.
 
     Args:
         recorded: Votes on n fully observed queries.
@@ -69,41 +75,45 @@ def fit_vote(
         known_answers=_recurring(recorded.candidates),
     )
     parts = []
+    right = []
     for mask in _subsets(probabilities, base_rates, rng):
         kept = np.sort(rng.permutation(len(probabilities))[:n_per_subset])
-        parts.append(_observe(start, ballots.masked(mask).take(kept), recorded.take(kept)))
-    features = np.vstack([part[0] for part in parts])
-    queries = np.concatenate([part[1] + i * n_per_subset for i, part in enumerate(parts)])
-    right = np.concatenate([part[2] for part in parts])
-    none = np.vstack([part[3] for part in parts])
-    weights, none_weights = _maximise(features, queries, right, none)
+        called = ballots.masked(mask).take(kept)
+        features = start.features(called)
+        parts.append(features)
+        right.append(recorded.take(kept).candidate_scores(called)[features.query, features.candidate])
+    weights, none_weights = _maximise(
+        np.vstack([part.values for part in parts]),
+        np.concatenate([part.query + i * n_per_subset for i, part in enumerate(parts)]),
+        np.concatenate(right),
+        np.vstack([part.none for part in parts]),
+    )
     return replace(start, answer_weights=weights, none_weights=none_weights)
-
-
-def _observe(
-    vote: LearnedVote, ballots: Ballots, recorded: RecordedVotes
-) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
-    features, rows, columns, none = vote.features(ballots)
-    return features, rows, recorded.candidate_scores(ballots)[rows, columns], none
 
 
 def _affordable(ballots: Ballots, n_members: int) -> int:
     """Queries for each subset that keep the feature matrix within memory; all of them for a usual pool."""
     n_features = 6 * n_members + n_members * (n_members - 1) // 2 + _MAX_KNOWN
     n_candidates = float(ballots.exists.sum(axis=1).mean())
-    return min(len(ballots.codes), max(int(_MAX_CELLS / (_REPEATS * n_features * n_candidates)), 200))
+    return min(len(ballots.codes), max(int(_MAX_CELLS / (len(_SUBSETS) * n_features * n_candidates)), 200))
 
 
 def _subsets(
     probabilities: NDArray[np.float64], base_rates: NDArray[np.float64], rng: np.random.Generator
 ) -> list[NDArray[np.bool_]]:
+    """Called members per kind of subset, (n, K) each, with a random size per query."""
     n, n_members = probabilities.shape
     log_odds = np.log(probabilities) - np.log1p(-probabilities)
     masks = []
-    for repeat in range(_REPEATS):
+    for kind in _SUBSETS:
         sizes = rng.integers(1, n_members + 1, n)
-        noise = rng.gumbel(size=(n, n_members)) * (0.3 if repeat else 0.0)
-        ranking = np.tile(base_rates, (n, 1)) + 0.02 * noise if repeat == _REPEATS - 1 else log_odds + noise
+        noise = rng.gumbel(size=(n, n_members))
+        ranking = log_odds
+        if kind == "most probable, with noise":
+            ranking = log_odds + _LOG_ODDS_NOISE * noise
+        elif kind == "best base rates":
+            ranking = base_rates + _BASE_RATE_NOISE * noise
+        # The rank of each member, 0 = best: argsort of the order.
         ranks = np.argsort(np.argsort(-ranking, axis=1, kind="stable"), axis=1)
         masks.append(ranks < sizes[:, None])
     return masks
@@ -119,7 +129,7 @@ def _maximise(
     minimize = require("scipy.optimize", extra="train", needed_by="Training").minimize
     threadpool_limits = require("threadpoolctl", extra="train", needed_by="Training").threadpool_limits
     n, split = len(none), features.shape[1]
-    penalty = _PENALTY * _REPEATS / n
+    penalty = _PENALTY * len(_SUBSETS) / n
     scale, none_scale = features.std(axis=0) + 1e-6, np.abs(none).mean(axis=0) + 1e-6
     x, x_none = features / scale, none / none_scale
     # Several candidates can be right when score is a recorded score; they share the query's weight.

@@ -3,8 +3,8 @@ import pytest
 
 from langchain_selectllm import OutcomeTable
 from langchain_selectllm.voting.ballots import ABSTAIN, make_ballots
+from langchain_selectllm.voting.candidate_features import candidate_features
 from langchain_selectllm.voting.grounding import grounding, read_reasoning
-from langchain_selectllm.voting.learned_vote import candidate_features
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 
 QUERY = "How far does the train go in 3 hours at 1,200 m a minute?\n(A) 216 km, northward\n(B) 21.6 km\n(C) 72 km, northward"
@@ -63,10 +63,10 @@ def test_supporters_count_in_the_mean_and_others_in_the_sum() -> None:
             QUERY, [read_reasoning(replies[k]) for k in slots], candidates
         ),
     )
-    features, _, columns, _ = candidate_features(ballots, np.zeros((1, 4)), np.zeros((1, 2, 0)))
-    own, others = features[:, -6:-3], features[:, -3:]
+    features = candidate_features(ballots, np.zeros((1, 4)), np.zeros((1, 2, 0)))
+    own, others = features.groups["grounding_own"], features.groups["grounding_others"]
     assert ballots.codes[0].tolist() == [0, 0, ABSTAIN, 1]
-    assert columns.tolist() == [0, 1]
+    assert features.candidate.tolist() == [0, 1]
     assert own[:, LAST].tolist() == [0.5, 0]
     assert others[:, LAST].tolist() == [2, 0]
 
@@ -87,9 +87,7 @@ def test_a_member_outside_the_subset_grounds_nothing() -> None:
     )
     everyone = recorded.ballots(np.full((2, 3), 0.5), np.full(3, np.nan))
     only_first = np.tile([True, False, False], (2, 1))
-    features, rows, _, _ = candidate_features(
-        everyone.masked(only_first), np.zeros((2, 3)), np.zeros((2, 2, 0))
-    )
-    assert rows.tolist() == [0, 1]
-    assert features[:, -6 + LAST].tolist() == [1, 0]
-    assert not features[:, -3:].any()
+    features = candidate_features(everyone.masked(only_first), np.zeros((2, 3)), np.zeros((2, 2, 0)))
+    assert features.query.tolist() == [0, 1]
+    assert features.groups["grounding_own"][:, LAST].tolist() == [1, 0]
+    assert not features.groups["grounding_others"].any()

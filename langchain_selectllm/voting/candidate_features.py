@@ -1,0 +1,190 @@
+"""Features of candidate answers, by which the learned vote scores them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots
+from langchain_selectllm.voting.grounding import N_GROUNDS
+
+_CLIP = 1e-4
+# Log-odds of a member that was not called: below those of any probability that `_CLIP` allows.
+_NOT_CALLED_LOG_ODDS = -10.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CandidateFeatures:
+    """Features of every candidate answer of n queries, and of the alternative that none of them is right."""
+
+    groups: dict[str, NDArray[np.float64]]
+    """Groups of columns by name, (n_rows, width) each, in the order of `values`; see `candidate_features`."""
+    query: NDArray[np.intp]
+    """Query of each row, (n_rows,)."""
+    candidate: NDArray[np.intp]
+    """Candidate of each row, (n_rows,)."""
+    none: NDArray[np.float64]
+    """Features of "none", (n, 8)."""
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """All groups side by side, (n_rows, n_features)."""
+        return np.hstack(list(self.groups.values()))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Support:
+    """Ballots per query and member, and their shares per candidate row."""
+
+    query: NDArray[np.intp]
+    candidate: NDArray[np.intp]
+    log_odds: NDArray[np.float64]
+    """Log-odds of each member's probability, (n, K)."""
+    called: NDArray[np.bool_]
+    """(n, K)."""
+    n_called: NDArray[np.int64]
+    """Members called, at least 1, (n,)."""
+    abstained: NDArray[np.float64]
+    """Share of each member's ballots that abstain, (n, K)."""
+    slots: NDArray[np.float64]
+    """Ballots for the candidate of each row, (n_rows, n_slots)."""
+    gave: NDArray[np.float64]
+    """Share of each member's ballots for the candidate, (n_rows, K)."""
+    length: NDArray[np.float64]
+    """The same share times the standardised log length of the reply, (n_rows, K)."""
+
+    @property
+    def supporters(self) -> NDArray[np.float64]:
+        """Members that gave the candidate, (n_rows,)."""
+        total: NDArray[np.float64] = self.gave.sum(axis=1)
+        return total
+
+    @property
+    def mean_log_odds(self) -> NDArray[np.float64]:
+        """Mean log-odds of the called members, (n,)."""
+        mean: NDArray[np.float64] = np.where(self.called, self.log_odds, 0.0).sum(axis=1) / self.n_called
+        return mean
+
+
+def candidate_features(
+    ballots: Ballots, lengths: NDArray[np.float64], known: NDArray[np.float64]
+) -> CandidateFeatures:
+    """Features of the candidates of n queries, in named groups.
+
+    Log-odds are those of a member's P(correct); a share is that of a member's ballots.
+
+    | name | width | meaning |
+    |---|---|---|
+    | gave | K | share that went to the candidate |
+    | gave_log_odds | K | the share times the member's log-odds |
+    | gave_mean_log_odds | K | the share times the mean log-odds of the called members |
+    | gave_length | K | the share times the standardised log length of the reply |
+    | gave_other | K | share of a called member that went to other candidates |
+    | pairs | K (K - 1) / 2 | product of the shares of two members |
+    | log_odds | 4 | sum, mean and maximum of the supporters' log-odds; log of the number of supporters |
+    | support | 2 | whether there is one supporter at most; share of the called members that support it |
+    | known | n_known | one indicator per known answer |
+    | grounding_own | 3 | grounding in the supporters' reasoning, mean per figure; see `grounding` |
+    | grounding_others | 3 | grounding in the other called members' reasoning, sum per figure |
+    | none | 8 | 1; mean and maximum of the called members' log-odds; number of candidates, most supporters of one \
+candidate and abstentions per called member; log of the number of called members, and the number |
+
+    Args:
+        ballots: Ballots of n queries.
+        lengths: Standardised log length of the reply behind each ballot, (n, n_slots).
+        known: Indicators of known answers, (n, n_candidates, n_known).
+    """
+    support = _support(ballots, lengths)
+    own, others = _grounding(ballots, support)
+    groups = {
+        **_by_member(support),
+        "pairs": _pairs(support),
+        "log_odds": _log_odds(support),
+        "support": np.column_stack(
+            [support.supporters <= 1, support.supporters / support.n_called[support.query]]
+        ),
+        "known": known[support.query, support.candidate],
+        "grounding_own": own,
+        "grounding_others": others,
+    }
+    return CandidateFeatures(
+        groups=groups, query=support.query, candidate=support.candidate, none=_none(ballots, support)
+    )
+
+
+def _support(ballots: Ballots, lengths: NDArray[np.float64]) -> _Support:
+    n, n_members = ballots.probabilities.shape
+    p = np.clip(ballots.probabilities, _CLIP, 1 - _CLIP)
+    # Ballots per slot times this matrix are ballots per member: members may cast several.
+    to_member = (ballots.members[:, None] == np.arange(n_members)).astype(np.float64)
+    cast = (ballots.codes != NOT_CALLED).astype(np.float64) @ to_member
+    abstained = (ballots.codes == ABSTAIN).astype(np.float64) @ to_member
+    query, candidate = np.nonzero(ballots.exists)
+    slots = ballots.one_hot(np.ones(n, dtype=np.bool_))[query, :, candidate].astype(np.float64)
+    n_cast = np.maximum(cast, 1)
+    return _Support(
+        query=query,
+        candidate=candidate,
+        log_odds=np.log(p) - np.log1p(-p),
+        called=cast > 0,
+        n_called=np.maximum((cast > 0).sum(axis=1), 1),
+        abstained=abstained / n_cast,
+        slots=slots,
+        gave=slots @ to_member / n_cast[query],
+        length=(slots * lengths[query]) @ to_member / n_cast[query],
+    )
+
+
+def _by_member(support: _Support) -> dict[str, NDArray[np.float64]]:
+    """The groups with one column per member."""
+    gave, query = support.gave, support.query
+    return {
+        "gave": gave,
+        "gave_log_odds": gave * support.log_odds[query],
+        "gave_mean_log_odds": gave * support.mean_log_odds[query, None],
+        "gave_length": support.length,
+        "gave_other": np.where(support.called[query], 1.0 - gave - support.abstained[query], 0.0),
+    }
+
+
+def _pairs(support: _Support) -> NDArray[np.float64]:
+    first, second = np.triu_indices(support.gave.shape[1], 1)
+    return support.gave[:, first] * support.gave[:, second]
+
+
+def _log_odds(support: _Support) -> NDArray[np.float64]:
+    gave, log_odds, supporters = support.gave, support.log_odds[support.query], support.supporters
+    total = (gave * log_odds).sum(axis=1)
+    highest = np.where(gave > 0, log_odds, _NOT_CALLED_LOG_ODDS).max(axis=1)
+    return np.stack([total, total / supporters, highest, np.log(supporters)], axis=1)
+
+
+def _grounding(ballots: Ballots, support: _Support) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Grounding of each candidate in its supporters' reasoning and in that of the others, (n_rows, 3) each."""
+    if ballots.grounds is None:
+        nothing = np.zeros((len(support.query), N_GROUNDS))
+        return nothing, nothing
+    grounds = ballots.grounds[support.query, :, support.candidate].astype(np.float64)
+    cast = (ballots.codes != NOT_CALLED).astype(np.float64)[support.query]
+    per_member = np.bincount(ballots.members)[ballots.members]
+    # Sums over slots s of each row r, per figure g.
+    own = np.einsum("rs,rsg->rg", support.slots, grounds) / support.slots.sum(axis=1, keepdims=True)
+    return own, np.einsum("rs,rsg->rg", (cast - support.slots) / per_member, grounds)
+
+
+def _none(ballots: Ballots, support: _Support) -> NDArray[np.float64]:
+    n, n_called = len(ballots.codes), support.n_called
+    most = np.zeros(n)
+    np.maximum.at(most, support.query, support.supporters)
+    highest = np.where(support.called, support.log_odds, _NOT_CALLED_LOG_ODDS).max(axis=1)
+    relative = np.stack([ballots.exists.sum(axis=1), most, support.abstained.sum(axis=1)], axis=1)
+    return np.column_stack(
+        [
+            np.ones(n),
+            support.mean_log_odds,
+            highest,
+            relative / n_called[:, None],
+            np.log(n_called),
+            n_called,
+        ]
+    )
