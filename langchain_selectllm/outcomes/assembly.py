@@ -15,7 +15,13 @@ from langchain_selectllm.answers import (
 )
 from langchain_selectllm.exceptions import AnswerError, OutcomeError
 from langchain_selectllm.outcomes.labels import grade
-from langchain_selectllm.outcomes.records import QueryRecord, ReplyRecord, merge_queries, merge_replies
+from langchain_selectllm.outcomes.records import (
+    QueryRecord,
+    ReplyRecord,
+    members_of,
+    merge_queries,
+    merge_replies,
+)
 
 AnswerSpec = str | Callable[[str], str | None] | AnswerExtractor
 """How replies are read: the name of a kind of answer, a callable from reply to answer, or an extractor."""
@@ -44,15 +50,13 @@ def assemble(
     """
     by_id = merge_queries(queries)
     merged = merge_replies(replies, by_id)
-    names = member_names(members, sorted({reply.member for reply in merged}))
+    names = member_names(members, members_of(merged))
     records = tuple(by_id.values())
     given = None
     if answer is not None:
         given = get_extractor(answer)
     cells = _cells(by_id, names, merged)
-    kinds = [query.answer_type for query in records]
-    if given is None:
-        kinds = _inferred_kinds(records, merged)
+    kinds = _kinds(records, merged, infer=given is None)
     extractors = [given or get_extractor(kind or "text") for kind in kinds]
     fields = _query_fields(records, kinds, extractors) | _empty_cells(len(records), len(names))
     comparer = None
@@ -86,8 +90,10 @@ def member_names(members: Sequence[str] | None, known: Sequence[str]) -> tuple[s
     return names
 
 
-def _inferred_kinds(records: Sequence[QueryRecord], replies: Sequence[ReplyRecord]) -> list[str | None]:
-    """The `answer_type` of each query, inferred where it has none; None where nothing says which."""
+def _kinds(
+    records: Sequence[QueryRecord], replies: Sequence[ReplyRecord], *, infer: bool
+) -> list[str | None]:
+    """The `answer_type` of each query; with `infer` it is inferred where a query with replies has none."""
     texts: dict[str, list[str]] = {}
     for reply in replies:
         if reply.text is not None:
@@ -95,7 +101,7 @@ def _inferred_kinds(records: Sequence[QueryRecord], replies: Sequence[ReplyRecor
     kinds: list[str | None] = []
     for query in records:
         kind, own = query.answer_type, texts.get(query.query_id, [])
-        if kind is None and own:
+        if kind is None and infer and own:
             kind = infer_answer_type(query.text, query.reference, own)
         kinds.append(kind)
     return kinds
@@ -104,19 +110,14 @@ def _inferred_kinds(records: Sequence[QueryRecord], replies: Sequence[ReplyRecor
 def _query_fields(
     records: Sequence[QueryRecord], kinds: Sequence[str | None], extractors: Sequence[AnswerExtractor]
 ) -> dict[str, Any]:
-    golds: list[str | None] = []
-    for query, extractor in zip(records, extractors, strict=True):
-        golds.append(_gold(query, extractor))
-    return {
-        "query_ids": tuple(query.query_id for query in records),
-        "texts": tuple(query.text for query in records),
-        "references": tuple(golds),
-        "answer_types": tuple(kinds),
-        "types_inferred": tuple(
-            kind != query.answer_type for kind, query in zip(kinds, records, strict=True)
-        ),
-        "categories": tuple(query.category for query in records),
-    }
+    fields: dict[str, list[Any]] = {"answer_types": list(kinds)}
+    for query, kind, extractor in zip(records, kinds, extractors, strict=True):
+        fields.setdefault("query_ids", []).append(query.query_id)
+        fields.setdefault("texts", []).append(query.text)
+        fields.setdefault("references", []).append(_gold(query, extractor))
+        fields.setdefault("types_inferred", []).append(kind != query.answer_type)
+        fields.setdefault("categories", []).append(query.category)
+    return {name: tuple(column) for name, column in fields.items()}
 
 
 def _gold(query: QueryRecord, extractor: AnswerExtractor) -> str | None:
@@ -158,22 +159,29 @@ def _fill(
 ) -> None:
     """Write the records of one cell into the arrays."""
     text, gold = fields["texts"][at[0]], fields["references"][at[0]]
-    replies = tuple(reply.text for reply in cell if reply.text is not None)
-    answers = tuple(extractor.extract(reply, text) for reply in replies)
-    fields["replies"][at], fields["answers"][at] = replies, answers
-    fields["costs"][at] = _mean([reply.cost_usd for reply in cell])
-    fields["latencies"][at] = _mean([reply.latency_s for reply in cell])
-    recorded = [reply.score for reply in cell if reply.score is not None]
-    if recorded:
-        fields["scores"][at] = np.mean(recorded)
+    answers: list[str | None] = []
+    costs, latencies, scores = [], [], []
+    for reply in cell:
+        costs.append(reply.cost_usd)
+        latencies.append(reply.latency_s)
+        if reply.score is not None:
+            scores.append(reply.score)
+        if reply.text is not None:
+            fields["replies"][at] += (reply.text,)
+            answers.append(extractor.extract(reply.text, text))
+    fields["answers"][at] = tuple(answers)
+    fields["costs"][at], fields["latencies"][at] = _mean(costs), _mean(latencies)
+    if scores:
+        fields["scores"][at] = np.mean(scores)
         fields["labels"][at] = float(fields["scores"][at] >= 0.5)
-    elif gold is not None and replies:
+    elif gold is not None and answers:
         fields["labels"][at], fields["scores"][at] = grade(answers, gold, comparer)
 
 
 def _mean(values: Sequence[float]) -> float:
     """Mean of the values that are not NaN; NaN without any."""
-    observed = [value for value in values if not np.isnan(value)]
-    if not observed:
+    observed = np.asarray(values)
+    observed = observed[~np.isnan(observed)]
+    if not len(observed):
         return float("nan")
-    return float(np.mean(observed))
+    return float(observed.mean())

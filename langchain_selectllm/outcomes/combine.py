@@ -20,14 +20,12 @@ def combine(old: OutcomeTable, new: OutcomeTable) -> OutcomeTable:
         OutcomeError: If `new` has a member that `old` lacks, or gives an id of `old` to another text.
     """
     _check_members(old, new)
-    places, known = _places(old, new), frozenset(old.query_ids)
-    texts = dict(zip(old.query_ids, old.texts, strict=True)) | {
-        query_id: text for query_id, text in zip(places, new.texts, strict=True) if query_id not in known
-    }
+    places = _places(old, new)
+    texts = dict(zip(places, new.texts, strict=True)) | dict(zip(old.query_ids, old.texts, strict=True))
     ids = tuple(sorted(texts))
-    columns = [old.members.index(name) for name in new.members]
+    columns = list(map(old.members.index, new.members))
     row_of = {query_id: i for i, query_id in enumerate(ids)}
-    old_rows, new_rows = ([row_of[query_id] for query_id in queries] for queries in (old.query_ids, places))
+    old_rows, new_rows = list(map(row_of.__getitem__, old.query_ids)), list(map(row_of.__getitem__, places))
 
     def mean(name: str) -> NDArray[np.float64]:
         return _mean(getattr(old, name), getattr(new, name), old_rows, np.ix_(new_rows, columns), len(ids))
@@ -39,15 +37,18 @@ def combine(old: OutcomeTable, new: OutcomeTable) -> OutcomeTable:
         return _described(getattr(old, name), getattr(new, name), old_rows, new_rows, len(ids))
 
     labels = mean("labels")
+    labels_from = new.labels_from
+    if labels_from == "references":
+        # One table labelled by agreement is enough for the mark.
+        labels_from = old.labels_from
     return replace(
         old,
         query_ids=ids,
-        texts=tuple(texts[query_id] for query_id in ids),
+        texts=tuple(map(texts.__getitem__, ids)),
         categories=tuple(category or "" for category in described("categories")),
         # NaN >= 0.5 is False, but an unobserved cell has no label.
         labels=np.where(np.isnan(labels), np.nan, (labels >= 0.5).astype(np.float64)),
-        # One table labelled by agreement is enough for the mark.
-        labels_from=old.labels_from if new.labels_from == "references" else new.labels_from,
+        labels_from=labels_from,
         references=described("references"),
         answer_types=described("answer_types"),
         types_inferred=tuple(map(bool, described("types_inferred"))),

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from langchain_selectllm.exceptions import OutcomeError
-from langchain_selectllm.outcomes.records import QueryRecord, ReplyRecord, parse_query, parse_reply
+from langchain_selectllm.outcomes.records import (
+    QueryRecord,
+    ReplyRecord,
+    parse_queries,
+    parse_query,
+    parse_replies,
+    parse_reply,
+)
 
 
 def read_queries(folder: Path) -> list[QueryRecord]:
@@ -19,15 +26,16 @@ def read_queries(folder: Path) -> list[QueryRecord]:
     """
     if not folder.is_dir():
         raise OutcomeError(f"{folder} is not a folder. Give a folder with queries.jsonl[.gz] and responses/.")
-    files = [folder / name for name in ("queries.jsonl", "queries.jsonl.gz") if (folder / name).is_file()]
-    if len(files) != 1:
-        found = (
-            "both queries.jsonl and queries.jsonl.gz"
-            if files
-            else "neither queries.jsonl nor queries.jsonl.gz"
+    plain, packed = folder / "queries.jsonl", folder / "queries.jsonl.gz"
+    if plain.is_file() and packed.is_file():
+        raise OutcomeError(
+            f"{folder} has both {plain.name} and {packed.name}. Exactly one of them is needed."
         )
-        raise OutcomeError(f"{folder} has {found}. Exactly one of them is needed.")
-    return read_query_file(files[0])
+    if plain.is_file():
+        return read_query_file(plain)
+    if packed.is_file():
+        return read_query_file(packed)
+    raise OutcomeError(f"{folder} has neither {plain.name} nor {packed.name}. Exactly one of them is needed.")
 
 
 def read_query_file(file: Path) -> list[QueryRecord]:
@@ -54,9 +62,8 @@ def read_replies(folder: Path, members: Collection[str] | None = None) -> Iterat
     Raises:
         OutcomeError: If there are no reply files, or a line is malformed.
     """
-    files = sorted(
-        p for p in (folder / "responses").glob("*.jsonl*") if p.name.endswith((".jsonl", ".jsonl.gz"))
-    )
+    responses = folder / "responses"
+    files = sorted([*responses.glob("*.jsonl"), *responses.glob("*.jsonl.gz")])
     if not files:
         raise OutcomeError(f"{folder / 'responses'} has no .jsonl or .jsonl.gz file. One a member is needed.")
     for file in files:
@@ -96,8 +103,8 @@ def write_records(
     """
     write_folder(
         folder,
-        [parse_query(fields, f"queries[{i}]") for i, fields in enumerate(queries)],
-        [parse_reply(fields, f"replies[{i}]") for i, fields in enumerate(replies)],
+        parse_queries(queries),
+        parse_replies(replies),
     )
 
 

@@ -91,7 +91,8 @@ def import_questions(
         _check_new_id(record["query_id"], where, seen)
         parse_query(record, where)
         records.append(record)
-    return _write(folder, records, {name: headings[at] for name, at in columns.items()})
+    used = dict(zip(columns, map(headings.__getitem__, columns.values()), strict=True))
+    return _write(folder, records, used)
 
 
 def _read_rows(source: Path) -> Iterator[tuple[str, list[str]]]:
@@ -178,6 +179,7 @@ def _write(
 ) -> ImportedQuestions:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "queries.jsonl"
-    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
-    file.write_text("".join(lines), encoding="utf-8")
+    with file.open("w", encoding="utf-8") as lines:
+        for record in records:
+            lines.write(json.dumps(record, ensure_ascii=False) + "\n")
     return ImportedQuestions(file=file, n_queries=len(records), columns=columns)

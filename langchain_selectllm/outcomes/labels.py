@@ -14,8 +14,11 @@ def majority_answer(answers: Sequence[str | None]) -> str | None:
     The rule of SelectLLM's released labelling code (Maurya et al., 2025).
     """
     # Counter keeps order of first appearance, and most_common is stable.
-    counts = Counter(answer for answer in answers if answer is not None)
-    return counts.most_common(1)[0][0] if counts else None
+    counts = Counter(answers)
+    counts.pop(None, None)
+    if not counts:
+        return None
+    return counts.most_common(1)[0][0]
 
 
 def matches(answers: Sequence[str | None], gold: str, comparer: ComparesAnswers | None = None) -> list[bool]:
@@ -24,8 +27,9 @@ def matches(answers: Sequence[str | None], gold: str, comparer: ComparesAnswers 
     if comparer is None or not read:
         return [answer == gold for answer in answers]
     agreement = comparer.agreement([gold, *read])[0, 1:] > 0
-    agrees = dict(zip(read, agreement, strict=True))
-    return [answer is not None and bool(agrees[answer]) for answer in answers]
+    agrees: dict[str | None, bool] = dict(zip(read, agreement.tolist(), strict=True))
+    agrees[None] = False
+    return [agrees[answer] for answer in answers]
 
 
 def grade(

@@ -104,6 +104,29 @@ def parse_reply(fields: Mapping[str, Any], where: str) -> ReplyRecord:
     )
 
 
+def parse_queries(records: Iterable[Mapping[str, Any]]) -> list[QueryRecord]:
+    """The validated records of queries that stand in no file.
+
+    Raises:
+        OutcomeError: If one is malformed; names its position.
+    """
+    return [parse_query(fields, f"queries[{i}]") for i, fields in enumerate(records)]
+
+
+def parse_replies(records: Iterable[Mapping[str, Any]]) -> list[ReplyRecord]:
+    """The validated records of replies that stand in no file.
+
+    Raises:
+        OutcomeError: If one is malformed; names its position.
+    """
+    return [parse_reply(fields, f"replies[{i}]") for i, fields in enumerate(records)]
+
+
+def members_of(replies: Iterable[ReplyRecord]) -> list[str]:
+    """Names of the members that replied, sorted."""
+    return sorted({reply.member for reply in replies})
+
+
 def merge_queries(queries: Iterable[QueryRecord]) -> dict[str, QueryRecord]:
     """Queries by id, in order of id.
 

@@ -85,7 +85,9 @@ def _queries(rng: random.Random, n: int) -> Iterator[dict[str, Any]]:
 
 def _reply(rng: random.Random, member: str, query: dict[str, Any]) -> dict[str, Any]:
     right = rng.random() < _SKILLS[member][query["category"]]
-    number = int(query["reference"]) + (0 if right else rng.choice([-10, -2, -1, 1, 2, 10]))
+    number = int(query["reference"])
+    if not right:
+        number += rng.choice([-10, -2, -1, 1, 2, 10])
     return {
         "query_id": query["query_id"],
         "model": member,

@@ -49,15 +49,15 @@ def split_folder(
     queries = merge_queries(read_queries(outcomes))
     replies = merge_replies(read_replies(outcomes), queries)
     chosen = test_rows(list(queries), share, seed=seed)
-    test_ids = {query_id for query_id, is_test in zip(queries, chosen, strict=True) if is_test}
+    is_test = dict(zip(queries, chosen.tolist(), strict=True))
     progress("read outcomes", 1.0)
-    for done, (target, is_test) in enumerate(((train, False), (test, True))):
+    for target, side, done in ((train, False, 0.5), (test, True, 1.0)):
         write_folder(
             target,
-            [query for query in queries.values() if (query.query_id in test_ids) == is_test],
-            [reply for reply in replies if (reply.query_id in test_ids) == is_test],
+            [query for query in queries.values() if is_test[query.query_id] == side],
+            [reply for reply in replies if is_test[reply.query_id] == side],
         )
-        progress("write", (done + 1) / 2)
+        progress("write", done)
     n_test = int(np.count_nonzero(chosen))
     return len(queries) - n_test, n_test
 
@@ -71,7 +71,9 @@ def test_rows(query_ids: Sequence[str], test: float, *, seed: int) -> NDArray[np
     Raises:
         OutcomeError: If either side would be empty.
     """
-    n_test = round(test * len(query_ids)) if 0.0 < test < 1.0 else 0
+    n_test = 0
+    if 0.0 < test < 1.0:
+        n_test = round(test * len(query_ids))
     if not 0 < n_test < len(query_ids):
         raise OutcomeError(
             f"A test share of {test!r} leaves one side of {len(query_ids)} queries empty. Use a share "

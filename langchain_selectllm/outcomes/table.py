@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,7 +15,13 @@ from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.outcomes.assembly import AnswerSpec, assemble, member_names
 from langchain_selectllm.outcomes.folders import read_queries, read_replies
 from langchain_selectllm.outcomes.labels import grade, matches
-from langchain_selectllm.outcomes.records import parse_query, parse_reply
+from langchain_selectllm.outcomes.records import (
+    QueryRecord,
+    ReplyRecord,
+    members_of,
+    parse_queries,
+    parse_replies,
+)
 from langchain_selectllm.outcomes.split import test_rows
 
 if TYPE_CHECKING:
@@ -83,12 +90,15 @@ class OutcomeTable:
         """
         if not folders:
             raise OutcomeError("No folder was given. Give at least one folder of recorded outcomes.")
-        paths = [Path(folder) for folder in folders]
-        queries = [query for path in paths for query in read_queries(path)]
-        wanted = None if members is None else set(members)
-        replies = [reply for path in paths for reply in read_replies(path, wanted)]
-        if wanted is not None and not wanted <= {reply.member for reply in replies}:
-            member_names(members, sorted({reply.member for path in paths for reply in read_replies(path)}))
+        queries: list[QueryRecord] = []
+        replies: list[ReplyRecord] = []
+        for folder in folders:
+            queries += read_queries(Path(folder))
+            replies += read_replies(Path(folder), members)
+        if members is not None and set(members) - set(members_of(replies)):
+            # For the error, which names every recorded member; only some of them were read.
+            everyone = chain.from_iterable(map(read_replies, map(Path, folders)))
+            member_names(members, members_of(everyone))
         return cls(**assemble(queries, replies, members=members, answer=answer))
 
     @classmethod
@@ -114,11 +124,9 @@ class OutcomeTable:
         Raises:
             OutcomeError: If records are malformed, contradict each other, or a member is unknown.
         """
-        parsed = [parse_query(fields, f"queries[{i}]") for i, fields in enumerate(_rows(queries))]
-        graded = [parse_reply(fields, f"replies[{i}]") for i, fields in enumerate(_rows(replies))]
-        member_names(members, sorted({reply.member for reply in graded}))
-        wanted = {reply.member for reply in graded} if members is None else set(members)
-        kept = [reply for reply in graded if reply.member in wanted]
+        parsed, recorded = parse_queries(_rows(queries)), parse_replies(_rows(replies))
+        names = member_names(members, members_of(recorded))
+        kept = [reply for reply in recorded if reply.member in names]
         return cls(**assemble(parsed, kept, members=members, answer=answer))
 
     def grade(self, answers: Sequence[str | None], gold: str) -> tuple[float, float]:
@@ -151,18 +159,16 @@ class OutcomeTable:
     @property
     def query_digests(self) -> tuple[int, ...]:
         """A 64-bit digest of each query id, by which an artefact knows its training queries."""
-        return tuple(
-            int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:8], "big")
-            for query_id in self.query_ids
-        )
+        return tuple(map(_digest, self.query_ids))
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Self:
         """The table of the given rows, in order of query id whatever the order of `rows`."""
         index = np.unique(np.asarray(rows, dtype=np.intp))
-        fields: dict[str, Any] = {
-            name: tuple(getattr(self, name)[i] for i in index) for name in _QUERY_FIELDS
-        }
-        fields |= {name: getattr(self, name)[index] for name in _CELL_FIELDS}
+        fields: dict[str, Any] = {}
+        for name in _QUERY_FIELDS:
+            fields[name] = tuple(map(getattr(self, name).__getitem__, index))
+        for name in _CELL_FIELDS:
+            fields[name] = getattr(self, name)[index]
         return replace(self, **fields)
 
     def subset(self, members: Sequence[str]) -> Self:
@@ -172,8 +178,10 @@ class OutcomeTable:
             OutcomeError: If a member is unknown or named twice.
         """
         names = member_names(members, self.members)
-        columns = [self.members.index(name) for name in names]
-        fields: dict[str, Any] = {name: getattr(self, name)[:, columns] for name in _CELL_FIELDS}
+        columns = list(map(self.members.index, names))
+        fields: dict[str, Any] = {}
+        for name in _CELL_FIELDS:
+            fields[name] = getattr(self, name)[:, columns]
         return replace(self, members=names, **fields)
 
     def split(self, test: float, *, seed: int = 0) -> tuple[Self, Self]:
@@ -195,5 +203,11 @@ _CELL_FIELDS = ("scores", "labels", "replies", "answers", "costs", "latencies")
 
 
 def _rows(records: Any) -> Iterable[Mapping[str, Any]]:
-    rows: Iterable[Mapping[str, Any]] = records.to_dict("records") if hasattr(records, "to_dict") else records
+    rows: Iterable[Mapping[str, Any]] = records
+    if hasattr(records, "to_dict"):
+        rows = records.to_dict("records")
     return rows
+
+
+def _digest(query_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:8], "big")
