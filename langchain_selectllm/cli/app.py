@@ -20,7 +20,17 @@ from langchain_selectllm.cli.doctor import doctor
 from langchain_selectllm.cli.drift import drift, retrain
 from langchain_selectllm.cli.evaluate import evaluate
 from langchain_selectllm.cli.grade import export, grade
-from langchain_selectllm.cli.reading import Answer, Grading, Json, Outcomes, Policy, Router, read_table
+from langchain_selectllm.cli.import_csv import import_csv
+from langchain_selectllm.cli.reading import (
+    AllowUnreadable,
+    Answer,
+    Grading,
+    Json,
+    Outcomes,
+    Policy,
+    Router,
+    read_table,
+)
 from langchain_selectllm.cli.serve import serve
 from langchain_selectllm.exceptions import SelectLLMError
 from langchain_selectllm.outcomes import split_folder
@@ -94,6 +104,7 @@ def train(
     label_from_agreement: Annotated[
         bool, typer.Option(help="Without references: correct is what agrees with the vote of the whole pool.")
     ] = False,
+    allow_unreadable: AllowUnreadable = False,
     as_json: Json = False,
 ) -> None:
     """Train a router: learn from recorded outcomes which members answer which queries correctly."""
@@ -105,7 +116,7 @@ def train(
         if label_from_agreement:
             table = pseudo_labels.label_from_agreement(table)
         classifier = SelectLLMClassifier(encoder=encoder, validation=validation, seed=seed)
-        classifier.fit(table, progress=on_progress)
+        classifier.fit(table, allow_unreadable=allow_unreadable, progress=on_progress)
         classifier.save_pretrained(router)
     if as_json:
         print_json(read_config(router))
@@ -151,6 +162,7 @@ app.command()(compare)
 app.command()(ask)
 app.command()(demo)
 app.command()(doctor)
+app.command("import")(import_csv)
 app.command()(collect)
 app.command()(grade)
 app.command()(export)

@@ -48,7 +48,8 @@ def _print_comparison(comparison: Comparison) -> None:
         )
     out.print(table)
     out.print(
-        "Differences in points; intervals as if the reports were of independent queries, too wide if they share them.",
+        "Differences in points; intervals as if the reports were of independent queries, too wide if they "
+        "share them.",
         highlight=False,
     )
     for words, names in (("first", comparison.only_first), ("second", comparison.only_second)):

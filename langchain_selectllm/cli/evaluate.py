@@ -10,6 +10,7 @@ from langchain_selectllm._progress import StageProgress
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.cli.console import print_json, progress_bars
 from langchain_selectllm.cli.reading import (
+    AllowUnreadable,
     Answer,
     Grading,
     Json,
@@ -58,6 +59,7 @@ def evaluate(
     everything: Annotated[
         bool, typer.Option("--all", help="Print all systems, not only the recommended ones and the controls.")
     ] = False,
+    allow_unreadable: AllowUnreadable = False,
     answer: Answer = None,
     grading: Grading = None,
     as_json: Json = False,
@@ -88,6 +90,7 @@ def evaluate(
             policies=policy,
             pooled=pooled,
             allow_training_queries=allow_training_queries,
+            allow_unreadable=allow_unreadable,
             rows=_rows(rows, html, texts=texts),
             seed=seed,
             progress=on_progress,

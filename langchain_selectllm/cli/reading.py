@@ -9,10 +9,11 @@ import typer
 from langchain_selectllm._progress import StageProgress
 from langchain_selectllm.answers import get_extractor
 from langchain_selectllm.answers.auto import EXTRACTOR_NAMES
+from langchain_selectllm.cli.console import err
 from langchain_selectllm.collection.export import read_outcomes
 from langchain_selectllm.collection.open_store import is_store_url
 from langchain_selectllm.exceptions import OutcomeError
-from langchain_selectllm.outcomes import OutcomeTable
+from langchain_selectllm.outcomes import OutcomeTable, reading_notice
 
 Outcomes = Annotated[
     list[str],
@@ -32,6 +33,13 @@ Policy = Annotated[
         "without operating points."
     ),
 ]
+AllowUnreadable = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unreadable",
+        help="Continue even if (nearly) every reply of a kind is wrong or cannot be read.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")]
 Answer = Annotated[
     str | None,
@@ -49,7 +57,7 @@ def read_table(
     grading: str | None,
     progress: StageProgress,
 ) -> OutcomeTable:
-    """The outcomes of some folders, or of one store.
+    """Returns the outcomes of some folders, or of one store; inferred kinds of answers are named on stderr.
 
     Args:
         sources: Folders, or one address of a store.
@@ -73,6 +81,9 @@ def read_table(
     else:
         table = OutcomeTable.from_folders(*sources, members=members, answer=answer)
     progress("read outcomes", 1.0)
+    notice = reading_notice(table)
+    if notice is not None:
+        err.print(notice, style="yellow", highlight=False, markup=False, soft_wrap=True)
     return table
 
 

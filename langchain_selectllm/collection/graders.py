@@ -39,8 +39,8 @@ class AnswerGrader:
     """Compares the reply's answer with the reference, both in canonical form."""
 
     answer: str | None = None
-    """"choice", "code", "json", "number" or "text"; each query's own `answer_type` when None, inferred where it
-    has none."""
+    """"choice", "code", "json", "number" or "text"; each query's own `answer_type` when None, inferred
+    where it has none."""
 
     @property
     def name(self) -> str:
@@ -67,8 +67,8 @@ class AnswerGrader:
             gold = gold_answer(reply.reference, extractor)
         except AnswerError as error:
             raise AnswerError(
-                f"Query {reply.query_id!r}: {error} Correct it (`--queries` reads references anew), or grade with "
-                "another kind."
+                f"Query {reply.query_id!r}: {error} Correct it (`--queries` reads references anew), or grade "
+                "with another kind."
             ) from error
         return answer, float(answer == gold)
 

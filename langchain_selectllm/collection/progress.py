@@ -89,8 +89,8 @@ class Collected:
 
     members: tuple[MemberProgress, ...]
     stopped: str | None
-    """Why calls are left over: "interrupted", "max_cost_usd", "failures", "lock lost"; None when every call has
-    its reply."""
+    """Why calls are left over: "interrupted", "max_cost_usd", "failures", "lock lost"; None when every
+    call has its reply."""
     spent_usd: float
     """Sum of the known costs of everything in the store."""
     unpriced: int

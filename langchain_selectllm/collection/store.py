@@ -149,7 +149,7 @@ class OutcomeStore:
             yield row["fields"]
 
     def read_replies(self, grading: str | None = None) -> Iterator[Mapping[str, Any]]:
-        """Yields the replies in order of their key, with `answer` and `score` of a grading; no failed calls."""
+        """Yields the replies in order of their key, with `answer` and `score` of a grading."""
         grades = tables.grades.c
         statement = select(*tables.replies.c, grades.answer, grades.score)
         statement = statement.select_from(_beside_grades(grading or ""))

@@ -182,3 +182,54 @@ def test_an_unknown_cost_is_never_printed_as_zero(world, selectllm):
 def test_folders_are_still_trained_on(world, selectllm):
     write_demo_outcomes(world / "outcomes", n_queries=60)
     assert selectllm("train", "outcomes", "--out", "router")[0] == 0
+
+
+def test_a_csv_file_becomes_queries_that_can_be_collected(world, selectllm):
+    (world / "questions.csv").write_text("question;answer\nSay 1;1\nSay 2;2\n")
+    code, out, err = selectllm("import", "questions.csv", "--out", "imported")
+    assert code == 0, err
+    assert "2 queries in imported/queries.jsonl (query from 'question', reference from 'answer')" in out
+    plan = json.loads(
+        selectllm(
+            "collect", "--pool", "pool.yaml", "--queries", "imported/queries.jsonl", "--dry-run", "--json"
+        )[1]
+    )
+    # Three members, ten samples of two queries.
+    assert plan["calls"] == 60
+    described = json.loads(selectllm("import", "questions.csv", "--out", "again", "--json")[1])
+    assert described["n_queries"] == 2
+    code, _, err = selectllm("import", "questions.csv", "--out", "x", "--question", "nothing")
+    assert code == 2
+    assert not (world / "x").exists()
+
+
+def test_grading_training_and_evaluating_stop_where_nobody_is_ever_right(world, models, selectllm):
+    """References of another kind than the replies: everything would be wrong, and a router be trained on it."""
+    rows = [
+        {"query_id": f"q{i:02d}", "query": f"Say {i}", "reference": "seven and a bit", "answer_type": "text"}
+        for i in range(60)
+    ]
+    (world / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert selectllm(*COLLECT)[0] == 0
+    for command in (
+        ("grade", "sqlite:///outcomes.db"),
+        ("train", "sqlite:///outcomes.db", "--out", "router"),
+    ):
+        code, _, err = selectllm(*command)
+        assert code == 2
+        assert "60 text queries: no member is ever right. First reply" in err
+        assert not (world / "router").exists()
+    assert selectllm("grade", "sqlite:///outcomes.db", "--allow-unreadable")[0] == 0
+    assert selectllm("train", "sqlite:///outcomes.db", "--out", "router", "--allow-unreadable")[0] == 0
+    evaluate = ("evaluate", "router", "sqlite:///outcomes.db", "--allow-training-queries")
+    assert "no member is ever right" in selectllm(*evaluate)[2]
+    assert selectllm(*evaluate, "--allow-unreadable")[0] == 0
+
+
+def test_an_inferred_kind_of_answer_is_named(world, selectllm):
+    rows = [{"query_id": f"q{i:02d}", "query": f"Say {i}", "reference": str(i)} for i in range(60)]
+    (world / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    selectllm(*COLLECT)
+    code, _, err = selectllm("train", "sqlite:///outcomes.db", "--members", "good,poor", "--out", "router")
+    assert code == 0
+    assert "60 of 60 queries have no answer_type. Inferred from references and replies: number (60)" in err
