@@ -143,11 +143,12 @@ class MemberCalls:
         Must run in a task of its own, whose context takes over the variables of the scope.
         """
         model = self.models[name].model
-        with self._scope(name) as (context, config):
-            if has_async(model):
+        if has_async(model):
+            with self._scope(name) as (context, config):
                 _take_over(context)
-                with suppress(NotImplementedError):
-                    return as_reply(await model.ainvoke(self.prompt, config, **self.kwargs))
+            with suppress(NotImplementedError):
+                return as_reply(await model.ainvoke(self.prompt, config, **self.kwargs))
+        with self._scope(name) as (context, config):
             # A copy: a call that passed its deadline may still run in it when the scope ends.
             in_context = partial(context.copy().run, model.invoke, self.prompt, config, **self.kwargs)
             return as_reply(await in_daemon(in_context))
