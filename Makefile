@@ -108,12 +108,18 @@ figure: $(STAMP)
 	$(BIN)/python benchmarks/summary.py docs/explanation/results.md README.md
 	$(BIN)/python benchmarks/figure.py docs/explanation/results.md docs/results.svg
 
-.PHONY: peers out-of-distribution
+.PHONY: measurements peers out-of-distribution answer-agreement
+# Everything that the documentation reports about recorded outcomes.
+measurements: results peers out-of-distribution answer-agreement
+
 peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
 
 out-of-distribution: $(STAMP)
 	$(BIN)/python benchmarks/out_of_distribution.py $(DATA) --write docs/explanation/out-of-distribution.md
+
+answer-agreement: $(STAMP)
+	$(BIN)/python benchmarks/answer_agreement.py $(DATA) --write docs/reference/answer-agreement.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
