@@ -120,7 +120,7 @@ def _first_value(found: Sequence[Numeral]) -> Fraction | None:
 
 
 def describes_computation(sentence: str) -> bool:
-    """Whether `sentence` says how something is worked out, so that its numbers need not be results."""
+    """Whether `sentence` describes a computation, so that its numbers need not be results."""
     return bool(_COMPUTATION.search(sentence))
 
 

@@ -19,7 +19,7 @@ class CallableExtractor:
         return "callable"
 
     def extract(self, reply: str, query: str | None = None) -> str | None:  # noqa: ARG002
-        """What the callable returns for `reply`; None = abstain.
+        """The answer that the callable returns for `reply`; None = abstain.
 
         Raises:
             AnswerError: If the callable raises (its exception is the cause), or returns neither a string nor

@@ -36,7 +36,7 @@ _ANSWER_LINE = re.compile(
     r"(?-i:([A-J]))[ \t*_`)\]$.]{0,6}$",
     re.IGNORECASE | re.MULTILINE,
 )
-# "Consider each choice: (A) means …" opens a list: nothing is stated, though "choice:" looks like it.
+# "Consider each choice: (A) means …" opens a list and states nothing, in spite of "choice:".
 _LIST_OPENED = re.compile(
     r"(?:\b[Ee](?:ach|very)\s(?:\w{1,20}\s)?(?:option|choice):(?=[\s*_]{0,6}\(?A[).:])"
     r"|\b(?:[Oo]ption|[Cc]hoice)s?:(?=[\s*_]{0,6}\(?A[).:](?:[^\n]{0,400}\n){1,9}?[ \t*_-]{0,4}\(?B[).:]))"

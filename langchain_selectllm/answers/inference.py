@@ -1,4 +1,4 @@
-"""The kind of answer that a query takes, where nobody wrote it down."""
+"""Inference of the kind of answer of queries without `answer_type`."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -47,7 +47,7 @@ class Numeral:
     value: Fraction | None
     """Exact value; None within an expression, a range, a time or a list, and beyond MAX_DIGITS."""
     start: int
-    """Where it starts in the tidied text."""
+    """Position in the tidied text."""
 
 
 def tidy(text: str) -> str:

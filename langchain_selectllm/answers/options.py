@@ -14,7 +14,7 @@ class Options:
     """A question and what it offers as answers."""
 
     stem: str
-    """What stands before the options."""
+    """Text before the options."""
     texts: Mapping[str, str]
     """Option texts by letter, folded; empty when the query shows no options."""
 

@@ -48,7 +48,7 @@ def looks_like_program(text: str) -> bool:
 def _parse(code: str) -> ast.Module | None:
     try:
         with _FILTERS, warnings.catch_warnings():
-            # What Python says of an invalid escape in a member's code is not our caller's business.
+            # A warning about an invalid escape in a member's code would reach the caller.
             warnings.simplefilter("ignore")
             return ast.parse(textwrap.dedent(code).strip())
     except (SyntaxError, ValueError, RecursionError, MemoryError):

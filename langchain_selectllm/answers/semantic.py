@@ -20,7 +20,7 @@ Embed = Callable[[Sequence[str]], Any]
 
 @dataclass(frozen=True, eq=False)
 class SemanticAnswers:
-    """The whole reply is the answer, and replies whose embeddings are similar enough say the same.
+    """The whole reply is the answer; replies with similar embeddings agree.
 
     Use it as `VotingOutputParser(answer=SemanticAnswers(...))`: every vote then counts by meaning, and the
     answer is the medoid of the winning group. Embeddings measure topic better than truth: "It is safe." and
@@ -32,7 +32,7 @@ class SemanticAnswers:
     model: str | Embed
     """Id or folder of a sentence-transformers model, or a callable from texts to embeddings."""
     threshold: float = 0.8
-    """Cosine similarity from which two replies say the same, in (0, 1]."""
+    """Cosine similarity from which two replies agree, in (0, 1]."""
     _known: "OrderedDict[str, NDArray[np.float64]]" = field(
         default_factory=OrderedDict, init=False, repr=False
     )
@@ -84,7 +84,7 @@ class SemanticAnswers:
                 if found.ndim != 2 or len(found) != len(new):
                     raise AnswerError(
                         f"The embedding callable returned an array of shape {found.shape} for {len(new)} "
-                        "texts. Return one row a text."
+                        "texts. Return one row per text."
                     )
                 found = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
                 self._known.update(zip(new, found, strict=True))

@@ -1,17 +1,17 @@
-"""Where a reply commits itself: its own part, and the statements of an answer in it."""
+"""The part of a reply that answers the query, and the statements of an answer in it."""
 
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 
 SPAN = 400
-"""Characters of a statement, or of a last line, that are looked at."""
+"""Characters that are read of a statement, or of a last line."""
 
 _STATEMENTS = 64
-"""Statements looked at, counted from the end. With SPAN it bounds the work on a reply of any length."""
+"""Statements that are read, counted from the end. With SPAN it bounds the work on a reply of any length."""
 
 # A model that has answered often goes on: with the next few-shot question, past its own end mark, or with a
-# summary of "all the answers" to questions that nobody asked. Both alternatives start with a literal, which
+# summary of "all the answers" to further questions. Both alternatives start with a literal, which
 # keeps the search fast.
 _RUN_ON = re.compile(
     r"\n[ \t]{0,8}(?:(?:[#*_>]{1,6}[ \t]?)?(?i:question|q)[ \t]?[0-9]{0,4}[*_]{0,2}[ \t]?:"
@@ -45,7 +45,7 @@ def own_part(reply: str) -> str:
 
 
 def statements(text: str, pattern: re.Pattern[str]) -> Iterator[str]:
-    """What stands behind each cue in `text`, the last cue first, one line and SPAN characters at most."""
+    """The text behind each cue in `text`, the last cue first, one line and SPAN characters at most."""
     for match in reversed(deque(pattern.finditer(text), maxlen=_STATEMENTS)):
         behind = text[match.end() : match.end() + SPAN]
         # A cue may stand alone on its line ("Answer:") or open mark-up ("is: **"); the answer follows.

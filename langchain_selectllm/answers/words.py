@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-# Words that say little about what a statement states.
+# Words without content.
 COMMON = frozenset(
     {"an", "and", "are", "as", "at", "be", "by", "for", "from", "has", "have", "in", "is", "it", "no", "not"}
     | {"of", "on", "or", "that", "the", "this", "to", "was", "were", "which", "will", "with"}

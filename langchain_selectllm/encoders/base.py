@@ -1,4 +1,4 @@
-"""What every encoder promises: texts in, features out, and a state of JSON and arrays."""
+"""The protocol of encoders: texts in, features out, and a state of JSON and arrays."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ class Encoder(Protocol):
 
         Args:
             texts: Query texts, n of them.
-            scores: Success rates, (n, K), NaN = unobserved; looked at by supervised encoders only.
+            scores: Success rates, (n, K), NaN = unobserved; used by supervised encoders only.
             validation: Queries kept for choosing a checkpoint, (n,); never trained on by supervised encoders.
         """
         ...

@@ -1,4 +1,4 @@
-"""A transformers encoder fine-tuned end to end with one logit a member."""
+"""A transformers encoder fine-tuned end to end with one logit per member."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -84,7 +84,7 @@ class FineTunedEncoder:
         return predict_logits(self._model, self._tokenizer, texts, self.tuning)
 
     def novelty(self, texts: Sequence[str], features: Features) -> NDArray[np.float64]:  # noqa: ARG002
-        """Zeros: this encoder cannot tell an unfamiliar text."""
+        """Zeros: this encoder does not measure novelty."""
         return np.zeros(len(texts))
 
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

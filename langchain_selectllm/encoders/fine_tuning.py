@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How the model is trained; the defaults are those of SelectLLM (Maurya et al., 2025), section 3."""
+    """Settings of the training; the defaults are those of SelectLLM (Maurya et al., 2025), section 3."""
 
     max_length: int = 128
     """Tokens of a text; longer texts are cut."""

@@ -119,7 +119,7 @@ class HiddenStateEncoder(KnowsTexts):
         if model is None:
             raise EncoderError(
                 f"The router reads hidden states of the model {config['model']!r}, which is not part of its "
-                "folder and is not loaded because a file says so. Name the model that you trust: "
+                "folder and is never loaded by a name from a file. Name the model that you trust: "
                 f"from_pretrained(folder, encoder_model={config['model']!r})."
             )
         encoder = cls(model, revision=config["revision"], max_length=int(config["max_length"]))

@@ -77,7 +77,7 @@ class LexicalEncoder:
         return SparseRows.from_rows([self._row(text) for text in texts], n_columns)
 
     def novelty(self, texts: Sequence[str], features: Features) -> NDArray[np.float64]:  # noqa: ARG002
-        """How unfamiliar each text is, (n,) in [0, 1].
+        """Novelty of each text, (n,) in [0, 1].
 
         0 up to the share of unseen words that 95 % of the training texts stay below, then rising to 1 for a
         text of unseen words alone.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_CHARACTERS = 20_000
-"""Characters of a text that are looked at, so that a pasted book does not slow the decision down."""
+"""Characters of a text that are read, so that a pasted book does not slow the decision down."""
 
 _BASE = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1

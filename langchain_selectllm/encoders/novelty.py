@@ -1,4 +1,4 @@
-"""How far a dense embedding lies from all that training met."""
+"""Distance of a dense embedding from the training texts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class Familiarity:
 
 
 class KnowsTexts:
-    """What dense encoders share: `novelty` by the familiarity that fitting or loading has set."""
+    """Mixin of dense encoders: `novelty` by the familiarity that fitting or loading has set."""
 
     _familiarity: Familiarity | None = None
 
@@ -89,7 +89,7 @@ class KnowsTexts:
         self._familiarity = familiarity
 
     def novelty(self, texts: Sequence[str], features: Features) -> NDArray[np.float64]:  # noqa: ARG002
-        """How unfamiliar each text is, (n,) in [0, 1]; see `Familiarity`.
+        """Novelty of each text, (n,) in [0, 1]; see `Familiarity`.
 
         Raises:
             NotFittedError: If called before `fit`.

@@ -48,7 +48,7 @@ class SentenceEncoder(KnowsTexts):
         scores: NDArray[np.float64],  # noqa: ARG002
         validation: NDArray[np.bool_],  # noqa: ARG002
     ) -> Self:
-        """Load the model and learn what familiar texts look like to it.
+        """Load the model and keep embeddings of the training texts.
 
         Raises:
             EncoderError: If the model cannot be loaded.

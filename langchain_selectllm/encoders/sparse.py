@@ -15,7 +15,7 @@ class SparseRows:
     """A compressed sparse row matrix, (n, n_columns)."""
 
     indptr: NDArray[np.int64]
-    """Where each row starts in `columns`, (n + 1,)."""
+    """Start of each row in `columns`, (n + 1,)."""
     columns: NDArray[np.int64]
     values: NDArray[np.float32]
     n_columns: int

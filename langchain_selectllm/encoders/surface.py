@@ -1,4 +1,4 @@
-"""What a text looks like, beside which words it uses: length, options, formulas, digits."""
+"""Surface features of a text beside its words: length, options, formulas, digits."""
 
 import re
 

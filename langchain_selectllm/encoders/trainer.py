@@ -104,7 +104,7 @@ def _encode(tokenizer: Any, text: str, scores: NDArray[np.float64], tuning: "Fin
 
 
 def _class_weights(scores: NDArray[np.float64]) -> torch.Tensor:
-    """Weights of wrong and right outcomes a member, (2, K), which give both the same total."""
+    """Weights of wrong and right outcomes per member, (2, K), which give both the same total."""
     observed = np.maximum((~np.isnan(scores)).sum(axis=0), 1)
     right = np.clip(np.nansum(scores, axis=0) / observed, 0.01, 0.99)
     return torch.tensor(np.stack([0.5 / (1 - right), 0.5 / right]), dtype=torch.float32)

@@ -65,7 +65,9 @@ def read_replies(folder: Path, members: Collection[str] | None = None) -> Iterat
     responses = folder / "responses"
     files = sorted([*responses.glob("*.jsonl"), *responses.glob("*.jsonl.gz")])
     if not files:
-        raise OutcomeError(f"{folder / 'responses'} has no .jsonl or .jsonl.gz file. One a member is needed.")
+        raise OutcomeError(
+            f"{folder / 'responses'} has no .jsonl or .jsonl.gz file. One per member is needed."
+        )
     for file in files:
         for where, fields in read_lines(file):
             if members is None or fields.get("model") in members or not isinstance(fields.get("model"), str):
@@ -73,7 +75,7 @@ def read_replies(folder: Path, members: Collection[str] | None = None) -> Iterat
 
 
 def write_folder(folder: Path, queries: Iterable[QueryRecord], replies: Iterable[ReplyRecord]) -> None:
-    """Write records as read, unknown fields included, one gzipped file a member.
+    """Write records as read, unknown fields included, one gzipped file per member.
 
     Raises:
         OutcomeError: If the folder already holds recorded outcomes.
@@ -121,7 +123,7 @@ def check_new_folder(folder: Path) -> None:
 
 
 def read_lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Where each record of a JSON Lines file stands, and the record.
+    """Place ("FILE:LINE") and fields of each record of a JSON Lines file.
 
     Raises:
         OutcomeError: If the file cannot be read, or a line is no JSON object.

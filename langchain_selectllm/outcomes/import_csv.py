@@ -35,7 +35,7 @@ _DELIMITERS = ",;\t|"
 
 @dataclass(frozen=True, kw_only=True)
 class ImportedQuestions:
-    """What was imported, and from which columns."""
+    """Result of an import."""
 
     file: Path
     n_queries: int

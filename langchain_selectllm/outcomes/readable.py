@@ -20,7 +20,7 @@ def check_readable(table: OutcomeTable, *, allow_unreadable: bool = False) -> No
     """Refuse outcomes of which (nearly) all replies of a kind are wrong or unreadable.
 
     Args:
-        table: Outcomes; queries without a reference or replies are not looked at.
+        table: Outcomes; queries without a reference or replies are not checked.
         allow_unreadable: Whether to go on all the same.
 
     Raises:

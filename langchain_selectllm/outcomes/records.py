@@ -21,7 +21,7 @@ class QueryRecord:
     answer_type: str | None
     category: str
     where: str
-    """Where the record stood, for errors: "FILE:LINE" or "queries[3]"."""
+    """Place of the record, for errors: "FILE:LINE" or "queries[3]"."""
     fields: Mapping[str, Any]
     """The record as read, unknown fields included, so that it can be written again without loss."""
 
@@ -35,7 +35,7 @@ class ReplyRecord:
     sample: int
     text: str | None
     score: float | None
-    """Worth of the reply in [0, 1]; None when it is to be graded against the reference."""
+    """Score of the reply in [0, 1]; None when it is to be graded against the reference."""
     cost_usd: float
     """NaN when not recorded."""
     latency_s: float
@@ -130,8 +130,8 @@ def members_of(replies: Iterable[ReplyRecord]) -> list[str]:
 def merge_queries(queries: Iterable[QueryRecord]) -> dict[str, QueryRecord]:
     """Queries by id, in order of id.
 
-    The same query may stand in several folders (one a member, say) when text, reference, answer type and
-    category agree.
+    The same query may stand in several folders (one per member, for instance) when text, reference, answer
+    type and category agree.
 
     Raises:
         OutcomeError: If two records of one id disagree.
@@ -213,8 +213,8 @@ def _number_or_none(fields: Mapping[str, Any], name: str, where: str) -> float |
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
-    # A DataFrame spells a missing number NaN, a JSON file spells it null; a JSON NaN is a mistake worth
-    # hearing of.
+    # A DataFrame spells a missing number NaN, a JSON file spells it null; a JSON NaN is refused
+    # as a mistake.
     if isinstance(value, str) or (math.isnan(number) and ":" in where):
         raise OutcomeError(f"{where}: {name} is {value!r}. Use a number or null.")
     return None if math.isnan(number) else number

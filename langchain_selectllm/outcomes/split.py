@@ -63,7 +63,7 @@ def split_folder(
 
 
 def test_rows(query_ids: Sequence[str], test: float, *, seed: int) -> NDArray[np.bool_]:
-    """Which queries belong to the test side of a split, (n,).
+    """Mask of the queries on the test side of a split, (n,).
 
     The side of a query follows from a hash of seed and id, so that it does not depend on the order of the
     queries.

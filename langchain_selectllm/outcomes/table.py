@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AGREEMENT = "agreement with the pool's own vote"
-"""Where labels come from when there were no references; see `label_from_agreement`."""
+"""Source of labels that were made without references; see `label_from_agreement`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +63,11 @@ class OutcomeTable:
     """Mean `latency_s` of one call, (n, K); NaN when not recorded."""
 
     answer: str | None = None
-    """What replies were read as when it was not each query's own `answer_type`; "callable" for a callable."""
+    """Kind of answer that all replies were read as; None for each query's own `answer_type`."""
     comparer: ComparesAnswers | None = None
     """How answers are compared where they may agree without being equal strings."""
     labels_from: str = "references"
-    """Where labels come from: "references" (or recorded scores), or `AGREEMENT`."""
+    """Source of the labels: "references" (or recorded scores), or `AGREEMENT`."""
 
     def __len__(self) -> int:
         return len(self.query_ids)
@@ -153,7 +153,7 @@ class OutcomeTable:
 
     @property
     def observed(self) -> NDArray[np.bool_]:
-        """Which cells hold a score, (n, K)."""
+        """Mask of the cells that hold a score, (n, K)."""
         return ~np.isnan(self.scores)
 
     @property
