@@ -7,10 +7,12 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.classifier.logistic import fit_logistic, sigmoid
 
-# Inverse strength of the L2 penalty. Both constants were set together with the topics, on RouterDC and MMLU-Pro (see
+# Inverse strength of the L2 penalty. Both constants were set together with the topics, on RouterDC and MMLU-
+# Pro (see
 # docs/explanation/research-log.md); no search over them is recorded.
 _CALIBRATION_C = 0.1
-# Scale of P(topic) beside the logits: the penalty shrinks intercepts of topics less, since there are few of them.
+# Scale of P(topic) beside the logits: the penalty shrinks intercepts of topics less, since there are few of
+# them.
 _TOPIC_SCALE = 3.0
 
 
@@ -18,10 +20,11 @@ _TOPIC_SCALE = 3.0
 class StackedCalibration:
     """Calibrated probabilities from what the heads say of a query: its topic and the logits of all members.
 
-    P(correct) of member k = sigmoid(bias_k + topics @ topic_weights[:, k] + logits @ weights[:, k]): Platt scaling (Platt,
-    1999) with the other members' logits beside a member's own, since what is hard for others says something about this
-    member too, and with an intercept for every topic, which shrinks a member's strength on a query towards its strength on
-    that kind of query. Fitted on queries that the heads had not seen.
+    P(correct) of member k = sigmoid(bias_k + topics @ topic_weights[:, k] + logits @ weights[:, k]): Platt
+    scaling (Platt,
+    1999) with the other members' logits beside a member's own, since what is hard for others says something
+    about this member too, and with an intercept for every topic, which shrinks a member's strength on a query
+    towards its strength on that kind of query. Fitted on queries that the heads had not seen.
     """
 
     weights: NDArray[np.float64]

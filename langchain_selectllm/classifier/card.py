@@ -20,7 +20,8 @@ tags: [llm-routing, selectllm]
 
 # SelectLLM router for {len(learned.pool.members)} members
 
-{_warning(learned.summary.labels_from)}Predicts for each prompt which of these models answer it correctly. Load it with
+{_warning(learned.summary.labels_from)}Predicts for each prompt which of these models answer it
+correctly. Load it with
 `SelectLLMClassifier.from_pretrained("this folder")`, or ask it with `selectllm route this-folder "prompt"`.
 
 {_members(learned)}
@@ -37,18 +38,21 @@ tags: [llm-routing, selectllm]
 
 {_operating_points(learned.pool)}
 
-## Probabilities on {learned.summary.metrics["n_queries"]:,} training queries that heads and calibration had not seen
+#  Probabilities on {learned.summary.metrics["n_queries"]:,} training queries that heads and calibration had
+# not seen
 
 {_probabilities(learned)}
 
 ## Best fixed sets (search: {learned.summary.fixed_set_search})
 
-{_table(("size", "members"), [(str(size), ", ".join(names)) for size, names in sorted(learned.pool.fixed_sets.items())])}
+{_fixed_sets(learned.pool)}
 
 ## Limits
 
-Trained on the outcomes of one pool on one kind of query. Other queries, other versions of the models or other prompts
-around the query make the probabilities unreliable. Written by langchain-selectllm {package_version()}.
+Trained on the outcomes of one pool on one kind of query. Other queries, other versions of the models or other
+prompts around the query make the probabilities unreliable.
+
+Written by langchain-selectllm {package_version()}.
 """
 
 
@@ -56,8 +60,9 @@ def _warning(labels_from: str) -> str:
     if labels_from != AGREEMENT:
         return ""
     return (
-        "> **Trained without references.** A member counts as right here when it agrees with the vote of the whole pool. "
-        "Where the pool\n> is wrong together, so are these labels; every accuracy below is agreement, not correctness.\n\n"
+        "> **Trained without references.** A member counts as right here when it agrees with the vote of "
+        "the whole pool. Where the pool\n> is wrong together, so are these labels; every accuracy below is "
+        "agreement, not correctness.\n\n"
     )
 
 
@@ -88,7 +93,7 @@ def _vote(learned: Learned) -> str:
     vote, said = learned.pool.vote, learned.summary.vote
     if vote is None:
         why = "a member was added after training" if said == "learned" else said
-        return f"No learned vote: {why}. Where it is asked for, ballots weigh by log-odds, and no answer gets a confidence."
+        return f"No learned vote: {why}. Ballots are weighted by log-odds, and answers get no confidence."
     known = (
         f" Answers with a weight of their own: {', '.join(vote.known_answers)}." if vote.known_answers else ""
     )
@@ -115,8 +120,8 @@ def _guard(pool: PoolStatistics) -> str:
         words.append(f"By paired evidence on validation, selecting by query pays at S = {_join(by_query)}.")
     if fixed:
         words.append(
-            f"Validation gave **no** paired evidence that selecting by query beats a fixed set of members at S = "
-            f"{_join(fixed)}: there `selectllm:S` calls a fixed set, whatever the query."
+            f"Validation gave **no** paired evidence that selecting by query beats a fixed set of members at "
+            f"S = {_join(fixed)}: there `selectllm:S` calls a fixed set, whatever the query."
         )
     return "\n".join([" ".join(words), "", *lines])
 
@@ -170,6 +175,11 @@ def _by_calls(points: Sequence[OperatingPoint], n_members: int) -> dict[Operatin
         if point is not None:
             found.setdefault(point, []).append(size)
     return found
+
+
+def _fixed_sets(pool: PoolStatistics) -> str:
+    rows = [(str(size), ", ".join(names)) for size, names in sorted(pool.fixed_sets.items())]
+    return _table(("size", "members"), rows)
 
 
 def _probabilities(learned: Learned) -> str:

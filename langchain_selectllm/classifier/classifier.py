@@ -21,8 +21,10 @@ from langchain_selectllm.selection.pool_statistics import PoolStatistics
 class SelectLLMClassifier:
     """Predicts, for each text, which members of a pool answer it correctly (SelectLLM; Maurya et al., 2025).
 
-    One logistic head a member over the encoder's features; the heads are calibrated on queries they have not seen:
-    cheap encoders rotate the held-out share over all queries (cross-fitting), fine-tuned ones hold it out once.
+    One logistic head a member over the encoder's features; the heads are calibrated on queries they have not
+    seen:
+    cheap encoders rotate the held-out share over all queries (cross-fitting), fine-tuned ones hold it out
+    once.
     """
 
     def __init__(
@@ -31,7 +33,8 @@ class SelectLLMClassifier:
         """Store the settings; nothing is loaded before `fit`.
 
         Args:
-            encoder: "lexical", a sentence-transformers model id or folder, "fine-tune:MODEL", "hidden:MODEL", or an encoder.
+            encoder: "lexical", a sentence-transformers model id or folder, "fine-tune:MODEL", "hidden:MODEL",
+                or an encoder.
             validation: Share of the queries held out of each fit, in (0, 0.5].
             seed: Seed of folds and solvers.
         """
@@ -48,11 +51,13 @@ class SelectLLMClassifier:
 
         Args:
             outcomes: Training outcomes; unobserved cells are left out.
-            allow_unreadable: Whether to train even where (nearly) every reply of a kind is wrong or unreadable.
+            allow_unreadable: Whether to train even where (nearly) every reply of a kind is wrong or
+                unreadable.
             progress: Called with the name of a stage and the share of it that is done.
 
         Raises:
-            OutcomeError: If there are fewer than two queries, a member has no observed outcome, or replies are read
+            OutcomeError: If there are fewer than two queries, a member has no observed outcome, or replies
+                are read
                 in a way that (nearly) none is right; see `outcomes.check_readable`.
             ValueError: If `validation` is out of range.
         """
@@ -88,7 +93,8 @@ class SelectLLMClassifier:
 
         Args:
             name: The new member.
-            outcomes: Its outcomes. Where the other members' outcomes are in the table as well, the best fixed sets are
+            outcomes: Its outcomes. Where the other members' outcomes are in the table as well, the best fixed
+                sets are
                 searched again.
 
         Raises:
@@ -110,18 +116,20 @@ class SelectLLMClassifier:
     ) -> Self:
         """Refit heads, calibration and vote on old and new outcomes; the encoder stays as it is.
 
-        `summary.outcomes` then says how many outcomes of each member the classifier rests on. Several scores of one member
-        for one query are one outcome.
+        `summary.outcomes` then says how many outcomes of each member the classifier rests on. Several scores
+        of one member for one query are one outcome.
 
         Args:
             outcomes: New outcomes of some or all members, such as `FeedbackLog.outcomes`.
-            training: All outcomes that it was fitted and updated on so far, since heads fitted on the new outcomes alone
+            training: All outcomes that it was fitted and updated on so far, since heads fitted on the new
+                outcomes alone
                 would forget the old ones. When None, those that it was fitted and updated on in this process.
             progress: Called with the name of a stage and the share of it that is done.
 
         Raises:
             EncoderError: If the encoder was trained on outcomes itself; fit again then.
-            OutcomeError: If the training outcomes are needed and not given, queries of them are missing, or a member of the
+            OutcomeError: If the training outcomes are needed and not given, queries of them are missing, or a
+                member of the
                 new outcomes is unknown.
         """
         self._state, self._training = refitting.refit(
@@ -150,7 +158,8 @@ class SelectLLMClassifier:
         Args:
             folder: What `save_pretrained` or `selectllm train` wrote.
             encoder_model: Id or folder of the model under the encoder, where it is not part of the folder. A
-                hidden-states encoder has to be given it; a sentence encoder takes the saved id or folder when None.
+                hidden-states encoder has to be given it; a sentence encoder takes the saved id or folder when
+                None.
 
         Raises:
             ArtefactError: If the folder is missing, foreign, newer than this release, truncated or changed.

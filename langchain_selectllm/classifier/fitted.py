@@ -36,7 +36,8 @@ class TrainingSummary:
     answer_type: str
     """What most replies were read as: the default of a router over this classifier."""
     labels_from: str = "references"
-    """Where the labels came from: "references" (or recorded scores), or agreement with the pool's own vote."""
+    """Where the labels came from: "references" (or recorded scores), or agreement with the pool's own
+    vote."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ class Learned:
 
     @cached_property
     def digest(self) -> str:
-        """Hexadecimal digest of what was learned; two classifiers that differ anywhere have different ones."""
+        """Hexadecimal digest of the learned state; different classifiers have different digests."""
         pool, topics, calibration = self.pool, self.topics.heads, self.calibration
         words: list[Any] = [self.encoder.kind, self.encoder.name, pool.members, pool.fixed_sets]
         words += [
@@ -78,7 +79,7 @@ class Learned:
         return digest.hexdigest()
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Calibrated P(correct), (n, K), shrunk towards the base rates as a text is unfamiliar; those for a blank text."""
+        """Calibrated P(correct), (n, K), shrunk to base rates as a text is unfamiliar."""
         if not texts:
             return np.empty((0, len(self.pool.members)))
         features = self.encoder.encode(texts)

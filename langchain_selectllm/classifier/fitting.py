@@ -128,7 +128,7 @@ def cross_calibrated(
     *,
     seed: int,
 ) -> NDArray[np.float64]:
-    """Probabilities (n, K) by calibrations that had not seen the query, as heads had not; NaN where heads had.
+    """Probabilities (n, K) of heads and calibrations that had not seen the query; NaN where heads had.
 
     Calibrated in sample, whom to ask for a query would look better on training queries than it is on others.
     """
@@ -161,7 +161,7 @@ def check_outcomes(outcomes: OutcomeTable) -> None:
 
 
 def folds_of(n: int, validation: float, seed: int) -> NDArray[np.int64]:
-    """Fold of each query, (n,), sizes as equal as they can be; one fold holds about `validation` of the queries."""
+    """Fold of each query, (n,), of equal sizes; one fold holds about `validation` of the queries."""
     n_folds = min(max(round(1 / validation), 2), n)
     return np.random.default_rng(seed).permutation(n) % n_folds
 

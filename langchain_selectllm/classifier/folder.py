@@ -39,7 +39,8 @@ def save_folder(
 
     Args:
         folder: Where to save; an artefact that stands there is replaced.
-        build: Returns configuration (JSON types only), arrays and card; may write further files into the folder that it
+        build: Returns configuration (JSON types only), arrays and card; may write further files into the
+            folder that it
             is given.
 
     Raises:

@@ -21,7 +21,8 @@ class LinearHeads:
     @classmethod
     def fit(cls, features: Features, scores: NDArray[np.float64], *, c: float, seed: int) -> "LinearHeads":
         """Heads fitted on success rates (n, K), each member on the queries where it was observed."""
-        # One after the other: liblinear draws from one generator a process, and threads would mix the draws up.
+        # One after the other: liblinear draws from one generator a process, and threads would mix the draws
+        # up.
         fitted = [fit_logistic(features, column, c=c, seed=seed) for column in scores.T]
         return cls(
             np.stack([weights for weights, _ in fitted]).astype(np.float32),

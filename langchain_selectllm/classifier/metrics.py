@@ -18,13 +18,15 @@ def classifier_metrics(
     Args:
         probabilities: P(correct), (n, K).
         labels: 1 or 0, (n, K); NaN = unobserved, left out.
-        base_rates: Training accuracy of each member, (K,): what the prior-only control predicts for every query.
+        base_rates: Training accuracy of each member, (K,): what the prior-only control predicts for every
+            query.
 
     Returns:
-        `f1_weighted` and `f1_macro` (mean over members of the F1 of label 1 at threshold 0.5, weighted by the number of
-        right outcomes, or not) with `_prior` beside each; `auroc_macro` (mean over members with both labels; 0.5 for
-        the control; None without such a member); `brier` (mean squared error) with `brier_prior`; `ece` (expected
-        calibration error, mean over members of that in 15 bins of equal width); `n_queries`.
+        `f1_weighted` and `f1_macro` (mean over members of the F1 of label 1 at threshold 0.5, weighted by the
+        number of right outcomes, or not) with `_prior` beside each; `auroc_macro` (mean over members with
+        both labels; 0.5 for the control; None without such a member); `brier` (mean squared error) with
+        `brier_prior`; `ece` (expected calibration error, mean over members of that in 15 bins of equal
+        width); `n_queries`.
     """
     prior = np.tile(base_rates, (len(probabilities), 1))
     aurocs = [
@@ -52,7 +54,7 @@ def classifier_metrics(
 
 
 def calibration_error(confidences: NDArray[np.float64], correct: NDArray[np.float64]) -> float:
-    """Expected calibration error: mean distance of confidence and accuracy in 15 bins of equal width (Guo et al., 2017).
+    """Expected calibration error: mean |confidence - accuracy| in 15 equal bins (Guo et al., 2017).
 
     Args:
         confidences: (n,) in [0, 1].
@@ -71,7 +73,8 @@ def selective_metrics(confidences: NDArray[np.float64], score: NDArray[np.float6
         score: Score of each final answer, (n,) in [0, 1].
 
     Returns:
-        `confidence_ece`; `aurc`, the area under the risk-coverage curve (Geifman and El-Yaniv, 2017); `accuracy_at_50`
+        `confidence_ece`; `aurc`, the area under the risk-coverage curve (Geifman and El-Yaniv, 2017);
+        `accuracy_at_50`
         and `accuracy_at_80`, the accuracy on the surest 50 and 80 % of the queries.
     """
     n = len(score)

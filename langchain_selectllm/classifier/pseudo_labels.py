@@ -12,11 +12,11 @@ from langchain_selectllm.voting.votes import MajorityVote
 
 
 def label_from_agreement(outcomes: OutcomeTable) -> OutcomeTable:
-    """The table labelled by whether members agree with the vote of all samples of the pool, for queries without references.
+    """The table labelled by agreement with the vote of the pool, for queries without references.
 
-    The voted answer stands in for the reference, whether there was one or not. A query whose vote is tied, or on which
-    everybody abstains, is unobserved: nothing says who is right. What is trained on such a table is marked in its artefact
-    and card, because the pool cannot be better than its own vote by these labels.
+    The voted answer stands in for the reference, whether there was one or not. A query whose vote is tied, or
+    on which everybody abstains, is unobserved: nothing says who is right. What is trained on such a table is
+    marked in its artefact and card, because the pool cannot be better than its own vote by these labels.
 
     Args:
         outcomes: Outcomes with replies.
@@ -25,9 +25,7 @@ def label_from_agreement(outcomes: OutcomeTable) -> OutcomeTable:
         OutcomeError: If there are no replies, or no query has a vote that is decided.
     """
     if not outcomes.has_replies:
-        raise OutcomeError(
-            "These outcomes hold no replies, so that members cannot agree. Collect replies, or give references."
-        )
+        raise OutcomeError("These outcomes hold no replies to compare. Collect replies, or give references.")
     votes = RecordedVotes.from_outcomes(outcomes, pooled=True)
     n_members = len(outcomes.members)
     ballots = votes.ballots(np.full((len(outcomes), n_members), 0.5), np.full(n_members, np.nan)).grouped()

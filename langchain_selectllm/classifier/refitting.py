@@ -1,4 +1,4 @@
-"""Changes to a fitted classifier over the same encoder: refitted on more outcomes, or with one more member."""
+"""Changes to a fitted classifier over the same encoder: more outcomes, or one more member."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def refit(
     seed: int,
     progress: StageProgress = silent,
 ) -> tuple[Learned, OutcomeTable]:
-    """Heads, calibration, pool and vote fitted on old and new outcomes, and those outcomes as one table; the encoder stays.
+    """Learned state refitted on old and new outcomes over the same encoder, and those outcomes as one table.
 
     Args:
         learned: What was learned so far.
@@ -39,24 +39,25 @@ def refit(
 
     Raises:
         EncoderError: If the encoder was trained on outcomes itself.
-        OutcomeError: If the training outcomes are not known, queries of them are missing, or a member of the new outcomes is
+        OutcomeError: If the training outcomes are not known, queries of them are missing, or a member of the
+            new outcomes is
             unknown.
     """
     if learned.encoder.supervised:
         raise EncoderError(
-            f"Encoder {learned.encoder.name!r} was trained on outcomes itself, so that heads cannot be refitted on them alone. "
+            f"Encoder {learned.encoder.name!r} was trained on outcomes: its heads cannot be refitted alone. "
             "Fit a new classifier on combine(training, outcomes)."
         )
     if training is None:
         raise OutcomeError(
-            "The classifier does not know the outcomes that it was fitted on: it was loaded, and an artefact keeps none, or a "
+            "The training outcomes are unknown: the classifier was loaded (an artefact keeps none), or a "
             "member was added. Give them as `training`."
         )
     known = training.subset(learned.pool.members)
     missing = len(learned.trained_on - set(known.query_digests))
     if missing:
         raise OutcomeError(
-            f"{missing} of {len(learned.trained_on)} queries that the classifier was trained on are not in `training`. "
+            f"{missing} of {len(learned.trained_on)} training queries are missing in `training`. "
             "Give all outcomes that it was fitted and updated on."
         )
     together = combine(known, outcomes)

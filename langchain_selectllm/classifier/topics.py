@@ -28,7 +28,8 @@ class Topics:
 def topic_indicators(categories: tuple[str, ...]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """The categories worth telling apart, and which query belongs to which, (n, T).
 
-    Categories of fewer than 20 queries are none, and more than 64 are no kinds of queries; T is 0 without at least two.
+    Categories of fewer than 20 queries are none, and more than 64 are no kinds of queries; T is 0 without at
+    least two.
     """
     counts = Counter(categories)
     names = sorted(name for name, count in counts.items() if name and count >= _MIN_QUERIES)

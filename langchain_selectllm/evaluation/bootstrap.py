@@ -1,4 +1,4 @@
-"""Percentile bootstrap over queries, with the same resamples for every system, so that differences are paired."""
+"""Percentile bootstrap over queries, with the same resamples for every system: differences are paired."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -23,7 +23,8 @@ class SystemChange:
     second: float
     """Accuracy in the second report."""
     ci95: tuple[float, float]
-    """95 % interval of the difference, as if the reports were of independent queries; too wide if they share them."""
+    """95 % interval of the difference, as if the reports were of independent queries; too wide if they share
+    them."""
     calls: float
     cost_usd: float | None
     """Difference in mean cost per query; None where either is unknown."""

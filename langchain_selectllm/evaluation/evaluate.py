@@ -39,8 +39,8 @@ def evaluate(
 ) -> Report:
     """Every system's accuracy, calls, cost and latency on recorded outcomes, with intervals and the controls.
 
-    Only fully observed queries are replayed; the report says how many were left out. Without any replies only systems
-    that need no vote are listed.
+    Only fully observed queries are replayed; the report says how many were left out. Without any replies only
+    systems that need no vote are listed.
 
     Args:
         classifier: A fitted classifier.
@@ -48,7 +48,8 @@ def evaluate(
         policies: Systems such as "weighted_max_conf:3" or "fixed_best" (every size); the controls `oracle`,
             `single_best` and `all_members` always come along. Every system in every size when None.
         pooled: Whether all samples of a member vote, instead of its first one.
-        allow_training_queries: Whether queries that the classifier was trained on may be used. Figures on them are no
+        allow_training_queries: Whether queries that the classifier was trained on may be used. Figures on
+            them are no
             evidence.
         allow_unreadable: Whether to go on where (nearly) every reply of a kind is wrong or unreadable.
         rows: Wrongly answered queries that the report includes with their texts and answers, at most.
@@ -65,8 +66,8 @@ def evaluate(
     leaked = int(classifier.trained_on(table).sum())
     if leaked and not allow_training_queries:
         raise LeakageError(
-            f"{leaked} of {len(table)} queries were in the training outcomes. Evaluate on other queries, or allow training "
-            "queries and take no figure for evidence."
+            f"{leaked} of {len(table)} queries were in the training outcomes. Evaluate on other queries, or "
+            "allow training queries and take no figure for evidence."
         )
     check_readable(table, allow_unreadable=allow_unreadable)
     complete = _complete(table)
@@ -83,7 +84,8 @@ def _members_outcomes(classifier: SelectLLMClassifier, outcomes: OutcomeTable) -
     missing = [name for name in classifier.members if name not in outcomes.members]
     if missing:
         raise MemberMismatchError(
-            f"The outcomes lack {', '.join(map(repr, missing))}. Members of the classifier: {', '.join(classifier.members)}."
+            f"The outcomes lack {', '.join(map(repr, missing))}. "
+            f"Members of the classifier: {', '.join(classifier.members)}."
         )
     return outcomes.subset(classifier.members)
 
@@ -93,7 +95,8 @@ def _complete(table: OutcomeTable) -> OutcomeTable:
     complete = table.take(np.flatnonzero(table.observed.all(axis=1)))
     if not len(complete):
         raise OutcomeError(
-            f"None of {len(table)} queries is observed for all {len(table.members)} members; none can be replayed."
+            f"None of {len(table)} queries is observed for all {len(table.members)} members; "
+            "none can be replayed."
         )
     return complete
 
@@ -119,7 +122,8 @@ def _system_names(policies: Sequence[str] | None, recording: Recording) -> list[
             size = size_of(name)
             if not recording.can_vote and size not in {1, None}:
                 raise PolicyError(
-                    f"{name!r} needs a vote, and these outcomes hold no replies. Use size 1, such as 'max_conf:1'."
+                    f"{name!r} needs a vote, and these outcomes hold no replies. "
+                    "Use size 1, such as 'max_conf:1'."
                 )
             names.append(name)
             # The control at the same number of calls comes along.
@@ -131,7 +135,7 @@ def _system_names(policies: Sequence[str] | None, recording: Recording) -> list[
 
 
 def _cost_budgets(pool: PoolStatistics) -> list[str]:
-    """The recommended system within shares of the single best's price, where these hold an operating point."""
+    """The recommended system within shares of the single best's price, where a point is within them."""
     if np.isnan(pool.costs).any() or pool.costs.max() == pool.costs.min():
         return []
     # Rounded up, so that the single best is within its own price.

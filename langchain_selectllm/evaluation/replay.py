@@ -50,7 +50,8 @@ class Recording:
     probabilities: NDArray[np.float64]
     """P(correct) of the classifier, (n, K)."""
     decision_s: float
-    """Seconds that the classifier takes for one query; part of the latency of systems that look at the query."""
+    """Seconds that the classifier takes for one query; part of the latency of systems that look at the
+    query."""
 
     @classmethod
     def of(
@@ -111,7 +112,8 @@ class Recording:
 
         Args:
             policy: The policy; a random one draws once.
-            unavailable: Members that cannot be called, (K,), each replaced as a failed member is in serving; all members
+            unavailable: Members that cannot be called, (K,), each replaced as a failed member is in serving;
+                all members
                 are available when None.
         """
         selection = policy.select(self.probabilities, self.pool)
@@ -148,7 +150,7 @@ class Recording:
     def _confidence(self, mask: NDArray[np.bool_], verdict: Verdict) -> NDArray[np.float64]:
         if self.pool.vote is None:
             raise PolicyError(
-                "Further rounds need a learned vote, and this artefact has none. Fit on outcomes with replies."
+                "A second round needs a learned vote, which is missing here. Fit on outcomes with replies."
             )
         ballots = self.votes.ballots(self.probabilities, self.pool.latencies).masked(mask)
         return winning_confidence(self.pool.vote, ballots, verdict)

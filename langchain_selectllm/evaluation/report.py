@@ -38,7 +38,8 @@ class SystemReport:
     calls: float
     cost_usd: float | None
     latency_parallel_s: float | None
-    """Mean over queries of the slowest called member, the decision included where the system looks at the query."""
+    """Mean over queries of the slowest called member, the decision included where the system looks at the
+    query."""
     latency_total_s: float | None
     """Mean over queries of the sum over called members, the decision included likewise."""
     confidence: Mapping[str, float] | None = None
@@ -62,15 +63,18 @@ class Report:
     systems: tuple[SystemReport, ...]
     member_accuracy: Mapping[str, float]
     classifier: Mapping[str, Any]
-    """Metrics of the probabilities, and `upper_bound`: right when some member with predicted label 1 is right."""
+    """Metrics of the probabilities, and `upper_bound`: right when some member with predicted label 1 is
+    right."""
     per_category: Mapping[str, Mapping[str, float]]
     fixed_set_search: str
     decision_s: float
     """Median seconds from text to probabilities, measured here."""
     labels_from: str = "references"
-    """What systems were measured against: "references" (or recorded scores), or agreement with the pool's own vote."""
+    """What systems were measured against: "references" (or recorded scores), or agreement with the pool's own
+    vote."""
     figures: Mapping[str, Any] | None = None
-    """Members, errors, categories, confidence and prices of the headline system; see docs/reference/report.md."""
+    """Members, errors, categories, confidence and prices of the headline system; see
+    docs/reference/report.md."""
 
     def __getitem__(self, name: str) -> SystemReport:
         """The figures of one system.
@@ -87,7 +91,7 @@ class Report:
 
     @property
     def headline(self) -> SystemReport | None:
-        """The system that the verdict speaks of: the recommended one at three calls, or the nearest to it evaluated."""
+        """The system of the verdict: the recommended one at three calls, or the nearest to it evaluated."""
         for family in ("selectllm", "weighted_max_conf", "max_conf", "labelled_max_conf"):
             found = [system for system in self.systems if system.name.partition(":")[0] == family]
             if found:
@@ -161,11 +165,11 @@ _DEFINITIONS = {
     "accuracy_ci95": "95 % percentile bootstrap over queries, 2000 resamples",
     "versus": "paired difference in accuracy; fixed_best is the set that calls as many members, rounded up",
     "calls": "mean number of members called",
-    "cost_usd": "mean recorded cost of a query; the member's training mean where a call's cost was not recorded",
+    "cost_usd": "mean recorded cost per query; a member's training mean where a cost was not recorded",
     "latency_parallel_s": "mean latency of the slowest called member, the decision's own time included",
-    "confidence_ece": "expected calibration error of the confidence in the final answer, 15 bins of equal width",
-    "aurc": "area under the risk-coverage curve: mean error rate of the surest share of queries, over all shares",
-    "accuracy_at_50": "accuracy on the half of the queries whose answers the system is surest of; at_80 likewise",
+    "confidence_ece": "expected calibration error of the confidence in the final answer, 15 equal bins",
+    "aurc": "area under the risk-coverage curve: mean error rate of the surest queries, over all shares",
+    "accuracy_at_50": "accuracy on the half of the queries with the surest answers; at_80 likewise",
     "latency_total_s": "mean sum of the latencies of the called members, the decision's own time included",
 }
 

@@ -20,7 +20,7 @@ from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 @dataclass(frozen=True)
 class Adaptive:
-    """One or two rounds of parallel calls, by the operating point that was best on validation within the budget."""
+    """One or two rounds of parallel calls, by the best operating point within the budget."""
 
     calls: float | None = None
     """Mean calls per query at most; no bound when None."""
@@ -31,7 +31,8 @@ class Adaptive:
     max_rounds: int = MAX_ROUNDS
     """Rounds of calls for any query, 1 or 2. Each round takes as long as its slowest member."""
     guarded: bool = False
-    """Whether the best fixed sets are used where validation gave no evidence that selecting by query beats them."""
+    """Whether the best fixed sets are used where validation gave no evidence that selecting by query beats
+    them."""
 
     def __post_init__(self) -> None:
         """Check the number of rounds.
@@ -41,7 +42,8 @@ class Adaptive:
         """
         if not 1 <= self.max_rounds <= MAX_ROUNDS:
             raise PolicyError(
-                f"max_rounds={self.max_rounds} is out of range: members are called in one round or two. Use 1 or 2."
+                f"max_rounds={self.max_rounds} is out of range: members are called in one round or two. "
+                "Use 1 or 2."
             )
 
     @property

@@ -75,13 +75,14 @@ def guarded(
 ) -> OperatingPoint | None:
     """The single best, unless another rule within the budget beats it with paired evidence.
 
-    Larger fixed sets, then fixed sets with the learned vote, then selection by query are compared in this order, each
-    with the rule chosen so far.
+    Larger fixed sets, then fixed sets with the learned vote, then selection by query are compared in this
+    order, each with the rule chosen so far.
 
     Args:
         by_query: Rules that rank members by query.
         fixed: Best fixed sets with the learned vote.
-        baselines: Best fixed sets with ballots weighted by base rates, ascending in size; the first is the single best.
+        baselines: Best fixed sets with ballots weighted by base rates, ascending in size; the first is the
+            single best.
         budget: The budget.
     """
     chosen: Candidate | None = None
@@ -104,9 +105,9 @@ def guarded(
 def _evidence(rival: Candidate, chosen: Candidate) -> str | None:
     """Gain of a rival in points, in words; None without evidence that it is better.
 
-    Expected accuracy has to be higher by a one-sided test at 95 %, and so has the share of right answers at 90 %:
-    confidence alone may favour rules that call more members. Chosen by eight random pools and five splits of
-    RouterBench; see docs/explanation/research-log.md.
+    Expected accuracy has to be higher by a one-sided test at 95 %, and so has the share of right answers at
+    90 %: confidence alone may favour rules that call more members. Chosen by eight random pools and five
+    splits of RouterBench; see docs/explanation/research-log.md.
     """
     gain, error = _paired(rival.expected() - chosen.expected())
     lead, lead_error = _paired(rival.score() - chosen.score())

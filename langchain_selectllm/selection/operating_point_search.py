@@ -34,7 +34,7 @@ class ReplayedCalls:
 
     @property
     def expected(self) -> NDArray[np.float64]:
-        """Mean of score and confidence, (n,): the luckiest of many rules has the highest score, not the confidence."""
+        """Mean of score and confidence, (n,): the best of many rules had luck in its score alone."""
         return (self.score + self.confidence) / 2
 
 
@@ -71,7 +71,8 @@ class OperatingPointSearch:
     folds: NDArray[np.int64]
     """Fold of each query, (n,)."""
     votes: Sequence[LearnedVote]
-    """The vote per fold, fitted on the other folds; empty where no vote was learned, so that one member is called."""
+    """The vote per fold, fitted on the other folds; empty where no vote was learned, so that one member is
+    called."""
 
     def baselines(self) -> list[Candidate]:
         """Best fixed sets in one round, with ballots weighted by base rates: the controls of the guard."""

@@ -1,4 +1,4 @@
-"""Operating points: rules for calling members, with their accuracy and what they use on validation queries."""
+"""Operating points: rules for calling members, with their accuracy and costs on validation queries."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,15 +12,21 @@ Unit = Literal["calls", "cost_usd", "latency_s"]
 UNITS: tuple[Unit, ...] = ("calls", "cost_usd", "latency_s")
 """Units of budgets, in the order of every array with one entry per unit."""
 MAX_ROUNDS = 2
-"""Rounds of calls for any query; a third one gained nothing on five splits, see docs/explanation/research-log.md."""
+"""Rounds of calls for any query; a third one gained nothing on five splits, see
+docs/explanation/research-log.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CallingRule:
-    """The `first` best members of a ranking, then the others of the `size` best where confidence is below `threshold`."""
+    """Members that are called, in one round or two.
+
+    Round one calls the `first` best members of a ranking. Where the learned vote's confidence in their answer
+    is below `threshold`, round two calls the others of the `size` best members.
+    """
 
     ranking: Ranking
-    """Either "query": members by probability less cost; or "fixed": best fixed sets, the same for all queries."""
+    """Either "query": members by probability less cost; or "fixed": best fixed sets, the same for all
+    queries."""
     first: int
     size: int
     """Members called after both rounds; equal to `first` where there is one round."""
@@ -43,7 +49,8 @@ class OperatingPoint:
     accuracy: float
     """Mean of score and confidence; the score alone where no vote was learned."""
     calls: float
-    """Upper bound of the mean calls per query, one-sided 95 %; cost and latency likewise, NaN where unknown."""
+    """Upper bound of the mean calls per query, one-sided 95 %; cost and latency likewise, NaN where
+    unknown."""
     cost_usd: float
     latency_s: float
     evidence: str
@@ -68,7 +75,7 @@ def best_point(
     latency_s: float | None = None,
     max_rounds: int = MAX_ROUNDS,
 ) -> OperatingPoint | None:
-    """The most accurate operating point within upper bounds on calls, cost, latency and rounds; None when none is."""
+    """The most accurate operating point within upper bounds on calls, cost, latency and rounds, if any."""
     within = []
     for point in points:
         used = ((point.calls, calls), (point.cost_usd, cost_usd), (point.latency_s, latency_s))

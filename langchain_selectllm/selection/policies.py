@@ -19,7 +19,8 @@ class Selection:
     mask: NDArray[np.bool_]
     """Chosen members, (n, K); at least one a row."""
     probabilities: NDArray[np.float64]
-    """P(correct) that the vote and its tie rule use, (n, K): base rates where the policy ignores the query."""
+    """P(correct) that the vote and its tie rule use, (n, K): base rates where the policy ignores the
+    query."""
     reasons: tuple[str, ...]
     """Why these, one sentence a query."""
     vote: VoteStrategy
@@ -76,7 +77,7 @@ class LearnedMaxConf(MaxConf):
 
 @dataclass(frozen=True)
 class LabelledMaxConf:
-    """Up to `size` most probable members among those predicted right; the most probable one when there is none."""
+    """Up to `size` most probable members among those predicted right, or the most probable member."""
 
     size: int = 3
     threshold: float = 0.5
@@ -123,7 +124,7 @@ class SingleBest:
 
 @dataclass(frozen=True)
 class PriorOnly:
-    """The `size` members with the best training accuracy, their ballots weighted by it: no look at the query."""
+    """The `size` members with the best training accuracy, ballots weighted by it, whatever the query."""
 
     size: int = 3
     vote: str | VoteStrategy = "weighted"
@@ -139,7 +140,7 @@ class PriorOnly:
 
 @dataclass(frozen=True)
 class FixedBest:
-    """The one set of `size` members with the best training vote accuracy, ballots weighted by training accuracy."""
+    """The set of `size` members with the best training vote accuracy, ballots weighted by base rates."""
 
     size: int = 3
     vote: str | VoteStrategy = "weighted"
@@ -150,7 +151,8 @@ class FixedBest:
         if self.size not in pool.fixed_sets:
             raise PolicyError(
                 f"No fixed set of size {self.size} was learned. Sizes learned: "
-                f"{', '.join(map(str, sorted(pool.fixed_sets))) or 'none'}. Fit on outcomes with replies to vote on."
+                f"{', '.join(map(str, sorted(pool.fixed_sets))) or 'none'}. "
+                "Fit on outcomes with replies to vote on."
             )
         mask = pool.mask(pool.fixed_sets[self.size])
         return _constant(self, mask, probabilities, pool, f"the best fixed set of size {self.size}")

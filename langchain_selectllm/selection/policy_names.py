@@ -40,10 +40,12 @@ SIZED_POLICIES: tuple[str, ...] = tuple(_SIZED)
 def parse_policy(spec: str) -> Policy:
     """The policy of a name such as "weighted_max_conf:3", "max_conf" (size 3) or "all_members".
 
-    The adaptive ones take other budgets too, such as "selectllm:0.002usd", and a bound on rounds: "selectllm:3:1round".
+    The adaptive ones take other budgets too, such as "selectllm:0.002usd", and a bound on rounds:
+    "selectllm:3:1round".
 
     Raises:
-        PolicyError: If the name is unknown, the size is not a whole number from 1, or more than two rounds are allowed.
+        PolicyError: If the name is unknown, the size is not a whole number from 1, or more than two rounds
+            are allowed.
     """
     name, colon, size = spec.partition(":")
     if name in _PLAIN and not colon:
@@ -61,12 +63,12 @@ def parse_policy(spec: str) -> Policy:
     names = ", ".join([*_PLAIN, *(f"{known}:S" for known in _SIZED)])
     raise PolicyError(
         f"Policy {spec!r} is unknown. Use one of {names}, with S a whole number from 1, "
-        "or for adaptive and selectllm a budget such as 0.002usd or 1.5s, and a bound on rounds such as 3:1round."
+        "or for adaptive and selectllm a budget such as 0.002usd or 1.5s, and one round as in 3:1round."
     )
 
 
 def default_policy(pool: PoolStatistics) -> Policy:
-    """The policy of a router for which none is given: `selectllm:3`, or `weighted_max_conf:3` without operating points."""
+    """The policy of a router when none is given: `selectllm:3`; without operating points the paper's."""
     size = min(_DEFAULT_SIZE, len(pool.members))
     if pool.guarded_points:
         return Adaptive(calls=size, guarded=True)

@@ -32,7 +32,7 @@ class CallCosts:
         return longest
 
     def per_query(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Calls, US dollars and seconds of one round that calls the members (n, K), one row per unit, (3, n)."""
+        """Calls, US dollars and seconds of one round with these members (n, K), one row per unit, (3, n)."""
         return np.stack([mask.sum(axis=1).astype(np.float64), self.cost(mask), self.slowest(mask)])
 
 
@@ -85,7 +85,8 @@ class PoolStatistics:
         missing = [name for name in members if name not in self.members]
         if missing:
             raise MemberMismatchError(
-                f"{', '.join(map(repr, missing))} is not in the pool. Members of the pool: {', '.join(self.members)}."
+                f"{', '.join(map(repr, missing))} is not in the pool. "
+                f"Members of the pool: {', '.join(self.members)}."
             )
         return np.array([name in members for name in self.members])
 

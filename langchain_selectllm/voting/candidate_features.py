@@ -86,8 +86,10 @@ def candidate_features(
     | known | n_known | one indicator per known answer |
     | grounding_own | 3 | grounding in the supporters' reasoning, mean per figure; see `grounding` |
     | grounding_others | 3 | grounding in the other called members' reasoning, sum per figure |
-    | none | 8 | 1; mean and maximum of the called members' log-odds; number of candidates, most supporters of one \
-candidate and abstentions per called member; log of the number of called members, and the number |
+
+    Those of "none" are 1; mean and maximum of the called members' log-odds; number of candidates, most
+    supporters of one candidate and abstentions, each per called member; log of the number of called members,
+    and the number.
 
     Args:
         ballots: Ballots of n queries.
@@ -160,7 +162,7 @@ def _log_odds(support: _Support) -> NDArray[np.float64]:
 
 
 def _grounding(ballots: Ballots, support: _Support) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Grounding of each candidate in its supporters' reasoning and in that of the others, (n_rows, 3) each."""
+    """Grounding of each candidate in its supporters' reasoning and in the others', (n_rows, 3) each."""
     if ballots.grounds is None:
         nothing = np.zeros((len(support.query), N_GROUNDS))
         return nothing, nothing

@@ -1,4 +1,4 @@
-"""A vote learned from training outcomes: a posterior over the candidate answers, and that none of them is right."""
+"""A vote learned from training outcomes: a posterior over the candidate answers and "none is right"."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ _MAX_LENGTH = 2.5
 class LearnedVote:
     """score(a) = log P(a is right | who gave it, how probable each member was, which pairs agree, …).
 
-    A conditional logit (McFadden, 1974) over the candidates and one more alternative, "none of them": one set of weights
-    for whatever subset was called. Its softmax is a posterior, so that the winner comes with a calibrated confidence.
+    A conditional logit (McFadden, 1974) over the candidates and one more alternative, "none of them": one set
+    of weights for all subsets that may be called. Its softmax is a posterior, so that the winner has a
+    calibrated confidence.
     """
 
     name: ClassVar[str] = "learned"
@@ -34,14 +35,15 @@ class LearnedVote:
     length_scale: NDArray[np.float64]
     """Standard deviation of it, (K,)."""
     known_answers: tuple[str, ...]
-    """Answers that recur across queries, such as the letters of a multiple choice; each has a weight of its own."""
+    """Answers that recur across queries, such as the letters of a multiple choice; each has its own
+    weight."""
 
     def score(self, ballots: Ballots) -> NDArray[np.float64]:
         """Log posterior of every candidate, (n, n_candidates)."""
         return np.log(np.maximum(self.posterior(ballots), 1e-300))
 
     def posterior(self, ballots: Ballots) -> NDArray[np.float64]:
-        """P(right) of every candidate, (n, n_candidates), 0 where it got no ballot; rows sum to less than 1."""
+        """P(right) of every candidate, (n, n_candidates), 0 without a ballot; rows sum to less than 1."""
         features = self.features(ballots)
         logits = np.full((len(ballots.codes), ballots.n_candidates + 1), -np.inf)
         logits[features.query, features.candidate] = features.values @ self.answer_weights

@@ -31,7 +31,7 @@ class RecordedVotes:
     agreement: Sequence[NDArray[np.float64]] | None = None
     """How much each two candidates of a query say the same; None where only equal strings do."""
     grounds: NDArray[np.float32] | None = None
-    """How far the reasoning behind each ballot arrives at each candidate, (n, n_slots, n_candidates, 3); see `grounding`."""
+    """Grounding of each candidate in each reply, (n, n_slots, n_candidates, 3); see `grounding`."""
 
     @classmethod
     def from_outcomes(
@@ -46,7 +46,7 @@ class RecordedVotes:
         Args:
             outcomes: The recorded outcomes.
             pooled: One ballot for each of a member's samples instead of one for its first.
-            grounded: Whether the replies' reasoning is read, which votes that do not look at it spare themselves.
+            grounded: Whether the replies' reasoning is read; only the learned vote uses it.
         """
         n, n_members = outcomes.answers.shape
         depth = max(max((len(cell) for cell in outcomes.answers.ravel()), default=1), 1) if pooled else 1
@@ -128,8 +128,8 @@ class RecordedVotes:
             latencies: Recorded latencies, (K,), for the tie rule.
 
         Returns:
-            The verdict, and the score of each final answer, (n,): that of the winning candidate; where all abstain, the
-            score of the most probable called member.
+            The verdict, and the score of each final answer, (n,): that of the winning candidate; where all
+            abstain, the score of the most probable called member.
         """
         ballots = self.ballots(probabilities, latencies).masked(mask)
         verdict = count_votes(vote, ballots)

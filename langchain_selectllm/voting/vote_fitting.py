@@ -12,11 +12,11 @@ from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 
-# Weight of the summed squares of the scaled weights; a query counts once, in however many subsets it occurs. Penalties
-# from 10 to 400 are within 0.2 points of one another, see docs/explanation/research-log.md.
+# Weight of the summed squares of the scaled weights; a query counts once, in however many subsets it occurs.
+# Penalties from 10 to 400 are within 0.2 points of one another, see docs/explanation/research-log.md.
 _PENALTY = 50.0
-# Kinds of called subsets; the noise makes the fit meet subsets that are not quite the best, on the scale of usual
-# differences in log-odds and in base rates. None of these was searched.
+# Kinds of called subsets; the noise makes the fit meet subsets that are not quite the best, on the scale of
+# usual differences in log-odds and in base rates. None of these was searched.
 _SUBSETS = ("most probable", "most probable, with noise", "most probable, with noise", "best base rates")
 _LOG_ODDS_NOISE, _BASE_RATE_NOISE = 0.3, 0.006
 # A few answers that recur on most queries are options: at most 16, each on 1 % of the queries or more.
@@ -149,7 +149,7 @@ def _maximise(
         return -likelihood / n + penalty * float(weights @ weights) / 2, gradient / n + penalty * weights
 
     start = np.zeros(split + none.shape[1])
-    # The solver's many small products are slower in several threads than in one, much slower on a busy machine.
+    # The solver's many small products are slower in several threads than in one.
     with threadpool_limits(1, user_api="blas"):
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
     return found[:split] / scale, found[split:] / none_scale
@@ -168,7 +168,7 @@ def _recurring(candidates: Sequence[Sequence[str]]) -> tuple[str, ...]:
 def _length_statistics(
     log_lengths: NDArray[np.float64], slots: NDArray[np.intp], n_members: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each member's log reply length, (K,) each; 0 and 1 where they cannot be told."""
+    """Mean and standard deviation of each member's log reply length, (K,) each; 0 and 1 where unknown."""
     mean, scale = np.zeros(n_members), np.ones(n_members)
     for k in range(n_members):
         seen = log_lengths[:, slots == k]

@@ -36,7 +36,7 @@ def test_an_unobserved_cell_stays_unobserved():
 
 
 def test_without_replies_or_without_any_decided_vote_there_is_nothing_to_agree_with():
-    with pytest.raises(OutcomeError, match="hold no replies, so that members cannot agree"):
+    with pytest.raises(OutcomeError, match="hold no replies to compare"):
         label_from_agreement(score_table([[1, 0], [0, 1]]))
     with pytest.raises(OutcomeError, match="tied on every query"):
         label_from_agreement(reply_table([["A", "B"], ["C", "-"]][:1], gold=[None]))

@@ -262,7 +262,7 @@ def test_scores_of_one_prompt_are_one_outcome_which_is_their_mean(log):
 
 
 def test_a_classifier_that_does_not_know_its_training_outcomes_asks_for_them(loaded, outcomes, demo):
-    with pytest.raises(OutcomeError, match=r"does not know the outcomes .* Give them as `training`"):
+    with pytest.raises(OutcomeError, match=r"training outcomes are unknown: .* Give them as `training`"):
         loaded.update(demo[1])
     new = score_table([[1] * 5] * 2, members=loaded.members)
     assert loaded.update(new.take([0]), training=outcomes).update(new.take([1])).summary.n_queries == 42
