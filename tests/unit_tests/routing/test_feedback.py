@@ -274,9 +274,7 @@ def test_a_classifier_that_does_not_know_its_training_outcomes_asks_for_them(loa
 
 
 def test_an_update_without_the_training_outcomes_is_refused(fitted, demo):
-    with pytest.raises(
-        OutcomeError, match=r"280 of 280 queries that the classifier was trained on are not in `training`"
-    ):
+    with pytest.raises(OutcomeError, match=r"280 of 280 training queries are missing in `training`"):
         fitted.update(demo[1], training=demo[1])
 
 
