@@ -45,7 +45,7 @@ def refit(
     """
     if learned.encoder.supervised:
         raise EncoderError(
-            f"Encoder {learned.encoder.name!r} was trained on outcomes: its heads cannot be refitted alone. "
+            f"Encoder {learned.encoder.name!r} was trained on outcomes itself; its heads cannot be refitted. "
             "Fit a new classifier on combine(training, outcomes)."
         )
     if training is None:
