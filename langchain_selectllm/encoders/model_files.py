@@ -64,7 +64,7 @@ def load_pretrained(
     is_folder = Path(source).is_dir()
     if is_folder:
         check_model_folder(Path(source), model_type=True)
-    transformers = require("transformers", extra="full", needed_by=needed_by)
+    transformers = require("transformers", extra="fine-tune", needed_by=needed_by)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             source, revision=revision, trust_remote_code=False, local_files_only=is_folder
@@ -121,7 +121,7 @@ def _check_model_type(folder: Path) -> None:
     file = folder / "config.json"
     if not file.is_file():
         raise EncoderError(f"{folder} has no config.json. Give the folder of a transformers model.")
-    transformers = require("transformers", extra="full", needed_by=f"The model in {folder}")
+    transformers = require("transformers", extra="fine-tune", needed_by=f"The model in {folder}")
     model_type = json.loads(file.read_text(encoding="utf-8")).get("model_type")
     if model_type not in transformers.CONFIG_MAPPING:
         raise EncoderError(

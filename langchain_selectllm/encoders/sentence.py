@@ -100,11 +100,10 @@ class SentenceEncoder(KnowsTexts):
 
     def _load(self) -> Any:
         if self._loaded is None:
-            library = require("sentence_transformers", extra="sentence", needed_by=f"Encoder {self.model!r}")
             is_folder = Path(self.model).is_dir()
             if is_folder:
                 check_model_folder(Path(self.model), model_type=False)
-            library = require("sentence_transformers", extra="full", needed_by=f"Encoder {self.model!r}")
+            library = require("sentence_transformers", extra="sentence", needed_by=f"Encoder {self.model!r}")
             try:
                 self._loaded = library.SentenceTransformer(
                     self.model,
