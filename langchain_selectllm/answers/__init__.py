@@ -5,6 +5,7 @@ from langchain_selectllm.answers.base import AnswerExtractor, ComparesAnswers, g
 from langchain_selectllm.answers.callables import CallableExtractor
 from langchain_selectllm.answers.choice import ChoiceExtractor
 from langchain_selectllm.answers.code import CodeExtractor
+from langchain_selectllm.answers.endings import read_answer
 from langchain_selectllm.answers.inference import infer_answer_type
 from langchain_selectllm.answers.json_value import JsonExtractor
 from langchain_selectllm.answers.number import NumberExtractor
@@ -23,4 +24,5 @@ __all__ = [
     "gold_answer",
     "infer_answer_type",
     "is_open_ended",
+    "read_answer",
 ]

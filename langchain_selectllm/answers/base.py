@@ -41,6 +41,15 @@ class ComparesAnswers(AnswerExtractor, Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsCutOff(AnswerExtractor, Protocol):
+    """An extractor that finds the answers which stand although their replies were cut off."""
+
+    def extract_cut_off(self, reply: str, query: str | None = None) -> str | None:
+        """The answer that `reply` had stated before it was cut off; None = abstain."""
+        ...
+
+
 def is_open_ended(extractor: AnswerExtractor) -> bool:
     """Whether several different answers can all be correct, as with free text and code."""
     return bool(getattr(extractor, "open_ended", False))

@@ -1,12 +1,23 @@
 """The letter of a multiple-choice answer."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from langchain_selectllm.answers.letters import UNDECIDED, lone_letter, read_letter
 from langchain_selectllm.answers.options import fold, parse_options
-from langchain_selectllm.answers.statements import SPAN, cue, last_line, own_part, statements
+from langchain_selectllm.answers.statements import (
+    SPAN,
+    cue,
+    last_line,
+    own_part,
+    runs_on,
+    statements,
+    whole_words,
+)
+
+_Reading = Callable[[str, Mapping[str, str]], str | None]
+"""From a text and its options to a letter, UNDECIDED, or None."""
 
 _CUE = cue(["answer", "option", "choice"])
 
@@ -60,25 +71,36 @@ class ChoiceExtractor:
 
     def extract(self, reply: str, query: str | None = None) -> str | None:
         """The letter that `reply` states; None without one, with several, or if `query` lacks it."""
-        options: Mapping[str, str] = {}
-        if query is not None:
-            options = parse_options(query)
         text = own_part(reply).strip()
         # RouterBench writes a reply as the one element of a Python list.
         if listed := _REPR.fullmatch(text):
             text = listed[2]
-        for read in (_final_line, _stated, _labelled, _asserted, _verbatim):
-            letter = read(text, options)
-            if letter is None:
-                continue
-            if letter == UNDECIDED or (options and letter not in options):
-                return None
-            return letter
-        return None
+        return _first_letter((_final_line, _stated, _labelled, _asserted, _verbatim), text, query)
+
+    def extract_cut_off(self, reply: str, query: str | None = None) -> str | None:
+        """The letter of the last committed statement, or one that is the whole reply; None without either."""
+        if runs_on(reply) or lone_letter(reply.strip()):
+            return self.extract(reply, query)
+        return _first_letter((_final_line, _stated), whole_words(reply).strip(), query)
 
     def canonical(self, reference: str) -> str | None:
         """The letter of a bare reference ("c", "(C)", "C. text"), or of a sentence that states it."""
         return self.extract(reference)
+
+
+def _first_letter(readings: Sequence[_Reading], text: str, query: str | None) -> str | None:
+    """The letter of the first reading that finds one; None if it is undecided, or if `query` lacks it."""
+    options: Mapping[str, str] = {}
+    if query is not None:
+        options = parse_options(query)
+    for read in readings:
+        letter = read(text, options)
+        if letter is None:
+            continue
+        if letter == UNDECIDED or (options and letter not in options):
+            return None
+        return letter
+    return None
 
 
 def _final_line(text: str, _: Mapping[str, str]) -> str | None:

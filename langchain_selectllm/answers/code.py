@@ -12,6 +12,7 @@ _FENCE = re.compile(
 )
 # A quoted string on one line, or white space outside of one.
 _QUOTED_OR_SPACE = re.compile(r"""("(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|\s+""")
+_CLOSED = re.compile(r"\n[ \t]*(?:`{3,}|~{3,})[ \t]*\Z")
 _PYTHON = frozenset({"python", "py", "python3"})
 
 
@@ -37,23 +38,42 @@ class CodeExtractor:
 
     def extract(self, reply: str, query: str | None = None) -> str | None:  # noqa: ARG002
         """The normal form of the reply's code; None without code, or with Python that does not parse."""
-        longest = max(_FENCE.finditer(reply), key=_code_length, default=None)
-        if longest is None or not _code_length(longest):
-            if looks_like_program(reply):
-                return python_form(reply)
+        longest = _longest_block(reply)
+        if longest is not None:
+            return _block_form(longest)
+        if looks_like_program(reply):
+            return python_form(reply)
+        return None
+
+    def extract_cut_off(self, reply: str, query: str | None = None) -> str | None:  # noqa: ARG002
+        """The normal form of the longest block, where that one is closed; None otherwise."""
+        longest = _longest_block(reply)
+        if longest is None or not _CLOSED.search(longest[0]):
             return None
-        language, code = longest[2].lower(), longest[3]
-        if language in _PYTHON:
-            return python_form(code)
-        if not language:
-            return python_form(code) or _one_spaced(code)
-        return _one_spaced(code)
+        return _block_form(longest)
 
     def canonical(self, reference: str) -> str | None:
         """The normal form of bare code or of a reply with code; None when blank."""
         if _FENCE.search(reference):
             return self.extract(reference)
         return python_form(reference) or _one_spaced(reference) or None
+
+
+def _longest_block(reply: str) -> re.Match[str] | None:
+    """The longest fenced block with code in it; None without one."""
+    longest = max(_FENCE.finditer(reply), key=_code_length, default=None)
+    if longest is None or not _code_length(longest):
+        return None
+    return longest
+
+
+def _block_form(block: re.Match[str]) -> str | None:
+    language, code = block[2].lower(), block[3]
+    if language in _PYTHON:
+        return python_form(code)
+    if not language:
+        return python_form(code) or _one_spaced(code)
+    return _one_spaced(code)
 
 
 def _code_length(fence: re.Match[str]) -> int:

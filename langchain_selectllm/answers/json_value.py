@@ -37,6 +37,16 @@ class JsonExtractor:
         found = deque(_embedded(reply[-_MAX_SEARCHED:]), maxlen=1)
         return next(iter(found), None)
 
+    def extract_cut_off(self, reply: str, query: str | None = None) -> str | None:  # noqa: ARG002
+        """The whole reply where it is a closed object or array, else the last fenced block; None without."""
+        if reply.rstrip().endswith(("}", "]")):
+            return self.canonical(reply)
+        for block in reversed(_FENCED.findall(reply)):
+            value = self.canonical(block)
+            if value is not None:
+                return value
+        return None
+
     def canonical(self, reference: str) -> str | None:
         """`reference` as JSON with sorted keys; None where it is no JSON."""
         try:

@@ -6,7 +6,15 @@ from fractions import Fraction
 
 from langchain_selectllm.answers.assertion import asserted_number, describes_computation
 from langchain_selectllm.answers.numerals import numerals, render, tidy
-from langchain_selectllm.answers.statements import SPAN, cue, last_line, own_part, statements
+from langchain_selectllm.answers.statements import (
+    SPAN,
+    cue,
+    last_line,
+    own_part,
+    runs_on,
+    statements,
+    whole_words,
+)
 
 _CUE = cue(["answer"], r"####(?=[ \t]{0,3}[-−+$€£\\.]{0,3}[0-9])", r"A:(?<![^\n]A:)")
 _HEDGE = re.compile(
@@ -41,11 +49,18 @@ class NumberExtractor:
     def extract(self, reply: str, query: str | None = None) -> str | None:  # noqa: ARG002
         """The number that `reply` states; None without one, or with several of which none is singled out."""
         text = own_part(reply)
-        for statement in statements(text, _CUE):
-            value = _stated(tidy(statement))
-            if value is not None:
-                return render(value)
-        value = _arrived_at(text)
+        value = _committed(text)
+        if value is None:
+            value = _arrived_at(text)
+        if value is None:
+            return None
+        return render(value)
+
+    def extract_cut_off(self, reply: str, query: str | None = None) -> str | None:
+        """The number of the last committed statement; None without one."""
+        if runs_on(reply):
+            return self.extract(reply, query)
+        value = _committed(whole_words(reply))
         if value is None:
             return None
         return render(value)
@@ -53,6 +68,15 @@ class NumberExtractor:
     def canonical(self, reference: str) -> str | None:
         """The number of a bare reference ("18", "$1,234", "3/4") or of a worked solution ("... #### 18")."""
         return self.extract(reference)
+
+
+def _committed(text: str) -> Fraction | None:
+    """The number of the last statement of an answer that has one."""
+    for statement in statements(text, _CUE):
+        value = _stated(tidy(statement))
+        if value is not None:
+            return value
+    return None
 
 
 def _stated(statement: str) -> Fraction | None:

@@ -56,6 +56,10 @@ class SemanticAnswers:
         """The reply, stripped; None when it is blank."""
         return self.canonical(reply)
 
+    def extract_cut_off(self, reply: str, query: str | None = None) -> str | None:  # noqa: ARG002
+        """None: part of a text does not mean the same as the whole."""
+        return None
+
     def canonical(self, reference: str) -> str | None:
         """`reference`, stripped; None when it is blank."""
         return reference.strip() or None

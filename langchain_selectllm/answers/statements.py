@@ -20,6 +20,10 @@ _RUN_ON = re.compile(
 )
 
 
+# White space and marks that end a word; a point may stand within a number.
+_CLOSERS = (" ", "\t", "\n", ")", "]", "}", "*", '"', "”", "’", "!", "?")
+
+
 def cue(nouns: Sequence[str], *others: str) -> re.Pattern[str]:
     """Pattern of what introduces a committed answer; a match ends where the answer begins.
 
@@ -42,6 +46,19 @@ def own_part(reply: str) -> str:
         if reply[: match.start()].strip():
             return reply[: match.start()]
     return reply
+
+
+def runs_on(reply: str) -> bool:
+    """Whether `reply` ended before its text does, and runs on into something else."""
+    return len(own_part(reply)) < len(reply)
+
+
+def whole_words(text: str) -> str:
+    """The text of a reply that was cut off, without a last word that may be part of a longer one."""
+    if not text.strip() or text.endswith(_CLOSERS):
+        return text
+    last_word = text.rsplit(maxsplit=1)[-1]
+    return text.removesuffix(last_word)
 
 
 def statements(text: str, pattern: re.Pattern[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
-from langchain_selectllm.answers.statements import SPAN, cue, last_line, own_part
+from langchain_selectllm.answers.statements import SPAN, cue, last_line, own_part, runs_on, whole_words
 
 _TRAILING = " .,;:!?…。"
 _MAX_STATED = 100
@@ -37,6 +37,15 @@ class TextExtractor:
     def extract(self, reply: str, query: str | None = None) -> str | None:  # noqa: ARG002
         """The folded answer; None when it is blank."""
         return self.canonical(reply)
+
+    def extract_cut_off(self, reply: str, query: str | None = None) -> str | None:
+        """The folded text of a statement; None without one."""
+        if runs_on(reply):
+            return self.extract(reply, query)
+        stated = _stated(whole_words(reply))
+        if stated is None:
+            return None
+        return self.canonical(stated)
 
     def canonical(self, reference: str) -> str | None:
         """The stated text, case-folded, with single spaces, without closing punctuation; None when blank.

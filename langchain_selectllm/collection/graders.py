@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from langchain_selectllm.answers import get_extractor, gold_answer, infer_answer_type
+from langchain_selectllm.answers import get_extractor, gold_answer, infer_answer_type, read_answer
 from langchain_selectllm.collection.rows import GradeRow, Recorded
 from langchain_selectllm.exceptions import AnswerError
 
@@ -60,7 +60,7 @@ class AnswerGrader:
         """
         kind = self.answer or reply.answer_type or infer_answer_type(reply.query, reply.reference)
         extractor = get_extractor(kind)
-        answer = extractor.extract(reply.text, reply.query)
+        answer = read_answer(extractor, reply.text, reply.query, finish_reason=reply.finish_reason)
         if reply.reference is None:
             return answer, None
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import AIMessage
 
+from langchain_selectllm.answers.endings import finish_reason_of
 from langchain_selectllm.collection.budget import Budget, known_cost, upper_bound_usd
 from langchain_selectllm.collection.circuit_breaker import BreakerPolicy
 from langchain_selectllm.collection.inputs import PoolMember, pages
@@ -219,7 +220,8 @@ def _row(call: Call, member: str, parameters: str, result: Reply | Failure) -> R
             finished_at=time.time(),
         )
     input_tokens, output_tokens = _tokens(result.message)
-    metadata = result.message.response_metadata
+    message = result.message
+    metadata = message.response_metadata
     return ReplyRow(
         query_id=call.query_id,
         member=member,
@@ -231,7 +233,7 @@ def _row(call: Call, member: str, parameters: str, result: Reply | Failure) -> R
         finished_at=time.time(),
         model_name=_text(metadata.get("model_name")),
         reply_id=_text(metadata.get("id")),
-        finish_reason=_text(metadata.get("finish_reason")),
+        finish_reason=finish_reason_of(message.content, message.additional_kwargs, metadata),
         input_tokens=input_tokens,
         output_tokens=output_tokens,
         cost_usd=result.cost_usd,

@@ -77,6 +77,7 @@ class Recorded:
     query: str
     reference: str | None
     answer_type: str | None
+    finish_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -165,7 +165,13 @@ class OutcomeStore:
         """Yields replies with their queries: those without a grade of that name, with `redo` all of them."""
         replies, queries = tables.replies.c, tables.queries.c
         key = [replies[name] for name in _KEY]
-        columns = (replies.text, queries.text.label("query"), queries.reference, queries.answer_type)
+        columns = (
+            replies.text,
+            replies.finish_reason,
+            queries.text.label("query"),
+            queries.reference,
+            queries.answer_type,
+        )
         source = _beside_grades(grading).join(tables.queries, replies.query_id == queries.query_id)
         statement = select(*key, *columns).select_from(source).where(_to_grade(redo=redo))
         for row in read_in_pages(self.engine, statement, tables.replies, _KEY):

@@ -12,6 +12,7 @@ from langchain_selectllm.answers import (
     get_extractor,
     gold_answer,
     infer_answer_type,
+    read_answer,
 )
 from langchain_selectllm.exceptions import AnswerError, OutcomeError
 from langchain_selectllm.outcomes.labels import grade
@@ -168,7 +169,7 @@ def _fill(
             scores.append(reply.score)
         if reply.text is not None:
             fields["replies"][at] += (reply.text,)
-            answers.append(extractor.extract(reply.text, text))
+            answers.append(read_answer(extractor, reply.text, text, finish_reason=reply.finish_reason))
     fields["answers"][at] = tuple(answers)
     fields["costs"][at], fields["latencies"][at] = _mean(costs), _mean(latencies)
     if scores:

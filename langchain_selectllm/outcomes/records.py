@@ -40,6 +40,8 @@ class ReplyRecord:
     """NaN when not recorded."""
     latency_s: float
     """NaN when not recorded."""
+    finish_reason: str | None
+    """The provider's word for the end of the reply; None when not recorded."""
     where: str
     fields: Mapping[str, Any]
 
@@ -99,6 +101,7 @@ def parse_reply(fields: Mapping[str, Any], where: str) -> ReplyRecord:
         score=score,
         cost_usd=_non_negative(fields, "cost_usd", where),
         latency_s=_non_negative(fields, "latency_s", where),
+        finish_reason=_finish_reason(fields),
         where=where,
         fields=fields,
     )
@@ -203,6 +206,13 @@ def _text_or_none(fields: Mapping[str, Any], name: str, where: str) -> str | Non
     if not isinstance(value, str):
         raise OutcomeError(f"{where}: {name} is {value!r}. Use a string or null.")
     return value
+
+
+def _finish_reason(fields: Mapping[str, Any]) -> str | None:
+    value = fields.get("finish_reason")
+    if isinstance(value, str):
+        return value
+    return None
 
 
 def _number_or_none(fields: Mapping[str, Any], name: str, where: str) -> float | None:

@@ -7,7 +7,8 @@ import numpy as np
 from langchain_core.messages import AIMessage, BaseMessage
 from numpy.typing import NDArray
 
-from langchain_selectllm.answers import AnswerExtractor, ComparesAnswers, is_open_ended
+from langchain_selectllm.answers import AnswerExtractor, ComparesAnswers, is_open_ended, read_answer
+from langchain_selectllm.answers.endings import Ending, ending_of, finish_reason_of
 from langchain_selectllm.answers.tool_calls import canonical_calls
 
 Reply = BaseMessage | str
@@ -40,15 +41,15 @@ class ReplyReader:
         """Canonical answer of a reply; None = abstain.
 
         A reply that calls tools answers with its calls, names and arguments, never with its text; it abstains
-        where a call cannot be read.
+        where a call cannot be read. Refused replies and those that were cut off are read by `read_answer`.
         """
         if isinstance(reply, str):
             return self.extractor.extract(reply, query)
         if isinstance(reply, AIMessage) and calls_tools(reply):
-            if reply.invalid_tool_calls:
-                return canonical_calls([])
+            if reply.invalid_tool_calls or ended(reply) is not Ending.COMPLETE:
+                return None
             return canonical_calls(reply.tool_calls)
-        return self.extractor.extract(reply.text, query)
+        return read_answer(self.extractor, reply.text, query, finish_reason=_finish_reason(reply))
 
     def agreement(
         self, exact: Collection[str | None] = ()
@@ -72,6 +73,17 @@ class ReplyReader:
             return agrees
 
         return agreement
+
+
+def ended(reply: Reply) -> Ending:
+    """How a reply ended; a text without its message is complete."""
+    if isinstance(reply, str):
+        return Ending.COMPLETE
+    return ending_of(_finish_reason(reply))
+
+
+def _finish_reason(message: BaseMessage) -> str | None:
+    return finish_reason_of(message.content, message.additional_kwargs, message.response_metadata)
 
 
 def calls_tools(reply: Reply) -> bool:

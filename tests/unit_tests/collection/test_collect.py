@@ -8,8 +8,9 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from langchain_core.messages import AIMessage
 
-from langchain_selectllm import Member, acollect_outcomes, collect_outcomes
+from langchain_selectllm import Member, acollect_outcomes, collect_outcomes, grade_outcomes
 from langchain_selectllm.collection.budget import Budget
 from langchain_selectllm.collection.circuit_breaker import BreakerPolicy
 from langchain_selectllm.collection.open_store import open_store
@@ -20,6 +21,7 @@ from langchain_selectllm.collection.worker_pool import work_through
 from langchain_selectllm.exceptions import MissingDependencyError, OutcomeError, PoolFileError, StoreError
 from langchain_selectllm.members.pool_file import MemberSpec, PoolFile
 from tests.support.live_models import CountingModel
+from tests.support.message_models import message_models
 
 QUERIES = [{"query_id": f"q{i}", "query": f"question {i}"} for i in range(10)]
 QUICK = RetryPolicy(max_attempts=3, base_s=0.001, max_s=0.002)
@@ -226,3 +228,12 @@ def test_without_its_packages_collecting_says_what_to_install():
 def test_a_pool_needs_a_member():
     with pytest.raises(ValueError, match="at least 1 item"):
         PoolFile(members={})
+
+
+def test_a_refusal_is_kept_as_such_and_graded_as_an_abstention(store):
+    refusal = AIMessage("I can't help.", additional_kwargs={"refusal": "I can't help."})
+    queries = [{"query_id": "q0", "query": "?", "reference": "I can't help.", "answer_type": "text"}]
+    collect_outcomes(message_models(careful=refusal), queries, store, samples=1)
+    with open_store(store) as opened:
+        assert [row["finish_reason"] for row in opened.read_replies()] == ["refusal"]
+    assert grade_outcomes(store).members["careful"].mean == 0.0

@@ -6,7 +6,7 @@ from langchain_selectllm.collection.rows import Recorded
 from langchain_selectllm.exceptions import AnswerError
 
 
-def recorded(text, reference, answer_type=None):
+def recorded(text, reference, answer_type=None, finish_reason=None):
     return Recorded(
         member="m",
         parameters="digest",
@@ -16,6 +16,7 @@ def recorded(text, reference, answer_type=None):
         query="What is it?",
         reference=reference,
         answer_type=answer_type,
+        finish_reason=finish_reason,
     )
 
 
@@ -32,6 +33,15 @@ def recorded(text, reference, answer_type=None):
 )
 def test_answers_are_right_or_wrong_and_without_a_reference_neither(answer, reply, grade):
     assert AnswerGrader(answer).grade(reply) == grade
+
+
+def test_refusals_and_replies_that_were_cut_off_are_graded_as_serving_reads_them():
+    refused = recorded("I can't tell, it is 4.", "4", "number", finish_reason="content_filter")
+    assert AnswerGrader().grade(refused) == (None, 0)
+    working = recorded("Let me see: 2 + 2 = 4", "4", "number", finish_reason="length")
+    assert AnswerGrader().grade(working) == (None, 0)
+    stated = recorded("The answer is 4. To check", "4", "number", finish_reason="length")
+    assert AnswerGrader().grade(stated) == ("4", 1)
 
 
 def exact(reply, reference, query):

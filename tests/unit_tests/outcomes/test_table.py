@@ -76,6 +76,18 @@ def test_abstentions_do_not_vote():
     assert majority_answer(["y", "x", "x", "y"]) == "y"
 
 
+def test_refused_replies_and_those_that_were_cut_off_abstain_in_training():
+    query = {"query_id": "q", "query": "What is 2 + 2?", "reference": "4", "answer_type": "number"}
+    endings = {"a": "stop", "b": "content_filter", "c": "length", "d": None}
+    replies = [
+        {"query_id": "q", "model": name, "response": "2 + 2 = 4", "finish_reason": reason}
+        for name, reason in endings.items()
+    ]
+    table = OutcomeTable.from_records([query], replies)
+    assert table.answers[0].tolist() == [("4",), (None,), (None,), ("4",)]
+    np.testing.assert_array_equal(table.labels, [[1, 0, 0, 1]])
+
+
 def test_a_recorded_score_is_taken_as_it_is():
     table = score_table([[0.7, 0.2], [np.nan, 0.5]])
     np.testing.assert_array_equal(table.scores, [[0.7, 0.2], [np.nan, 0.5]])
