@@ -1,4 +1,4 @@
-"""A member of the embedded pool as a LangChain chat model."""
+"""Embedded language models as LangChain chat models."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,22 +29,22 @@ class EmbeddedChatModel(BaseChatModel):
     temperature: float = 0.7
     """Temperature of the sampling; 0 takes the most probable token every time."""
     max_tokens: int = 64
-    """Tokens a reply at most."""
+    """Tokens per reply, at most."""
     seed: int | None = None
-    """The same seed with the same prompt, the same reply; fresh randomness when None."""
+    """Seed of the sampling: equal seeds and prompts give equal replies; fresh randomness when None."""
 
     def sample(self, prompts: Sequence[str], n: int = 1) -> list[list[AIMessage]]:
-        """Several replies to each prompt, sampled in large batches, which is much faster than call by call.
+        """Returns several replies to each prompt, sampled in large batches: much faster than single calls.
 
         Args:
             prompts: Prompts as plain strings.
-            n: Replies a prompt.
+            n: Replies per prompt.
 
         Raises:
             EmbeddedModelError: If a prompt is too long.
         """
         sampled = shared_sampler(self.folder).sample(prompts, n=n, **self._settings({}))
-        return [[self._message(reply) for reply in replies] for replies in sampled]
+        return [list(map(self._message, replies)) for replies in sampled]
 
     @override
     def _generate(
@@ -68,21 +68,21 @@ class EmbeddedChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        growing = shared_sampler(self.folder).stream(
+        replies = shared_sampler(self.folder).stream(
             last_human_text(messages), stop=stop or (), **self._settings(kwargs)
         )
-        said = ""
-        for reply in growing:
+        sent = ""
+        for reply in replies:
             # What may be the beginning of a stop mark must not be out before the mark is known to be none.
-            if not stop and reply.text != said:
-                yield _told(AIMessageChunk(content=reply.text[len(said) :]), run_manager)
-                said = reply.text
+            if not stop and reply.text != sent:
+                yield _reported(AIMessageChunk(content=reply.text[len(sent) :]), run_manager)
+                sent = reply.text
             if reply.finished:
                 break
         whole = self._message(reply)
-        yield _told(
+        yield _reported(
             AIMessageChunk(
-                content=whole.text[len(said) :],
+                content=whole.text[len(sent) :],
                 response_metadata=whole.response_metadata,
                 usage_metadata=whole.usage_metadata,
                 chunk_position="last",
@@ -95,11 +95,14 @@ class EmbeddedChatModel(BaseChatModel):
         return {name: overrides.get(name, value) for name, value in own.items()}
 
     def _message(self, reply: Sampled) -> AIMessage:
+        finish_reason = "length"
+        if reply.finished:
+            finish_reason = "stop"
         return AIMessage(
             reply.text,
             response_metadata={
                 "model_name": self.model,
-                "finish_reason": "stop" if reply.finished else "length",
+                "finish_reason": finish_reason,
             },
             usage_metadata={
                 "input_tokens": reply.input_tokens,
@@ -117,8 +120,8 @@ class EmbeddedChatModel(BaseChatModel):
         return {"model": self.model, "folder": str(self.folder), **self._settings({})}
 
 
-def _told(message: AIMessageChunk, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
-    """The chunk, after the callbacks have heard of it."""
+def _reported(message: AIMessageChunk, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
+    """Returns the chunk after reporting it to the callbacks."""
     chunk = ChatGenerationChunk(message=message)
     if run_manager is not None:
         run_manager.on_llm_new_token(message.text, chunk=chunk)

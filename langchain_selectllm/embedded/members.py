@@ -19,7 +19,7 @@ def embedded_names() -> tuple[str, ...]:
 
 
 def load_embedded(name: str, **settings: Any) -> EmbeddedChatModel:
-    """The chat model of one embedded model.
+    """Returns the chat model of one embedded model.
 
     Args:
         name: Such as "arithmetic" or "embedded:arithmetic".
@@ -37,23 +37,31 @@ def load_embedded(name: str, **settings: Any) -> EmbeddedChatModel:
 
 
 def embedded_models(names: Sequence[str] | None = None, **settings: Any) -> dict[str, EmbeddedChatModel]:
-    """The embedded pool, ready for a registry: chat models by member name ("embedded:arithmetic").
+    """Returns the embedded pool for a registry: chat models by member name ("embedded:arithmetic").
 
     Args:
-        names: Which ones, in this order; all of them when None.
+        names: Members in this order; all of them when None.
         settings: Fields of every chat model: `temperature`, `max_tokens`, `seed`.
 
     Raises:
         EmbeddedModelError: If a name is not that of an embedded model.
     """
-    models = [load_embedded(name, **settings) for name in (embedded_names() if names is None else names)]
-    return {model.model: model for model in models}
+    if names is None:
+        names = embedded_names()
+    models = {}
+    for name in names:
+        model = load_embedded(name, **settings)
+        models[model.model] = model
+    return models
 
 
 def read_answer(reply: str) -> str | None:
-    """The answer in a reply of an embedded model, number or text; None = abstain.
+    """Returns the answer in a reply of an embedded model, number or text; None when it abstains.
 
     The pool answers questions for numbers with "... The answer is 42." and questions for words with the bare
     word. Use it as `VotingOutputParser(answer=read_answer)` where prompts of both kinds come in.
     """
-    return get_extractor("number" if _STATED in reply else "text").extract(reply)
+    kind = "text"
+    if _STATED in reply:
+        kind = "number"
+    return get_extractor(kind).extract(reply)

@@ -1,5 +1,4 @@
 """Names of the embedded members."""
 
 EMBEDDED_PREFIX = "embedded:"
-"""What the name of an embedded model starts with, so that a pool file and an artefact say by themselves who
-it is."""
+"""Prefix of the names of embedded models in pool files and artefacts."""

@@ -1,4 +1,4 @@
-"""Texts in, sampled replies out: one small causal language model, many prompts and many samples at once."""
+"""Sampling from a small causal language model: many prompts and many samples at once."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ _ROWS = 512
 """Replies that are sampled at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sampled:
     """One sampled reply."""
 
@@ -41,7 +41,9 @@ class Sampler:
         self._marks = [i for i in tokenizer.all_special_ids if i != tokenizer.eos_token_id]
         self._torch = require("torch", extra="embedded", needed_by="The embedded pool")
         # Renamed in transformers 5.24; the old name then warns.
-        self._cache_name = "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
+        self._cache_name = "past_key_values"
+        if "cache" in signature(model.forward).parameters:
+            self._cache_name = "cache"
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -70,14 +72,14 @@ class Sampler:
         seed: int | None = None,
         stop: Sequence[str] = (),
     ) -> list[list[Sampled]]:
-        """Replies to each text.
+        """Returns replies to each text.
 
         Args:
             texts: Prompts; prompts of like length are sampled together.
-            n: Replies a prompt.
+            n: Replies per prompt.
             temperature: 0 takes the most probable token every time.
-            max_tokens: Tokens a reply at most.
-            seed: The same seed with the same texts, the same replies; fresh randomness when None.
+            max_tokens: Tokens per reply, at most.
+            seed: Equal seeds and texts give equal replies; fresh randomness when None.
             stop: A reply is cut in front of the first of these.
 
         Raises:
@@ -124,7 +126,7 @@ class Sampler:
     def _checked(
         self, texts: Sequence[str], *, n: int, temperature: float, max_tokens: int
     ) -> list[list[int]]:
-        """Token ids of each text, once the settings are seen to be sound."""
+        """Returns the token ids of each text, after checking the settings."""
         if not (temperature >= 0.0 and n >= 1 and max_tokens >= 1):
             raise EmbeddedModelError(
                 f"temperature is {temperature}, n is {n}, max_tokens is {max_tokens}. "
@@ -184,14 +186,16 @@ class Sampler:
         finished = reply[-1] == self._tokenizer.eos_token_id
         text = self._tokenizer.decode(reply, skip_special_tokens=True)
         cuts = [text.index(mark) for mark in stop if mark and mark in text]
-        return Sampled(text[: min(cuts)] if cuts else text, input_tokens, len(reply), finished or bool(cuts))
+        if cuts:
+            text, finished = text[: min(cuts)], True
+        return Sampled(text=text, input_tokens=input_tokens, output_tokens=len(reply), finished=finished)
 
 
 _LOADING = threading.Lock()
 
 
 def shared_sampler(folder: Path) -> Sampler:
-    """The sampler of a folder, loaded once a process however many chat models use it."""
+    """Returns the sampler of a folder, loaded once per process and shared by its chat models."""
     with _LOADING, SHUTDOWN:
         return _load(folder)
 
@@ -202,7 +206,7 @@ def _load(folder: Path) -> Sampler:
 
 
 def _guarded(steps: Iterator[tuple[list[int], list[int]]]) -> Iterator[tuple[list[int], list[int]]]:
-    """The steps, each of which is over before the interpreter ends."""
+    """Yields the steps, each of which ends before the interpreter does."""
     while True:
         with SHUTDOWN:
             step = next(steps, None)

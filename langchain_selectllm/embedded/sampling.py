@@ -37,16 +37,16 @@ def sample_outcomes(
         sampling = [pool.submit(model.sample, texts, n) for model in models.values()]
         for done, _ in enumerate(as_completed(sampling), start=1):
             progress("sample members", done / len(sampling))
-    replies = [
-        {
-            "query_id": query["query_id"],
-            "model": name,
-            "sample": i,
-            "response": message.text,
-            "usage": message.usage_metadata,
-        }
-        for name, sampled in zip(models, sampling, strict=True)
-        for query, messages in zip(queries, sampled.result(), strict=True)
-        for i, message in enumerate(messages)
-    ]
+    replies = []
+    for name, sampled in zip(models, sampling, strict=True):
+        for query, messages in zip(queries, sampled.result(), strict=True):
+            for i, message in enumerate(messages):
+                reply = {
+                    "query_id": query["query_id"],
+                    "model": name,
+                    "sample": i,
+                    "response": message.text,
+                    "usage": message.usage_metadata,
+                }
+                replies.append(reply)
     return queries, replies

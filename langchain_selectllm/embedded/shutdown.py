@@ -1,4 +1,4 @@
-"""Native code and the end of the interpreter: what is computing may finish its step, nothing else begins."""
+"""End of the interpreter: native code finishes its current step, and no further step begins."""
 
 import atexit
 import threading
@@ -32,7 +32,7 @@ class ShutdownGuard:
             self._condition.notify_all()
 
     def close(self, timeout_s: float = 10.0) -> bool:
-        """Let no further step begin; whether every running one was over before the timeout."""
+        """Lets no further step begin; whether every running one ended before the timeout."""
         with self._condition:
             self._closed = True
             return self._condition.wait_for(lambda: not self._running, timeout=timeout_s)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _HELD_OUT_OF = 8
-"""One problem in so many is held out of every training run."""
+"""One problem in 8 is held out of every training run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +29,20 @@ class Task:
         return zlib.crc32(self.problem.encode()) % _HELD_OUT_OF == 0
 
     def reply(self, *, with_working: bool = False) -> str:
-        """The right reply in the pool's own manner.
+        """Returns the correct reply in the pool's own wording.
 
         Args:
             with_working: Whether the steps come first, where there are any.
         """
         if self.answer_type == "text":
             return self.reference
-        said = f"The answer is {self.reference}."
-        return f"{self.working} {said}" if with_working and self.working else said
+        statement = f"The answer is {self.reference}."
+        if with_working and self.working:
+            return f"{self.working} {statement}"
+        return statement
 
     def query(self, query_id: str) -> dict[str, Any]:
-        """The query record of the interchange format."""
+        """Returns the query record of the interchange format."""
         return {
             "query_id": query_id,
             "query": self.text,

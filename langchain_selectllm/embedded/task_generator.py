@@ -14,11 +14,11 @@ _PATIENCE = 1600
 def generate_tasks(
     n: int, *, seed: int = 0, categories: Sequence[str] | None = None, held_out: bool | None = True
 ) -> list[Task]:
-    """Tasks with distinct texts, the categories in turn.
+    """Returns tasks with distinct texts, the categories in turn.
 
     Args:
         n: Number of tasks.
-        seed: Another seed, other tasks.
+        seed: Seed of the generator.
         categories: Categories to draw from; all of them when None.
         held_out: Only problems that no embedded model was trained on; with False only the others, with None
             both.
@@ -26,7 +26,9 @@ def generate_tasks(
     Raises:
         OutcomeError: If a category is unknown, or has too few distinct texts.
     """
-    names = tuple(CATEGORIES) if categories is None else tuple(categories)
+    names = tuple(CATEGORIES)
+    if categories is not None:
+        names = tuple(categories)
     unknown = [name for name in names if name not in CATEGORIES]
     if unknown or not names:
         raise OutcomeError(f"The categories are {names}. Use one or more of {', '.join(CATEGORIES)}.")
@@ -46,7 +48,7 @@ def generate_tasks(
 
 
 def training_stream(weights: Mapping[str, float], *, seed: int) -> Iterator[Task]:
-    """Endless tasks on problems that are not held out, categories drawn by weight."""
+    """Yields endless tasks on problems that are not held out, categories drawn by weight."""
     rng = random.Random(seed)  # noqa: S311 - toy questions, not secrets
     names, shares = list(weights), list(weights.values())
     while True:
@@ -56,7 +58,7 @@ def training_stream(weights: Mapping[str, float], *, seed: int) -> Iterator[Task
 
 
 def _draws(rng: random.Random, category: str, held_out: bool | None) -> Iterator[Task]:
-    """A bounded number of draws from the wanted side."""
+    """Yields a bounded number of draws from one side, held out or not."""
     make = CATEGORIES[category]
     for _ in range(_PATIENCE):
         task = make(rng)

@@ -56,7 +56,9 @@ def _comparison(rng: random.Random) -> Task:
     numbers = rng.sample(range(2, top), rng.choice((2, 2, 3)))
     word, answer = rng.choice((("larg", max(numbers)), ("small", min(numbers))))
     listed = ", ".join(map(str, numbers[:-1])) + f" or {numbers[-1]}"
-    ending = "er" if len(numbers) == 2 else "est"
+    ending = "est"
+    if len(numbers) == 2:
+        ending = "er"
     text = rng.choice(
         (
             "Which is {word}{ending}, {listed}?",
@@ -92,7 +94,9 @@ def _units(rng: random.Random) -> Task:
     text = rng.choice(
         ("Convert {n} {large} to {small}.", "How many {small} are {n} {large}?", "{n} {large} in {small}?")
     )
-    working = _product(n, factor) if factor in {60, 24, 12, 7} else ""
+    working = ""
+    if factor in {60, 24, 12, 7}:
+        working = _product(n, factor)
     return _number("units", text.format(n=n, small=small, large=large), n * factor, problem, working)
 
 
@@ -155,7 +159,7 @@ def _spelling(rng: random.Random) -> Task:
         answer = word[::-1]
     else:
         text = rng.choice(("What is the {kind} letter of '{w}'?", "Give the {kind} letter of '{w}'."))
-        answer = word[0] if kind == "first" else word[-1]
+        answer = {"first": word[0], "last": word[-1]}[kind]
     return _text("spelling", text.format(w=word, kind=kind), answer, f"{kind} of {word}")
 
 
@@ -186,13 +190,10 @@ def _word_problem(rng: random.Random) -> Task:
         b = rng.randint(2, 6)
     answer = {"+": a + b, "-": a - b, "*": a * b}[kind]
     text = rng.choice({"+": _GAINS, "-": _LOSSES, "*": _PACKS}[kind]).format(who=who, what=what, a=a, b=b)
-    return _number(
-        "word problems",
-        text,
-        answer,
-        _sum(a, b) if kind == "+" else f"{a}{kind}{b}",
-        f"{a}{kind}{b}={answer}.",
-    )
+    problem = f"{a}{kind}{b}"
+    if kind == "+":
+        problem = _sum(a, b)
+    return _number("word problems", text, answer, problem, f"{a}{kind}{b}={answer}.")
 
 
 def _sequence(rng: random.Random) -> Task:
@@ -202,14 +203,8 @@ def _sequence(rng: random.Random) -> Task:
     shown = ", ".join(str(start + i * step) for i in range(4))
     text = rng.choice(("What comes next: {s}?", "Continue: {s}, ...", "{s}. Which number is next?"))
     answer = start + 4 * step
-    sign = "-" if step < 0 else "+"
-    return _number(
-        "sequences",
-        text.format(s=shown),
-        answer,
-        f"from {start} by {step}",
-        f"{answer - step}{sign}{abs(step)}={answer}.",
-    )
+    working = f"{answer - step}{step:+d}={answer}."
+    return _number("sequences", text.format(s=shown), answer, f"from {start} by {step}", working)
 
 
 CATEGORIES: Mapping[str, Callable[[random.Random], Task]] = {
@@ -225,26 +220,35 @@ CATEGORIES: Mapping[str, Callable[[random.Random], Task]] = {
     "counting": _counting,
     "spelling": _spelling,
 }
-"""The maker of a task by category."""
+"""Function that draws a task, by category."""
 
 
 def _number(category: str, text: str, answer: int, problem: str, working: str = "") -> Task:
-    return Task(category, text, str(answer), "number", problem, working)
+    return Task(
+        category=category,
+        text=text,
+        reference=str(answer),
+        answer_type="number",
+        problem=problem,
+        working=working,
+    )
 
 
 def _text(category: str, text: str, answer: str, problem: str) -> Task:
-    return Task(category, text, answer, "text", problem)
+    return Task(category=category, text=text, reference=answer, answer_type="text", problem=problem)
 
 
 def _sum(a: int, b: int) -> str:
-    """The problem of a sum, whichever number stands first."""
+    """Returns the problem of a sum, equal for both orders of its numbers."""
     return f"{min(a, b)}+{max(a, b)}"
 
 
 def _product(a: int, b: int) -> str:
-    """The steps of a product by tens and ones of `a`."""
+    """Returns the steps of a product by tens and ones of `a`."""
     tens, ones = a - a % 10, a % 10
-    return f"{tens}*{b}={tens * b}, {ones}*{b}={ones * b}." if tens and ones else f"{a}*{b}={a * b}."
+    if not tens or not ones:
+        return f"{a}*{b}={a * b}."
+    return f"{tens}*{b}={tens * b}, {ones}*{b}={ones * b}."
 
 
 def _time(minutes: int) -> str:
@@ -252,7 +256,7 @@ def _time(minutes: int) -> str:
 
 
 def _word(rng: random.Random, shortest: int, longest: int) -> str:
-    """A pronounceable word of no language, so that there are more of them than can be learned by heart."""
+    """Returns a pronounceable word of no language: there are more of them than a model can memorise."""
     sounds = ("bcdfghklmnprstvw", "aeiou")
     first = rng.randrange(2)
     letters = (rng.choice(sounds[(first + i) % 2]) for i in range(rng.randint(shortest, longest)))

@@ -1,4 +1,4 @@
-"""The pool file: which models there are, how each is sampled, and how hard it may be asked."""
+"""The pool file: models of a pool with their sampling parameters, limits and prices."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -60,13 +60,17 @@ class MemberSpec(BaseModel):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What decides the replies: samples under different parameters are different outcomes.
+        """Settings that determine the replies: samples under different parameters are different outcomes.
 
         Address, limits and prices are not among them, so that a server may move without everything being
         asked again.
         """
-        sampling = {name: getattr(self, name) for name in ("temperature", "max_tokens", "system_prompt")}
-        return {"model": self.model, **{name: value for name, value in sampling.items() if value is not None}}
+        parameters = {"model": self.model}
+        for name in ("temperature", "max_tokens", "system_prompt"):
+            value = getattr(self, name)
+            if value is not None:
+                parameters[name] = value
+        return parameters
 
 
 class PoolFile(BaseModel):
@@ -79,13 +83,14 @@ class PoolFile(BaseModel):
     @field_validator("members")
     @classmethod
     def _check_names(cls, members: dict[str, MemberSpec]) -> dict[str, MemberSpec]:
-        if not all(name.strip() == name and name.isprintable() and name for name in members):
-            raise ValueError("every member needs a printable name without white space around it")
+        for name in members:
+            if not name or not name.isprintable() or name.strip() != name:
+                raise ValueError("every member needs a printable name without white space around it")
         return members
 
 
 def read_pool_file(path: str | Path) -> PoolFile:
-    """The validated pool file.
+    """Returns the validated pool file.
 
     Raises:
         PoolFileError: If it cannot be read, is no YAML, holds an API key, or a field is unknown or has a
@@ -99,13 +104,14 @@ def read_pool_file(path: str | Path) -> PoolFile:
     try:
         content, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        where, mark = str(path), getattr(error, "problem_mark", None)
+        if mark is not None:
+            where = f"{path}:{mark.line + 1}"
         problem = getattr(error, "problem", None) or "it cannot be parsed"
         raise PoolFileError(f"{where}: not valid YAML ({problem}).") from error
     if root is None or not isinstance(content, dict):
         raise PoolFileError(
-            f"{path}:1: the file holds no mapping. Start it with `members:`, one entry a member below it."
+            f"{path}:1: the file holds no mapping. Start it with `members:`, one entry per member below it."
         )
     _refuse_keys_and_doubles(root, path)
     try:
@@ -137,40 +143,50 @@ def _mappings(node: Any, visited: set[int]) -> Iterator[Any]:
     visited.add(id(node))
     if node.id == "mapping":
         yield node
-    children = (
-        [value for _, value in node.value]
-        if node.id == "mapping"
-        else node.value
-        if node.id == "sequence"
-        else ()
-    )
-    for child in children:
-        yield from _mappings(child, visited)
+        for _, child in node.value:
+            yield from _mappings(child, visited)
+    elif node.id == "sequence":
+        for child in node.value:
+            yield from _mappings(child, visited)
 
 
 def _first_problem(error: ValidationError, root: Any, path: str | Path) -> str:
-    """The problem that stands first in the file, with its line and what to do about it."""
+    """Returns the first problem of the file, with its line and a remedy."""
     problems = sorted((_line(root, problem["loc"]), i, problem) for i, problem in enumerate(error.errors()))
     line, _, problem = problems[0]
     name = ".".join(map(str, problem["loc"])) or "the file"
     if problem["type"] == "extra_forbidden":
-        fields = MemberSpec.model_fields if len(problem["loc"]) > 1 else PoolFile.model_fields
+        fields = PoolFile.model_fields
+        if len(problem["loc"]) > 1:
+            fields = MemberSpec.model_fields
         return f"{path}:{line}: {name} is unknown. Use {', '.join(fields)}."
     if problem["type"] == "missing":
         return f"{path}:{line}: {name} is missing. It is required."
     reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    hidden = isinstance(problem["input"], Mapping) or reason.endswith(_NO_KEYS)
-    given = "" if hidden else f" is {problem['input']!r}"
+    given = f" is {problem['input']!r}"
+    if isinstance(problem["input"], Mapping) or reason.endswith(_NO_KEYS):
+        # The input may hold what looked like a key.
+        given = ""
     return f"{path}:{line}: {name}{given}; {reason.removesuffix('.')}."
 
 
 def _line(root: Any, place: Sequence[Any]) -> int:
-    """Line of the innermost part of the file on the way to `place`."""
+    """Returns the line of the innermost part of the file on the way to `place`."""
     node, line = root, root.start_mark.line + 1
     for step in place:
-        pairs = node.value if node.id == "mapping" else []
-        found = next(((key, value) for key, value in pairs if str(key.value) == str(step)), None)
+        found = _entry(node, step)
         if found is None:
             break
-        line, node = found[0].start_mark.line + 1, found[1]
+        key, node = found
+        line = key.start_mark.line + 1
     return int(line)
+
+
+def _entry(node: Any, step: Any) -> tuple[Any, Any] | None:
+    """Returns key and value of one entry of a mapping; None where there is none."""
+    if node.id != "mapping":
+        return None
+    for key, value in node.value:
+        if str(key.value) == str(step):
+            return key, value
+    return None

@@ -20,33 +20,38 @@ def pool_profile(models: ModelRegistry) -> ModelProfile | None:
     A capability that some member does not state is left out, unless another one denies it. None if nothing
     is left.
     """
-    profiles = [
-        cast("dict[str, Any]", raw.profile or {})
-        for member in models.values()
-        for raw in raw_models(member.model)
-    ]
+    stated: dict[str, list[Any]] = {}
+    n_profiles = 0
+    for member in models.values():
+        for raw in raw_models(member.model):
+            n_profiles += 1
+            for name, value in (raw.profile or {}).items():
+                stated.setdefault(name, []).append(value)
     lowest: dict[str, Any] = {}
-    for name in dict.fromkeys(name for profile in profiles for name in profile):
-        values = [profile[name] for profile in profiles if name in profile]
-        if all(isinstance(value, bool) for value in values):
-            if len(values) == len(profiles) or not all(values):
+    for name, values in stated.items():
+        types = set(map(type, values))
+        by_all = len(values) == n_profiles
+        if types == {bool}:
+            if by_all or not all(values):
                 lowest[name] = all(values)
-        elif all(isinstance(value, int | float) for value in values) and len(values) == len(profiles):
+        elif by_all and types <= {bool, int, float}:
             lowest[name] = min(values)
-    return cast("ModelProfile", lowest) if lowest else None
+    if not lowest:
+        return None
+    return cast("ModelProfile", lowest)
 
 
 def member_params(models: ModelRegistry) -> dict[str, Any]:
     """Returns what replies, ties and costs depend on, by member: chat models, wrappers, prices, latency."""
-    return {
-        name: [
+    params = {}
+    for name, member in models.items():
+        params[name] = [
             described(member.model),
             member.price_input_usd_per_million,
             member.price_output_usd_per_million,
             member.latency_s,
         ]
-        for name, member in models.items()
-    }
+    return params
 
 
 def described(model: Any) -> Any:
@@ -54,15 +59,13 @@ def described(model: Any) -> Any:
     if isinstance(model, BaseChatModel):
         return model.asdict()
     if isinstance(model, RunnableLambda):
-        return [
-            callable_name(function) for name, function in vars(model).items() if name in {"func", "afunc"}
-        ]
-    inside = [described(one) for one in wrapped(model)]
+        return [callable_name(vars(model)[name]) for name in vars(model) if name in {"func", "afunc"}]
+    inside = list(map(described, wrapped(model)))
     if not inside:
         return callable_name(model)
     own = vars(model)
     config = own.get("config") or {}
-    settings = [repr(setting) for setting in (*map(own.get, _SETTINGS), config.get("configurable"))]
+    settings = [*map(repr, map(own.get, _SETTINGS)), repr(config.get("configurable"))]
     others = {name: described(other) for name, other in own.get("alternatives", {}).items()}
     return [type(model).__name__, *settings, others, *inside]
 
@@ -77,4 +80,6 @@ def callable_name(value: Any) -> str:
     name, owner = getattr(value, "__qualname__", "<"), getattr(value, "__self__", None)
     if "<" in name:
         return repr(value)
-    return f"{value.__module__}.{name}" if isinstance(owner, ModuleType | None) else f"{owner!r}.{name}"
+    if isinstance(owner, ModuleType | None):
+        return f"{value.__module__}.{name}"
+    return f"{owner!r}.{name}"

@@ -14,7 +14,7 @@ from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.members.registry import ChatModel, ModelRegistry
 
 Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
-# What an earlier binding of other tools may have left in a wrapper.
+# Arguments that an earlier binding of other tools may have left in a wrapper.
 _REPLACED = frozenset({"tools", "tool_choice"})
 
 _ANY_TOOL = {
@@ -25,7 +25,7 @@ _ANY_TOOL = {
 
 @dataclass(frozen=True, eq=False)
 class BoundTools:
-    """A registry with tools bound, and who had to stay behind."""
+    """A registry with tools bound, and the members that cannot call tools."""
 
     models: ModelRegistry
     left_out: Mapping[str, str]
@@ -33,27 +33,31 @@ class BoundTools:
 
 
 def bind_registry(models: ModelRegistry, tools: Tools, **kwargs: Any) -> BoundTools:
-    """The members with tools bound, for those that can call tools.
+    """Returns the registry with tools bound to the members that can call tools.
 
     Raises:
         ToolSupportError: If no member can.
     """
-    bound = {name: bind_model(member.model, tools, **kwargs) for name, member in models.items()}
-    able = {name: replace(models[name], model=model) for name, model in bound.items() if model is not None}
+    able, left_out = {}, {}
+    for name, member in models.items():
+        model = bind_model(member.model, tools, **kwargs)
+        if model is None:
+            left_out[name] = "cannot call tools"
+        else:
+            able[name] = replace(member, model=model)
     if not able:
         raise ToolSupportError(
             f"No member can call tools: {', '.join(models)}. "
             "Register at least one chat model whose bind_tools works."
         )
-    left_out = {name: "cannot call tools" for name, model in bound.items() if model is None}
     return BoundTools(ModelRegistry({**models, **able}), left_out)
 
 
 def without_tools(models: ModelRegistry) -> dict[str, str]:
-    """Members that cannot call tools, with the reason.
+    """Returns the members that cannot call tools, with the reason.
 
     Raises:
-        ToolSupportError: If that is all of them.
+        ToolSupportError: If no member can.
     """
     return dict(bind_registry(models, [_ANY_TOOL]).left_out)
 
@@ -78,17 +82,14 @@ def bind_model(model: Runnable[Any, Any], tools: Tools, **kwargs: Any) -> ChatMo
         return model.model_copy(update={"runnable": branches[0], "fallbacks": branches[1:]})
     if isinstance(model, RunnableSequence):
         return _bind_step(model, tools, kwargs)
-    # One that binds tools by itself, as our own configurable router does, needs no help.
+    # A model that binds tools by itself, such as our own configurable router, is bound as it is.
     if isinstance(model, DynamicRunnable) and not hasattr(type(model), "bind_tools"):
-        # Rebuilt for every call, so that nothing can be put inside; what binding adds to a call is added
-        # outside.
-        inner = bind_model(model.default, tools, **kwargs)
-        return cast("ChatModel", model.bind(**inner.kwargs)) if isinstance(inner, RunnableBinding) else None
+        return _bind_configurable(model, tools, kwargs)
     return _bind_raw(model, tools, kwargs)
 
 
 def raw_models(model: Runnable[Any, Any]) -> Iterator[BaseChatModel]:
-    """The chat models inside all wrappers."""
+    """Yields the chat models inside all wrappers."""
     if isinstance(model, BaseChatModel):
         yield model
     for inside in wrapped(model):
@@ -96,20 +97,24 @@ def raw_models(model: Runnable[Any, Any]) -> Iterator[BaseChatModel]:
 
 
 def wrapped(model: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
-    """What is directly inside a wrapper; nothing where it is none."""
+    """Returns the models directly inside a wrapper; an empty list for a model without one."""
     if isinstance(model, RunnableBindingBase):
         return [model.bound]
     if isinstance(model, RunnableWithFallbacks):
         return list(model.runnables)
     if isinstance(model, RunnableSequence):
         return model.steps
-    return [model.default] if isinstance(model, DynamicRunnable) else []
+    if isinstance(model, DynamicRunnable):
+        return [model.default]
+    return []
 
 
 def _rebind(wrapper: RunnableBindingBase[Any, Any], bound: ChatModel | None) -> ChatModel | None:
     if bound is None:
         return None
-    replaced = _REPLACED | (bound.kwargs.keys() if isinstance(bound, RunnableBinding) else set())
+    replaced = set(_REPLACED)
+    if isinstance(bound, RunnableBinding):
+        replaced.update(bound.kwargs)
     kept = {name: value for name, value in wrapper.kwargs.items() if name not in replaced}
     return wrapper.model_copy(update={"bound": bound, "kwargs": kept})
 
@@ -117,7 +122,7 @@ def _rebind(wrapper: RunnableBindingBase[Any, Any], bound: ChatModel | None) -> 
 def _bind_step(
     sequence: RunnableSequence[Any, Any], tools: Tools, kwargs: dict[str, Any]
 ) -> ChatModel | None:
-    """The sequence with tools bound at its last step that is a chat model."""
+    """Returns the sequence with tools bound to its last step that is a chat model."""
     steps = list(sequence.steps)
     for i in reversed(range(len(steps))):
         bound = bind_model(steps[i], tools, **kwargs)
@@ -125,6 +130,19 @@ def _bind_step(
             steps[i] = bound
             return sequence.model_copy(update={"first": steps[0], "middle": steps[1:-1], "last": steps[-1]})
     return None
+
+
+def _bind_configurable(
+    model: DynamicRunnable[Any, Any], tools: Tools, kwargs: dict[str, Any]
+) -> ChatModel | None:
+    """Returns the configurable model with the arguments that binding adds to a call bound outside of it.
+
+    It is rebuilt for every call, so that nothing can be put inside.
+    """
+    inner = bind_model(model.default, tools, **kwargs)
+    if not isinstance(inner, RunnableBinding):
+        return None
+    return cast("ChatModel", model.bind(**inner.kwargs))
 
 
 def _bind_raw(model: Runnable[Any, Any], tools: Tools, kwargs: dict[str, Any]) -> ChatModel | None:
