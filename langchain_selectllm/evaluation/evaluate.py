@@ -13,9 +13,14 @@ from langchain_selectllm.classifier.metrics import classifier_metrics, selective
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.figures import report_figures
 from langchain_selectllm.evaluation.replay import Recording, Replay
+from langchain_selectllm.evaluation.replayable import (
+    complete_queries,
+    count_training_queries,
+    members_outcomes,
+)
 from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
 from langchain_selectllm.evaluation.self_consistency import replay_self_consistency
-from langchain_selectllm.exceptions import LeakageError, MemberMismatchError, OutcomeError, PolicyError
+from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.outcomes import OutcomeTable, check_readable
 from langchain_selectllm.selection.adaptive import Adaptive
 from langchain_selectllm.selection.policy_names import SIZED_POLICIES, parse_policy, size_of
@@ -62,15 +67,10 @@ def evaluate(
         OutcomeError: If no query is fully observed, or replies are read in a way that (nearly) none is right.
         PolicyError: If a system is unknown.
     """
-    table = _members_outcomes(classifier, outcomes)
-    leaked = int(classifier.trained_on(table).sum())
-    if leaked and not allow_training_queries:
-        raise LeakageError(
-            f"{leaked} of {len(table)} queries were in the training outcomes. Evaluate on other queries, or "
-            "allow training queries and take no figure for evidence."
-        )
+    table = members_outcomes(classifier, outcomes)
+    leaked = count_training_queries(classifier, table, allowed=allow_training_queries)
     check_readable(table, allow_unreadable=allow_unreadable)
-    complete = _complete(table)
+    complete = complete_queries(table)
     progress("predict", 0.0)
     recording = _record(classifier, complete, pooled=pooled)
     replays = _replay_all(recording, _system_names(policies, recording), progress)
@@ -78,27 +78,6 @@ def evaluate(
         classifier, recording, replays, seed=seed, n_dropped=len(table) - len(complete), leaked=leaked
     )
     return replace(report, figures=report_figures(recording, replays, report.headline, seed=seed, rows=rows))
-
-
-def _members_outcomes(classifier: SelectLLMClassifier, outcomes: OutcomeTable) -> OutcomeTable:
-    missing = [name for name in classifier.members if name not in outcomes.members]
-    if missing:
-        raise MemberMismatchError(
-            f"The outcomes lack {', '.join(map(repr, missing))}. "
-            f"Members of the classifier: {', '.join(classifier.members)}."
-        )
-    return outcomes.subset(classifier.members)
-
-
-def _complete(table: OutcomeTable) -> OutcomeTable:
-    """The queries on which every member was observed."""
-    complete = table.take(np.flatnonzero(table.observed.all(axis=1)))
-    if not len(complete):
-        raise OutcomeError(
-            f"None of {len(table)} queries is observed for all {len(table.members)} members; "
-            "none can be replayed."
-        )
-    return complete
 
 
 def _record(classifier: SelectLLMClassifier, outcomes: OutcomeTable, *, pooled: bool) -> Recording:

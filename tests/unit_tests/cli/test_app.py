@@ -177,3 +177,14 @@ def test_evaluate_prints_recommended_systems_and_controls_within_80_columns(trai
     assert max(map(len, everything.splitlines())) <= 80
     assert "weighted_max_conf:3" in everything
     assert "--all" not in everything
+
+
+def test_the_analysis_names_the_router_and_each_member(trained, selectllm, tmp_path):
+    command = ("analyze", trained / "test", "--router", trained / "router")
+    code, out, err = selectllm(*command, "--plots", tmp_path / "plots")
+    assert code == 0, err
+    assert "reader wrong" in out
+    assert "tests on 60 queries" in out
+    analysis = json.loads(selectllm(*command, "--json")[1])
+    assert analysis["comparisons"][0]["name"] == "selectllm:3"
+    assert (tmp_path / "plots" / "linguistics-members.svg").exists()

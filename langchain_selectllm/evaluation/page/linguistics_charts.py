@@ -1,0 +1,69 @@
+"""Charts of the linguistic analysis."""
+
+from pathlib import Path
+from typing import Any
+
+from langchain_selectllm.evaluation.linguistics import GroupComparison, LinguisticAnalysis
+from langchain_selectllm.evaluation.page.figure import altair, specification
+from langchain_selectllm.evaluation.page.members_section import forest
+from langchain_selectllm.evaluation.page.plots import save_chart
+
+
+def save_linguistics_plots(analysis: LinguisticAnalysis, folder: str | Path) -> list[Path]:
+    """Writes the router's effects and those of all members as SVG and PNG.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        MissingDependencyError: If the extra `report` is not installed.
+    """
+    router, *members = analysis.comparisons
+    paths = []
+    if router.effects:
+        paths += save_chart(_router_chart(router), Path(folder), "linguistics-router")
+    compared = [one for one in members if one.effects]
+    if compared:
+        paths += save_chart(_members_chart(compared), Path(folder), "linguistics-members")
+    return paths
+
+
+def _router_chart(comparison: GroupComparison) -> dict[str, Any]:
+    values = []
+    for effect in sorted(comparison.effects, key=lambda effect: effect.delta):
+        low, high = effect.ci95
+        values.append({"name": effect.feature, "difference": effect.delta, "low": low, "high": high})
+    return forest(
+        values,
+        title="Cliff's delta (no unit, -1 to 1)",
+        sort=[value["name"] for value in values],
+        label="feature of the query",
+        description=f"{comparison.first} against {comparison.second}.",
+    )
+
+
+def _members_chart(comparisons: list[GroupComparison]) -> dict[str, Any]:
+    alt = altair()
+    values = []
+    for one in comparisons:
+        values += [
+            {"member": one.name, "feature": effect.feature, "delta": effect.delta, "shown": effect.is_shown}
+            for effect in one.effects
+        ]
+    features = [effect.feature for effect in comparisons[0].effects]
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("member:N", sort=None, title="member", axis=alt.Axis(labelAngle=-60)),
+        y=alt.Y("feature:N", sort=features, title="feature of the query"),
+    )
+    colour = alt.Color(
+        "delta:Q",
+        scale=alt.Scale(domain=[-0.5, 0, 0.5], range=["#8fb7ea", "#f2f2f2", "#f0a35e"], clamp=True),
+        legend=alt.Legend(title="Cliff's delta (no unit)", gradientLength=160),
+    )
+    cells = base.mark_rect().encode(color=colour)
+    marks = base.transform_filter("datum.shown").mark_point(color="#111", size=14, filled=True)
+    return specification(
+        alt.layer(cells, marks),
+        description="Effects per member and feature; dots mark those shown after correction.",
+        height=20 * len(features),
+    )
