@@ -66,6 +66,8 @@ METHODS = {
 
 RESULTS = {"OutcomeTable", "Report", "Tally"}
 """Classes that functions and methods return; their constructors are not part of the interface."""
+INTERNAL = {"bound", "structure"}
+"""Fields that other methods of the router set."""
 MAX_DEFAULT = 20
 """Longer defaults are shown as `...`."""
 
@@ -106,6 +108,8 @@ def signature(name: str, target: Any) -> str:
 def _fields(target: Any) -> Iterator[str]:
     yield "*"
     for field_name, field in target.model_fields.items():
+        if field_name in INTERNAL:
+            continue
         if any(field_name in vars(base).get("__annotations__", {}) for base in _own_classes(target)):
             required = field.is_required()
             yield field_name if required else f"{field_name}{_default(field.get_default())}"
