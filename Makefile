@@ -108,6 +108,10 @@ figure: $(STAMP)
 	$(BIN)/python benchmarks/summary.py docs/explanation/results.md README.md
 	$(BIN)/python benchmarks/figure.py docs/explanation/results.md docs/results.svg
 
+.PHONY: bench-server
+bench-server: $(STAMP)
+	$(BIN)/python benchmarks/server_load.py --write docs/how-to/serve-over-http.md
+
 .PHONY: measurements peers out-of-distribution answer-agreement
 # Everything that the documentation reports about recorded outcomes.
 measurements: results peers out-of-distribution answer-agreement

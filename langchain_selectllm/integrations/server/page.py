@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response
 from langchain_selectllm.integrations.server.decision import Reported
 from langchain_selectllm.integrations.server.state import ServerState, state_of
 
-_RECENT = 1000
+_OF_RECENT = 1000
 _SHOWN = 20
 _UNKNOWN = "–"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
@@ -90,7 +90,7 @@ async def show_page(request: Request) -> Response:
 
 def page_content(state: ServerState) -> PageContent:
     """The figures of the page: counters since the start, shares and latencies of the last decisions."""
-    recent = state.recent.last(_RECENT)
+    recent = state.recent.last(_OF_RECENT)
     return PageContent(
         policy=state.settings.policy,
         artefact=state.served.digest[:12],

@@ -1,10 +1,11 @@
 """Everything that the endpoints of one server share."""
 
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Optional, Protocol
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Optional, Protocol
 
 from starlette.requests import Request
 
@@ -12,10 +13,10 @@ from langchain_selectllm.integrations.server.adapter import ServedRouter
 from langchain_selectllm.integrations.server.decision import Reported
 from langchain_selectllm.integrations.server.limits import Accounts, InFlight
 from langchain_selectllm.integrations.server.metrics import Metrics
-from langchain_selectllm.integrations.server.served_rows import Answered
+from langchain_selectllm.integrations.server.served_rows import Answered, kept_metadata
 from langchain_selectllm.integrations.server.settings import ServerSettings
 
-_RECENT = 10_000
+_RECENT = 1000
 
 
 if TYPE_CHECKING:
@@ -44,30 +45,20 @@ class FeedbackStore(Protocol):
 
 
 class RecentDecisions:
-    """Metadata of the decisions of this process that were made last, for feedback and the page."""
+    """The last decisions of this process, without prompts and replies, for the page."""
 
     def __init__(self, size: int = _RECENT) -> None:
         """Remember nothing yet."""
-        self._size = size
-        self._known: OrderedDict[str, Reported] = OrderedDict()
+        self._known: deque[Reported] = deque(maxlen=size)
 
     def add(self, reported: Reported) -> None:
         """Remember a decision, and forget the oldest one beyond the size."""
-        self._known[reported.decision_id] = reported
-        while len(self._known) > self._size:
-            self._known.popitem(last=False)
-
-    def find(self, decision_id: str) -> Mapping[str, Any] | None:
-        """Metadata of a decision; None if it is not remembered."""
-        reported = self._known.get(decision_id)
-        if reported is None:
-            return None
-        return reported.metadata
+        kept = kept_metadata(reported.metadata, keep_answers=False)
+        self._known.append(replace(reported, metadata=kept))
 
     def last(self, n: int) -> list[Reported]:
         """The last decisions, the newest first."""
-        newest = list(reversed(self._known.values()))
-        return newest[:n]
+        return list(islice(reversed(self._known), n))
 
 
 @dataclass(kw_only=True)
