@@ -40,7 +40,7 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
                 "adaptive": [_point_config(point) for point in learned.pool.adaptive_points],
                 "guarded": [_point_config(point) for point in learned.pool.guarded_points],
             },
-            "known_answers": None if learned.pool.vote is None else list(learned.pool.vote.known_answers),
+            "known_answers": _known_answers(learned.pool.vote),
             "training": _summary_config(learned.summary),
         }
         arrays: dict[str, NDArray[Any]] = {
@@ -55,11 +55,7 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
             "pool.costs": learned.pool.costs,
             "pool.latencies": learned.pool.latencies,
             "trained_on": np.array(sorted(learned.trained_on), dtype=np.uint64),
-            **(
-                {}
-                if learned.pool.vote is None
-                else {f"vote.{n}": a for n, a in learned.pool.vote.arrays().items()}
-            ),
+            **_vote_arrays(learned.pool.vote),
             **{f"encoder.{name}": array for name, array in encoder_arrays.items()},
         }
         return config, arrays, write_card(learned)
@@ -112,15 +108,31 @@ def _learned(
             costs=arrays["pool.costs"],
             latencies=arrays["pool.latencies"],
             fixed_sets={int(size): tuple(names) for size, names in config["fixed_sets"].items()},
-            vote=None
-            if config["known_answers"] is None
-            else LearnedVote.from_arrays(_under("vote.", arrays), config["known_answers"]),
+            vote=_vote(config["known_answers"], _under("vote.", arrays)),
             adaptive_points=tuple(_point(point) for point in points["adaptive"]),
             guarded_points=tuple(_point(point) for point in points["guarded"]),
         ),
         summary=_summary(config["training"]),
         trained_on=frozenset(arrays["trained_on"].tolist()),
     )
+
+
+def _known_answers(vote: LearnedVote | None) -> list[str] | None:
+    if vote is None:
+        return None
+    return list(vote.known_answers)
+
+
+def _vote_arrays(vote: LearnedVote | None) -> dict[str, NDArray[Any]]:
+    if vote is None:
+        return {}
+    return {f"vote.{name}": array for name, array in vote.arrays().items()}
+
+
+def _vote(known_answers: list[str] | None, arrays: dict[str, NDArray[Any]]) -> LearnedVote | None:
+    if known_answers is None:
+        return None
+    return LearnedVote.from_arrays(arrays, known_answers)
 
 
 def _under(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -130,23 +142,33 @@ def _under(prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[An
 
 def _point_config(point: OperatingPoint) -> dict[str, Any]:
     config = asdict(point)
-    for name in ("cost_usd", "latency_s"):
-        if np.isnan(config[name]):
-            config[name] = None
-    return config
+    return {**config, "cost_usd": _or_none(point.cost_usd), "latency_s": _or_none(point.latency_s)}
 
 
 def _point(config: dict[str, Any]) -> OperatingPoint:
-    figures: dict[str, Any] = {name: np.nan if value is None else value for name, value in config.items()}
-    figures["rule"] = CallingRule(**config["rule"])
-    return OperatingPoint(**figures)
+    figures = {name: _or_nan(config[name]) for name in ("accuracy", "calls", "cost_usd", "latency_s")}
+    return OperatingPoint(rule=CallingRule(**config["rule"]), evidence=config["evidence"], **figures)
+
+
+def _or_none(value: float) -> float | None:
+    """The value; None for NaN, which JSON lacks."""
+    if np.isnan(value):
+        return None
+    return value
+
+
+def _or_nan(value: float | None) -> float:
+    """The value; NaN for None."""
+    if value is None:
+        return float("nan")
+    return value
 
 
 def _summary_config(summary: TrainingSummary) -> dict[str, Any]:
     return {
         "n_queries": summary.n_queries,
         "outcomes": dict(summary.outcomes),
-        "oracle": None if np.isnan(summary.oracle) else summary.oracle,
+        "oracle": _or_none(summary.oracle),
         "metrics": dict(summary.metrics),
         "fixed_set_search": summary.fixed_set_search,
         "vote": summary.vote,
@@ -157,5 +179,4 @@ def _summary_config(summary: TrainingSummary) -> dict[str, Any]:
 
 
 def _summary(config: dict[str, Any]) -> TrainingSummary:
-    oracle = config["oracle"]
-    return TrainingSummary(**{**config, "oracle": float("nan") if oracle is None else oracle})
+    return TrainingSummary(**{**config, "oracle": _or_nan(config["oracle"])})

@@ -92,7 +92,9 @@ def _members(learned: Learned) -> str:
 def _vote(learned: Learned) -> str:
     vote, said = learned.pool.vote, learned.summary.vote
     if vote is None:
-        why = "a member was added after training" if said == "learned" else said
+        why = said
+        if said == "learned":
+            why = "a member was added after training"
         return f"No learned vote: {why}. Ballots are weighted by log-odds, and answers get no confidence."
     known = (
         f" Answers with a weight of their own: {', '.join(vote.known_answers)}." if vote.known_answers else ""

@@ -1,5 +1,6 @@
-"""How good the probabilities are, beside a control that never looks at the query."""
+"""Metrics of the probabilities, beside a control that ignores the query."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,28 +30,40 @@ def classifier_metrics(
         width); `n_queries`.
     """
     prior = np.tile(base_rates, (len(probabilities), 1))
-    aurocs = [
-        auroc(p[seen], y[seen])
-        for p, y in zip(probabilities.T, labels.T, strict=True)
-        if (seen := ~np.isnan(y)).any()
-    ]
-    known = [value for value in aurocs if value is not None]
-    eces = [
-        calibration_error(p[seen], y[seen])
-        for p, y in zip(probabilities.T, labels.T, strict=True)
-        if (seen := ~np.isnan(y)).any()
-    ]
+    aurocs, eces = [], []
+    for p, y in _observed_columns(probabilities, labels):
+        eces.append(calibration_error(p, y))
+        area = auroc(p, y)
+        if area is not None:
+            aurocs.append(area)
     return {
         "f1_weighted": _mean_f1(probabilities, labels, weighted=True),
         "f1_weighted_prior": _mean_f1(prior, labels, weighted=True),
         "f1_macro": _mean_f1(probabilities, labels, weighted=False),
         "f1_macro_prior": _mean_f1(prior, labels, weighted=False),
-        "auroc_macro": float(np.mean(known)) if known else None,
-        "brier": float(np.nanmean((probabilities - labels) ** 2)) if len(labels) else None,
-        "brier_prior": float(np.nanmean((prior - labels) ** 2)) if len(labels) else None,
-        "ece": float(np.mean(eces)) if eces else None,
+        "auroc_macro": _mean(aurocs),
+        "brier": _mean((probabilities - labels) ** 2),
+        "brier_prior": _mean((prior - labels) ** 2),
+        "ece": _mean(eces),
         "n_queries": len(labels),
     }
+
+
+def _observed_columns(
+    probabilities: NDArray[np.float64], labels: NDArray[np.float64]
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Probabilities and labels per member, on the queries where it was observed; others are left out."""
+    for p, y in zip(probabilities.T, labels.T, strict=True):
+        seen = ~np.isnan(y)
+        if seen.any():
+            yield p[seen], y[seen]
+
+
+def _mean(values: Sequence[float] | NDArray[np.float64]) -> float | None:
+    """Mean of the observed values; None without any."""
+    if not len(values):
+        return None
+    return float(np.nanmean(values))
 
 
 def calibration_error(confidences: NDArray[np.float64], correct: NDArray[np.float64]) -> float:
@@ -66,7 +79,7 @@ def calibration_error(confidences: NDArray[np.float64], correct: NDArray[np.floa
 
 
 def selective_metrics(confidences: NDArray[np.float64], score: NDArray[np.float64]) -> dict[str, float]:
-    """How far confidences tell right answers from wrong ones.
+    """Metrics of how well confidences separate right answers from wrong ones.
 
     Args:
         confidences: Confidence in each final answer, (n,) in [0, 1].
@@ -74,8 +87,7 @@ def selective_metrics(confidences: NDArray[np.float64], score: NDArray[np.float6
 
     Returns:
         `confidence_ece`; `aurc`, the area under the risk-coverage curve (Geifman and El-Yaniv, 2017);
-        `accuracy_at_50`
-        and `accuracy_at_80`, the accuracy on the surest 50 and 80 % of the queries.
+        `accuracy_at_50` and `accuracy_at_80`, the accuracy on the surest 50 and 80 % of the queries.
     """
     n = len(score)
     by_confidence = score[np.argsort(-confidences, kind="stable")]

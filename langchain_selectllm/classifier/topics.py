@@ -22,7 +22,9 @@ class Topics:
 
     def probabilities(self, features: Features) -> NDArray[np.float64]:
         """P(topic), (n, T)."""
-        return topic_softmax(self.heads.logits(features)) if self.names else np.zeros((features.shape[0], 0))
+        if not self.names:
+            return np.zeros((features.shape[0], 0))
+        return topic_softmax(self.heads.logits(features))
 
 
 def topic_indicators(categories: tuple[str, ...]) -> tuple[tuple[str, ...], NDArray[np.float64]]:

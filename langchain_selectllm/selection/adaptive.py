@@ -109,8 +109,9 @@ def best_members(
 
 
 def _reason(rule: CallingRule) -> str:
-    members = f"the {rule.first} members" if rule.first > 1 else "the member"
-    reason = f"{members} with the highest probability"
+    reason = f"the {rule.first} members with the highest probability"
+    if rule.first == 1:
+        reason = "the member with the highest probability"
     if rule.ranking == "fixed":
         reason = f"the best fixed set of size {rule.first}"
     elif rule.cost_weight > 0:

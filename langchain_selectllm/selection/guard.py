@@ -86,7 +86,9 @@ def guarded(
         budget: The budget.
     """
     chosen: Candidate | None = None
-    reason = "best fixed set" if any(map(budget.allows, baselines)) else "no fixed set is within this budget"
+    reason = "no fixed set is within this budget"
+    if any(map(budget.allows, baselines)):
+        reason = "best fixed set"
     for rival in (*baselines, _best_within(fixed, budget), _best_within(by_query, budget)):
         if rival is None or not budget.allows(rival):
             continue
@@ -113,7 +115,7 @@ def _evidence(rival: Candidate, chosen: Candidate) -> str | None:
     lead, lead_error = _paired(rival.score() - chosen.score())
     if gain <= ONE_SIDED_95 * error or lead <= ONE_SIDED_90 * lead_error:
         return None
-    name = "the fixed set" if chosen.rule.ranking == "fixed" else "the top"
+    name = {"fixed": "the fixed set", "query": "the top"}[chosen.rule.ranking]
     gained = f"{100 * gain:.1f} +- {100 * ONE_SIDED_95 * error:.1f} points"
     return f"beats {name} of {chosen.rule.size} by {gained} on validation"
 

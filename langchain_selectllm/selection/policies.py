@@ -56,7 +56,9 @@ class MaxConf:
     def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
         """Top-s of each row; equal probabilities in pool order."""
         _check_size(self, self.size, pool)
-        reason = f"the {self.size} most probable members" if self.size > 1 else "the most probable member"
+        reason = f"the {self.size} most probable members"
+        if self.size == 1:
+            reason = "the most probable member"
         vote = get_pool_vote(self.vote, pool)
         return Selection(top(probabilities, self.size), probabilities, (reason,) * len(probabilities), vote)
 
@@ -181,9 +183,11 @@ def get_pool_vote(vote: str | VoteStrategy, pool: PoolStatistics) -> VoteStrateg
     Raises:
         PolicyError: If the name is unknown.
     """
-    if vote == "learned":
-        return LogOddsVote() if pool.vote is None else pool.vote
-    return get_vote(vote)
+    if vote != "learned":
+        return get_vote(vote)
+    if pool.vote is None:
+        return LogOddsVote()
+    return pool.vote
 
 
 def top(values: NDArray[np.float64], size: int) -> NDArray[np.bool_]:

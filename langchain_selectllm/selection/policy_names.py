@@ -78,7 +78,9 @@ def default_policy(pool: PoolStatistics) -> Policy:
 def size_of(spec: str) -> int | None:
     """The S of a policy's name; None where it has none."""
     size = spec.partition(":")[2].partition(":")[0]
-    return int(size) if size.isdecimal() else None
+    if not size.isdecimal():
+        return None
+    return int(size)
 
 
 def policy_name(policy: Policy) -> str:
@@ -87,12 +89,14 @@ def policy_name(policy: Policy) -> str:
         bounds = ((policy.calls, ""), (policy.cost_usd, "usd"), (policy.latency_s, "s"))
         given = [f"{bound:g}{unit}" for bound, unit in bounds if bound is not None]
         if len(given) == 1:
-            usual = policy.max_rounds == Adaptive.max_rounds
-            rounds = "" if usual else f":{policy.max_rounds}round{'s' if policy.max_rounds > 1 else ''}"
-            return f"{'selectllm' if policy.guarded else 'adaptive'}:{given[0]}{rounds}"
+            family = {False: "adaptive", True: "selectllm"}[policy.guarded]
+            rounds = {1: ":1round", 2: ""}[policy.max_rounds]
+            return f"{family}:{given[0]}{rounds}"
     size = getattr(policy, "size", None)
     kinds: dict[str, object] = {**_SIZED, **_PLAIN}
     for name, kind in kinds.items():
+        if type(policy) is kind and size is None:
+            return name
         if type(policy) is kind:
-            return name if size is None else f"{name}:{size}"
+            return f"{name}:{size}"
     return type(policy).__name__

@@ -73,4 +73,6 @@ def _with_points(pool: PoolStatistics, search: OperatingPointSearch) -> PoolStat
 def _cost_weights(pool: PoolStatistics) -> tuple[float, ...]:
     """Cost weights to try; 0 alone where costs are unknown or much the same."""
     differ = not np.isnan(pool.costs).any() and pool.costs.max() > 1.1 * pool.costs.min()
-    return _COST_WEIGHTS if differ else (0.0,)
+    if not differ:
+        return (0.0,)
+    return _COST_WEIGHTS
