@@ -11,7 +11,7 @@ TextOf = Callable[[Sequence[BaseMessage]], str]
 
 
 def prompt_messages(prompt: LanguageModelInput) -> list[BaseMessage]:
-    """The messages of whatever a chat model accepts as a prompt.
+    """Messages of a prompt, in any form that a chat model accepts.
 
     Raises:
         TypeError: If no chat model would accept it.
@@ -30,11 +30,14 @@ def prompt_messages(prompt: LanguageModelInput) -> list[BaseMessage]:
 
 def last_human_text(messages: Sequence[BaseMessage]) -> str:
     """Text blocks of the last human message; of the last message where there is none."""
-    human: list[BaseMessage] = [message for message in messages if isinstance(message, HumanMessage)]
-    chosen = human or list(messages)
-    return str(chosen[-1].text) if chosen else ""
+    for message in reversed(messages):
+        if isinstance(message, HumanMessage):
+            return str(message.text)
+    if messages:
+        return str(messages[-1].text)
+    return ""
 
 
 def whole_transcript(messages: Sequence[BaseMessage]) -> str:
-    """Text blocks of all messages, one "role: text" a line; messages without text are left out."""
+    """Text blocks of all messages, one "role: text" per line; messages without text are left out."""
     return "\n".join(f"{message.type}: {message.text}" for message in messages if message.text)

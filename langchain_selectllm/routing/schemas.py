@@ -31,18 +31,21 @@ def tool_of(schema: Schema) -> dict[str, Any]:
 def normal_object(schema: Schema, parameters: Mapping[str, Any], given: Any) -> Any:
     """The object as plain JSON that the schema reads as the same object; None where it is not valid.
 
-    Pydantic classes validate as they do everywhere, and fill in defaults. What they write otherwise than they
-    read it, such as secrets and computed fields, stays as it was given. For TypedDicts and JSON schemas
-    types, enums, constants, required fields, items and combinations are checked; other keywords are not.
+    Pydantic classes validate as they do everywhere, and fill in defaults. An object that they do not read back
+    as the same, because of secrets or computed fields, stays as the member gave it. For TypedDicts and JSON
+    schemas types, enums, constants, required fields, items and combinations are checked; other keywords are
+    not.
 
     Args:
-        schema: What is asked for.
+        schema: Schema of the object.
         parameters: The same as JSON schema, from `tool_of`.
-        given: What a member gave.
+        given: The member's object.
     """
     if isinstance(schema, type) and issubclass(schema, BaseModel | BaseModelV1):
         return _normal_model(schema, given)
-    return given if _conforms(given, parameters, parameters) else None
+    if not _conforms(given, parameters, parameters):
+        return None
+    return given
 
 
 def _normal_model(schema: type[BaseModel | BaseModelV1], given: Any) -> Any:

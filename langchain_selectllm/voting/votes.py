@@ -186,6 +186,6 @@ class RunningScores:
         swing = 0.0
         for member in outstanding:
             swing += self._weights[member]
-        # An answer that nobody gave yet starts from 0; strict, because a tie would go to the tie rule.
+        # An answer that no member gave yet starts from 0; strict, because a tie would go to the tie rule.
         *_, runner_up, leader = sorted([0.0, 0.0, *self._scores.values()])
         return round(leader, _DECIMALS) - round(runner_up, _DECIMALS) > swing + 10.0**-_DECIMALS

@@ -222,3 +222,13 @@ def test_the_parser_defaults_to_what_the_training_replies_were(fitted, demo):
 def test_a_replaying_model_refuses_what_it_never_heard():
     with pytest.raises(LookupError, match="has no recorded reply to 'new'"):
         ReplayChatModel(model="m", replies={"old": "x"}).invoke("new")
+
+
+def test_an_engine_is_built_once_and_again_after_a_field_has_changed(fitted):
+    router = SelectLLMRouter(classifier=fitted, models=scripted(LETTERS), policy="weighted_max_conf:2")
+    engine = router.engine
+    assert router.engine is engine
+    bounded = router.model_copy(update={"max_calls": 1})
+    assert (bounded.engine.settings.max_calls, router.engine) == (1, engine)
+    router.max_calls = 3
+    assert (router.engine is engine, router.engine.settings.max_calls) == (False, 3)
