@@ -59,12 +59,7 @@ class Adaptive:
         """
         found = self.find(pool)
         if found is None:
-            raise PolicyError(
-                f"No operating point within calls={self.calls}, cost_usd={self.cost_usd}, "
-                f"latency_s={self.latency_s} and max_rounds={self.max_rounds} was learned "
-                f"({len(self._points(pool))} are known). Raise the budget, or fit on outcomes with replies "
-                "to vote on (and costs, and latencies)."
-            )
+            raise PolicyError(self._out_of_reach(pool))
         return found
 
     def find(self, pool: PoolStatistics) -> OperatingPoint | None:
@@ -75,6 +70,27 @@ class Adaptive:
             cost_usd=self.cost_usd,
             latency_s=self.latency_s,
             max_rounds=self.max_rounds,
+        )
+
+    def _out_of_reach(self, pool: PoolStatistics) -> str:
+        """Returns the message about a budget that no operating point keeps, with the smallest possible one."""
+        points = [point for point in self._points(pool) if point.rule.rounds <= self.max_rounds]
+        if not points:
+            return "No operating point was learned. Train on outcomes with replies to vote on."
+        budget, smallest = [], []
+        for name in ("calls", "cost_usd", "latency_s"):
+            bound = getattr(self, name)
+            if bound is None:
+                continue
+            budget.append(f"{name}={bound:g}")
+            least = np.nanmin([getattr(point, name) for point in points] + [np.inf])
+            if np.isinf(least):
+                smallest.append(f"{name} was not recorded: train on outcomes with {name}")
+            else:
+                smallest.append(f"the smallest possible {name} is {_rounded_up(least):.3g}")
+        return (
+            f"No operating point keeps {' and '.join(budget)} in at most {self.max_rounds} rounds; "
+            f"{', and '.join(smallest)}."
         )
 
     def _points(self, pool: PoolStatistics) -> tuple[OperatingPoint, ...]:
@@ -97,6 +113,12 @@ class Adaptive:
             added = best_members(rule, rule.size, probabilities, pool) & ~mask
             further = FurtherRounds(threshold=rule.threshold, added=added)
         return Selection(mask, weights, (_reason(rule),) * n, get_pool_vote(rule.vote, pool), further)
+
+
+def _rounded_up(value: float) -> float:
+    """Returns the value rounded up to three significant digits, so that it is within reach as a budget."""
+    scale = 10.0 ** (2 - np.floor(np.log10(value)))
+    return float(np.ceil(value * scale) / scale)
 
 
 def best_members(

@@ -1,6 +1,7 @@
 import asyncio
 import copy
 import pickle
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -245,8 +246,10 @@ def test_a_budget_is_kept_on_validation_and_an_impossible_one_is_refused(fitted)
     for calls in range(1, 6):
         for guarded in (False, True):
             assert Adaptive(calls=calls, guarded=guarded).point(fitted.pool).calls <= calls
-    with pytest.raises(PolicyError, match="No operating point within calls=None, cost_usd=1e-09"):
+    with pytest.raises(PolicyError, match="No operating point keeps cost_usd=1e-09 in at most") as refused:
         Adaptive(cost_usd=1e-9).point(fitted.pool)
+    (smallest,) = re.findall(r"the smallest possible cost_usd is (\S+)\.$", str(refused.value))
+    assert Adaptive(cost_usd=float(smallest)).point(fitted.pool).cost_usd > 0.99 * float(smallest)
     # 0.0005 USD is the price of one middling call; the generalist alone costs 0.002.
     cheap = Adaptive(cost_usd=0.0007)
     assert cheap.point(fitted.pool).cost_usd <= 0.0007
@@ -256,7 +259,9 @@ def test_a_budget_is_kept_on_validation_and_an_impossible_one_is_refused(fitted)
     assert 0.9 < fast.latency_s <= 1.05
     assert slow.latency_s > 1.05
     assert slow.accuracy >= fast.accuracy
-    with pytest.raises(PolicyError, match=r"latency_s=0\.1 and max_rounds=2 was learned"):
+    with pytest.raises(
+        PolicyError, match=r"keeps latency_s=0\.1 in at most 2 rounds; the smallest possible latency_s is"
+    ):
         Adaptive(latency_s=0.1).point(fitted.pool)
 
 
