@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.encoders.base import Features
 from langchain_selectllm.encoders.ngrams import ngram_hashes
+from langchain_selectllm.encoders.novelty import beyond_usual
 from langchain_selectllm.encoders.sparse import SparseRows
 from langchain_selectllm.encoders.surface import N_SURFACE, surface_features
 from langchain_selectllm.exceptions import EncoderError, NotFittedError
@@ -83,7 +84,7 @@ class LexicalEncoder:
         text of unseen words alone.
         """
         usual = float(self._arrays["usual_novelty"][0])
-        return np.clip((self._unseen_share(texts) - usual) / max(1.0 - usual, 1e-9), 0.0, 1.0)
+        return beyond_usual(self._unseen_share(texts), usual)
 
     def _unseen_share(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Share of words and word pairs that no two training texts had, (n,); 1 for a text without words."""

@@ -51,8 +51,7 @@ class Familiarity:
         closeness = _unit(embeddings - self.centre) @ self.references.T
         distances = 1.0 - closeness.max(axis=1).astype(np.float64)
         usual = float(self.usual[0])
-        novelty: NDArray[np.float64] = np.clip((distances - usual) / max(1.0 - usual, 1e-9), 0.0, 1.0)
-        return novelty
+        return beyond_usual(distances, usual)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays to save."""
@@ -95,6 +94,12 @@ class KnowsTexts:
             NotFittedError: If called before `fit`.
         """
         return self.familiarity.novelty(np.asarray(features, dtype=np.float32))
+
+
+def beyond_usual(distances: NDArray[np.float64], usual: float) -> NDArray[np.float64]:
+    """Novelty of distances in [0, 1], (n,): 0 up to the usual distance, then rising to 1."""
+    novelty: NDArray[np.float64] = np.clip((distances - usual) / max(1.0 - usual, 1e-9), 0.0, 1.0)
+    return novelty
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
