@@ -60,8 +60,8 @@ class SelectLLMRouter(EngineRunnable):
     models: ModelRegistry
     """The members; a plain dict of chat models by name is converted."""
     policy: Policy = Field(default_factory=_policy_of_classifier)
-    """Turns probabilities into a selection; a name such as "selectllm:3" is parsed. By default `selectllm:3`, or
-    `weighted_max_conf:3` where the classifier has no operating points."""
+    """Turns probabilities into a selection; a name such as "selectllm:3" is parsed. By default `selectllm:3`,
+    or `weighted_max_conf:3` where the classifier has no operating points."""
     parser: VotingOutputParser = Field(default_factory=_parser_of_classifier)
     """Reads answers and votes; by default with the extractor that most training replies were read with."""
     deadline_s: float | None = None

@@ -31,9 +31,9 @@ def tool_of(schema: Schema) -> dict[str, Any]:
 def normal_object(schema: Schema, parameters: Mapping[str, Any], given: Any) -> Any:
     """The object as plain JSON that the schema reads as the same object; None where it is not valid.
 
-    Pydantic classes validate as they do everywhere, and fill in defaults. An object that they do not read back
-    as the same, because of secrets or computed fields, stays as the member gave it. For TypedDicts and JSON
-    schemas types, enums, constants, required fields, items and combinations are checked; other keywords are
+    Pydantic classes validate as they do everywhere, and fill in defaults. An object that they do not read
+    back as the same, because of secrets or computed fields, stays as the member gave it. For TypedDicts and
+    JSON schemas types, enums, constants, required fields, items and combinations are checked; other keywords are
     not.
 
     Args:

@@ -105,9 +105,14 @@ def _statements(query: str | None, candidates: Sequence[str]) -> tuple[tuple[str
 @lru_cache(maxsize=256)
 def _statement_weights(statements: tuple[tuple[str, str], ...]) -> dict[str, dict[str, float]]:
     """Inverse document frequency of each word of each statement, by candidate."""
-    own_words = {candidate: sorted(set(words(text)) - COMMON) for candidate, text in statements}
+    own_words: dict[str, list[str]] = {}
     n_with: Counter[str] = Counter()
+    for candidate, text in statements:
+        own_words[candidate] = sorted(set(words(text)) - COMMON)
     for own in own_words.values():
         n_with.update(own)
     n = max(len(own_words), 2)
-    return {candidate: {word: log(n / n_with[word]) for word in own} for candidate, own in own_words.items()}
+    weights: dict[str, dict[str, float]] = {}
+    for candidate, own in own_words.items():
+        weights[candidate] = {word: log(n / n_with[word]) for word in own}
+    return weights

@@ -122,7 +122,11 @@ def tally(
 
 def supporter_names(answers: dict[str, str | None], ballots: Ballots, code: int) -> tuple[str, ...]:
     """Names of the ballots of one query that are counted for a candidate."""
-    return tuple(name for name, own in zip(answers, ballots.codes[0].tolist(), strict=True) if own == code)
+    names = []
+    for name, counted in zip(answers, ballots.codes[0].tolist(), strict=True):
+        if counted == code:
+            names.append(name)
+    return tuple(names)
 
 
 def _supporters(ballots: Ballots, code: int) -> Iterator[_Supporter]:
