@@ -56,7 +56,8 @@ def print_categories(outcomes: OutcomeTable) -> None:
 
 def print_decision(decision: Decision, policy: str) -> None:
     """Prints the probability of every member, the selected ones marked, and the reason."""
-    table = Table(title=f"{policy}: {decision.reason}")
+    out.print(f"{policy}: {decision.reason}", highlight=False, markup=False)
+    table = Table()
     table.add_column("member")
     table.add_column("P(correct)", justify="right")
     table.add_column("called")
@@ -75,7 +76,9 @@ def print_reply(message: AIMessage) -> None:
     called = {*metadata["failures"], *metadata["cancelled"]}
     # Several samples of a member are "name#0", "name#1".
     called.update(name.partition("#")[0] for name in metadata["answers"])
-    table = Table(title=f"{metadata['selection']['policy']}: {metadata['selection']['reason']}")
+    selection = metadata["selection"]
+    out.print(f"{selection['policy']}: {selection['reason']}", highlight=False, markup=False)
+    table = Table()
     table.add_column("member")
     table.add_column("P(correct)", justify="right")
     table.add_column("answer")

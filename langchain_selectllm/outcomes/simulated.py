@@ -7,7 +7,7 @@ from typing import Any
 
 from langchain_selectllm.outcomes import write_records
 
-Task = Callable[[random.Random], tuple[str, int]]
+DrawTask = Callable[[random.Random], tuple[str, int]]
 
 _PHRASES = {
     "adding": ("What is {a} + {b}?", "Add {a} and {b}.", "{a} apples and {b} more apples: how many apples?"),

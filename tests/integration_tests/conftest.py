@@ -29,9 +29,10 @@ def minilm():
 @pytest.fixture(autouse=True, scope="session")
 def _one_torch_thread():
     """Small models gain nothing from a second thread, and lose much where other work runs beside them."""
-    import torch
+    if find_spec("torch") is not None:
+        import torch
 
-    torch.set_num_threads(1)
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
