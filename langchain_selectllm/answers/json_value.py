@@ -55,6 +55,16 @@ class JsonExtractor:
             return None
 
 
+def read_json(reply: str) -> Any:
+    """The JSON value that is the whole reply, or else its last fenced block; None without one."""
+    for text in (reply, *reversed(_FENCED.findall(reply))):
+        try:
+            return _DECODER.decode(text.strip())
+        except (ValueError, RecursionError):
+            continue
+    return None
+
+
 def _embedded(text: str) -> Iterator[str]:
     """The objects and arrays that stand in the text, from left to right."""
     position = false_starts = 0

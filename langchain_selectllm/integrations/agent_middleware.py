@@ -19,6 +19,7 @@ from langchain_selectllm.exceptions import ToolSupportError
 from langchain_selectllm.fanout.daemon_threads import in_daemon
 from langchain_selectllm.fanout.member_calls import MEMBER_TAG, NO_STREAM, MemberCalls, has_async, judge_calls
 from langchain_selectllm.fanout.streaming import AsyncChunks, Chunks
+from langchain_selectllm.members.profiles import pool_profile
 from langchain_selectllm.members.registry import Member
 from langchain_selectllm.members.tool_binding import Tools, bind_model, without_tools
 from langchain_selectllm.routing.configurable import ConfigurableRouter
@@ -28,6 +29,12 @@ from langchain_selectllm.routing.router import SelectLLMRouter
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState, ModelRequest, ModelResponse
+    from langchain.agents.structured_output import (
+        AutoStrategy,
+        ProviderStrategy,
+        ProviderStrategyBinding,
+        ToolStrategy,
+    )
 except ModuleNotFoundError:
     require("langchain", extra="langchain", needed_by="SelectLLMMiddleware")
     raise
@@ -89,7 +96,10 @@ class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
     ) -> tuple[Request, "_HandlerCalls[_Handler]"]:
         config = ensure_config()
         engine = self.router.prepared(config).engine
-        if request.tools or request.response_format is not None:
+        request = _with_native_json(request, engine)
+        if isinstance(request.response_format, ProviderStrategy):
+            engine = engine.for_call({**request.response_format.to_model_kwargs(), **request.model_settings})
+        if request.tools or not isinstance(request.response_format, ProviderStrategy | None):
             engine = Engine(replace(engine.settings, left_out=self._left_out))
         (decision,) = engine.decide([list[BaseMessage](request.messages)], [config])
         calls = _HandlerCalls(engine, request, handler, alone=len(decision.selected) == 1)
@@ -133,7 +143,16 @@ class _HandlerCalls(Generic[_Handler]):
         for i, one in enumerate(result):
             if isinstance(one, AIMessage):
                 result[i] = message
-        return replace(won, result=result)
+        return replace(won, result=result, structured_response=self._structured_response(won, message))
+
+    def _structured_response(self, won: ModelResponse[Any], message: AIMessage) -> Any:
+        """The object of a message in JSON text, which may combine several members'; else the winner's own."""
+        strategy = self.request.response_format
+        if message.response_metadata["selectllm"]["abstained"]:
+            return None
+        if not isinstance(strategy, ProviderStrategy) or won.structured_response is None:
+            return won.structured_response
+        return ProviderStrategyBinding.from_schema_spec(strategy.schema_spec).parse(message)
 
     @contextmanager
     def _scope(self, name: str) -> Iterator[tuple[Context, ModelRequest[Any]]]:
@@ -148,6 +167,24 @@ class _HandlerCalls(Generic[_Handler]):
     def _note(self, name: str, response: ModelResponse[Any]) -> AIMessage:
         self.responses[name] = response
         return next(message for message in response.result if isinstance(message, AIMessage))
+
+
+def _with_native_json(request: ModelRequest[Any], engine: Engine) -> ModelRequest[Any]:
+    """The request with native JSON where LangChain may choose and every member has it; else as it is.
+
+    LangChain chooses so for a chat model by its profile, but members come to it in a wrapper, without one.
+    Beside tools the choice is left to LangChain, since some models have no native JSON there.
+    """
+    # Another middleware may have set a bare schema.
+    chosen: Any = request.response_format
+    profile = pool_profile(engine.settings.models) or {}
+    if chosen is None or request.tools or not profile.get("structured_output"):
+        return request
+    if isinstance(chosen, ToolStrategy | ProviderStrategy):
+        return request
+    if isinstance(chosen, AutoStrategy):
+        chosen = chosen.schema
+    return request.override(response_format=ProviderStrategy(chosen))
 
 
 @contextmanager

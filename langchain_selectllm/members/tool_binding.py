@@ -11,7 +11,7 @@ from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.tools import BaseTool
 
 from langchain_selectllm.exceptions import ToolSupportError
-from langchain_selectllm.members.registry import ChatModel, ModelRegistry
+from langchain_selectllm.members.registry import ChatModel, Member, ModelRegistry
 
 Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 # Arguments that an earlier binding of other tools may have left in a wrapper.
@@ -30,15 +30,18 @@ class BoundTools:
     models: ModelRegistry
     left_out: Mapping[str, str]
     """Members that cannot call tools, with the reason."""
+    settings: Mapping[str, Any]
+    """Further arguments of the binding, such as `response_format`."""
 
 
 def bind_registry(models: ModelRegistry, tools: Tools, **kwargs: Any) -> BoundTools:
-    """Returns the registry with tools bound to the members that can call tools.
+    """Returns the registry with tools bound to the members that can call tools; to all where there are none.
 
     Raises:
         ToolSupportError: If no member can.
     """
-    able, left_out = {}, {}
+    able: dict[str, Member] = {}
+    left_out: dict[str, str] = {}
     for name, member in models.items():
         model = bind_model(member.model, tools, **kwargs)
         if model is None:
@@ -50,7 +53,7 @@ def bind_registry(models: ModelRegistry, tools: Tools, **kwargs: Any) -> BoundTo
             f"No member can call tools: {', '.join(models)}. "
             "Register at least one chat model whose bind_tools works."
         )
-    return BoundTools(ModelRegistry({**models, **able}), left_out)
+    return BoundTools(ModelRegistry({**models, **able}), left_out, kwargs)
 
 
 def without_tools(models: ModelRegistry) -> dict[str, str]:
@@ -71,7 +74,8 @@ def bind_model(model: Runnable[Any, Any], tools: Tools, **kwargs: Any) -> ChatMo
         kwargs: Further arguments of `bind_tools`, such as `tool_choice`.
 
     Returns:
-        None where the model, or one of its fallbacks, cannot call tools.
+        None where the model, or one of its fallbacks, cannot call tools. Without tools, `kwargs` alone are
+        bound.
     """
     if isinstance(model, RunnableBindingBase):
         return _rebind(model, bind_model(model.bound, tools, **kwargs))
@@ -146,6 +150,14 @@ def _bind_configurable(
 
 
 def _bind_raw(model: Runnable[Any, Any], tools: Tools, kwargs: dict[str, Any]) -> ChatModel | None:
+    bound = _bind_callable_tools(model, tools, kwargs)
+    if bound is None and not tools and isinstance(model, BaseChatModel):
+        # Settings alone, such as `response_format`, need no tools.
+        return model.bind(**kwargs)
+    return bound
+
+
+def _bind_callable_tools(model: Runnable[Any, Any], tools: Tools, kwargs: dict[str, Any]) -> ChatModel | None:
     bind = getattr(model, "bind_tools", None)
     if bind is None or getattr(bind, "__func__", None) is BaseChatModel.bind_tools:
         return None

@@ -166,7 +166,7 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
         member = kwargs.pop("model", None)
         # Requests streaming, which every call decides for itself.
         kwargs.pop("stream", None)
-        engine = self._with_tools(kwargs).engine
+        engine = self._with_tools(kwargs).engine.for_call(kwargs)
         config = ensure_config()
         (decision,) = engine.decide([messages], [config])
         if member is not None:

@@ -1,7 +1,8 @@
 """The engine: decisions before the calls, elections over the replies, and no calls of its own."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
@@ -14,6 +15,7 @@ from langchain_selectllm.routing.decision import Decision, decide_all
 from langchain_selectllm.routing.election import Election, ElectionTerms
 from langchain_selectllm.routing.object_election import ObjectElection
 from langchain_selectllm.routing.reply_message import reply_message
+from langchain_selectllm.routing.response_format import response_structure
 from langchain_selectllm.routing.settings import RoutingSettings
 from langchain_selectllm.routing.sticky import thread_of
 
@@ -68,6 +70,15 @@ class Engine:
         else:
             decision = settings.sticky.turn(thread_of(config, messages), decision, settings.left_out)
         return decision.at_most(settings.max_calls)
+
+    def for_call(self, arguments: Mapping[str, Any]) -> "Engine":
+        """The engine of a call with these keyword arguments, which may prescribe a schema for its objects."""
+        if self.settings.structure is not None:
+            return self
+        structure = response_structure(arguments)
+        if structure is None:
+            return self
+        return Engine(replace(self.settings, structure=structure))
 
     def open_election(self, decision: Decision) -> Election:
         """The vote over the replies of the members that a decision selects."""

@@ -1,5 +1,6 @@
 """The election of an object: members fill one schema; the vote is on whole objects or on fields."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from typing_extensions import override
 
 from langchain_selectllm.answers.json_value import canonical_json
 from langchain_selectllm.routing.election import Election, ElectionTerms
-from langchain_selectllm.routing.reply_reader import Reply
+from langchain_selectllm.routing.reply_reader import Reply, calls_tools
 from langchain_selectllm.routing.structured_vote import StructuredVote
 from langchain_selectllm.voting.field_votes import FieldVote
 from langchain_selectllm.voting.tally import DecidedBy, Tally
@@ -37,11 +38,24 @@ class ObjectElection(Election):
         if self._elected is None:
             return message
         own = self._structure.read(message)
-        if own is not None and canonical_json(own) == counted.answer and len(message.tool_calls) == 1:
+        if own is not None and canonical_json(own) == counted.answer and self._holds_object_alone(message):
             return message
+        if self._structure.in_text:
+            text = json.dumps(self._elected, ensure_ascii=False)
+            return AIMessage(text, id=message.id, response_metadata=message.response_metadata)
         name = self._structure.tool["name"]
         call = tool_call(name=name, args=self._elected, id=message.tool_calls[0]["id"])
         return AIMessage("", tool_calls=[call], id=message.id, response_metadata=message.response_metadata)
+
+    def _holds_object_alone(self, message: AIMessage) -> bool:
+        """Whether the message is nothing but its object, so that parsers read the same one from it."""
+        if not self._structure.in_text:
+            return len(message.tool_calls) == 1
+        try:
+            json.loads(message.text)
+        except ValueError:
+            return False
+        return True
 
     @override
     def metadata(self) -> dict[str, Any]:
@@ -55,6 +69,9 @@ class ObjectElection(Election):
     @override
     def _read(self, member: int, reply: Reply) -> str | None:
         value = self._structure.read(reply)
+        if value is None and self._structure.in_text and calls_tools(reply):
+            # A step of an agent on its way to the object.
+            return super()._read(member, reply)
         if value is None:
             return None
         self._objects[member] = value
@@ -63,10 +80,12 @@ class ObjectElection(Election):
     @override
     def _is_vote_settled(self, outstanding: Sequence[int]) -> bool:
         """Whether the outstanding members can change neither the object nor any of its fields."""
-        if self._structure.by == "whole":
-            return super()._is_vote_settled(outstanding)
+        whole = super()._is_vote_settled(outstanding)
+        if self._structure.by == "whole" or (self._structure.in_text and not whole):
+            # An outstanding member may call a tool instead of giving an object.
+            return whole
         if not self._objects:
-            return False
+            return self._structure.in_text
         fields = self._field_vote(outstanding)
         fields.elect(self._objects)
         return fields.settled
@@ -81,7 +100,10 @@ class ObjectElection(Election):
         self._elected = self._fields = None
         if whole.answer is None or whole.winner is None:
             return whole
-        self._elected = self._objects[list(self.terms.members).index(whole.winner)]
+        self._elected = self._objects.get(self.terms.members.index(whole.winner))
+        if self._elected is None:
+            return whole
+        whole = replace(whole, open_ended=True)
         # A judge and an authority choose among the objects that members gave.
         if self._structure.by == "whole" or whole.decided_by in (DecidedBy.JUDGE, DecidedBy.ESCALATION):
             return whole

@@ -156,6 +156,7 @@ def open_requests(
 ) -> list[Request]:
     """Decides prompts and opens their requests; member runs are children of the prompts' runs."""
     requests = []
+    engine = engine.for_call(kwargs)
     decisions = engine.decide(prompts, configs)
     for decision, prompt, manager, config in zip(decisions, prompts, run_managers, configs, strict=True):
         alone = len(decision.selected) == 1

@@ -22,6 +22,7 @@ from langchain_selectllm.routing.decision import Decision, decide_all
 from langchain_selectllm.routing.engine import Engine
 from langchain_selectllm.routing.feedback import FeedbackLog, FeedbackTarget
 from langchain_selectllm.routing.output_parser import VotingOutputParser
+from langchain_selectllm.routing.response_format import response_structure
 from langchain_selectllm.routing.runnable import EngineRunnable
 from langchain_selectllm.routing.settings import RoutingSettings
 from langchain_selectllm.routing.sticky import StickyThreads
@@ -222,9 +223,10 @@ class SelectLLMRouter(EngineRunnable):
         return self._engine
 
     def _settings(self) -> RoutingSettings:
-        models, left_out = self.models, dict[str, str]()
+        models, left_out, structure = self.models, dict[str, str](), self.structure
         if self.bound is not None:
             models, left_out = self.bound.models, dict(self.bound.left_out)
+            structure = structure or response_structure(self.bound.settings)
         return RoutingSettings(
             classifier=self.classifier,
             policy=self.policy,
@@ -236,7 +238,7 @@ class SelectLLMRouter(EngineRunnable):
             early_stop=self.early_stop,
             left_out=left_out,
             rule=self._rule,
-            structure=self.structure,
+            structure=structure,
             max_calls=self.max_calls,
             sticky=self.sticky,
         )

@@ -1,5 +1,6 @@
-"""A chat model that calls tools without a network: it fills a tool's schema from the words of the prompt."""
+"""A chat model that calls tools without a network: it fills a schema from the words of the prompt."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -33,11 +34,13 @@ class ToolModel(BaseChatModel):
         formatted = [convert_to_openai_tool(tool) for tool in tools]
         return self.bind(tools=formatted, **({"tool_choice": tool_choice} if tool_choice else {}), **kwargs)
 
-    def _reply(self, messages, tools=None, tool_choice=None):
+    def _reply(self, messages, tools=None, tool_choice=None, response_format=None):
         if self.error is not None:
             raise self.error
         text = last_human_text(messages)
         said = self.says or f"Hello from {self.model}."
+        if response_format is not None and self.says is None and "json_schema" in response_format:
+            said = json.dumps(fill(response_format["json_schema"]["schema"], text))
         if isinstance(messages[-1], ToolMessage) and tool_choice is None:
             said = self.says or f"The tool said: {messages[-1].text}"
         message = AIMessage(said, response_metadata={"model_name": self.model})
@@ -61,11 +64,17 @@ class ToolModel(BaseChatModel):
 
     def _generate(self, messages, stop=None, run_manager=None, tools=None, tool_choice=None, **kwargs):
         self.calls.append({"stop": stop, "tools": tools, "tool_choice": tool_choice, **kwargs})
-        return ChatResult(generations=[ChatGeneration(message=self._reply(messages, tools, tool_choice))])
+        return ChatResult(
+            generations=[
+                ChatGeneration(
+                    message=self._reply(messages, tools, tool_choice, kwargs.get("response_format"))
+                )
+            ]
+        )
 
     def _stream(self, messages, stop=None, run_manager=None, tools=None, tool_choice=None, **kwargs):
         self.calls.append({"stop": stop, "tools": tools, "tool_choice": tool_choice, **kwargs})
-        for chunk in message_chunks(self._reply(messages, tools, tool_choice)):
+        for chunk in message_chunks(self._reply(messages, tools, tool_choice, kwargs.get("response_format"))):
             yield ChatGenerationChunk(message=chunk)
 
     @property

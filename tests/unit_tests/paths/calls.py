@@ -65,9 +65,9 @@ def graph(model):
     return built.compile()
 
 
-def middleware_agent(router):
+def middleware_agent(router, **settings):
     never = ToolModel(model="never", error=AssertionError("the agent's own model was called"))
-    return create_agent(never, [], middleware=[SelectLLMMiddleware(router)])
+    return create_agent(never, [], middleware=[SelectLLMMiddleware(router)], **settings)
 
 
 def text_of(chunk):
@@ -176,6 +176,25 @@ def of_graphs(group, name, made):
     yield Path(group, streamed, lambda r, c: amessages_of(made(r), c), asynchronous=True, streams=True)
 
 
+def of_objects(group, made):
+    """The paths of an agent's structured response by the strategy that LangChain chooses."""
+    name = "create_agent(response_format=…)"
+    yield Path(
+        group,
+        f"{name}: invoke",
+        lambda r, c: made(r).invoke(MESSAGES, c),
+        asynchronous=False,
+        structured=True,
+    )
+    yield Path(
+        group,
+        f"{name}: ainvoke",
+        lambda r, c: made(r).ainvoke(MESSAGES, c),
+        asynchronous=True,
+        structured=True,
+    )
+
+
 def of_llama_index():
     """The paths of the LlamaIndex LLM."""
     group, asked = "SelectLLM (LlamaIndex)", [ChatMessage(PROMPT)]
@@ -212,6 +231,7 @@ def all_paths():
     for group, made in (("SelectLLMRouter", router_itself), ("ChatSelectLLM", its_chat_model)):
         yield from of_runnables(group, made)
         yield from of_graphs(group, "create_agent", lambda r, m=made: create_agent(m(r), []))
+        yield from of_objects(group, lambda r, m=made: create_agent(m(r), [], response_format=Sum))
         yield from of_graphs(group, "LangGraph node", lambda r, m=made: graph(m(r)))
     chat = "ChatSelectLLM"
     yield Path(
@@ -225,6 +245,7 @@ def all_paths():
         streams=True,
     )
     yield from of_graphs("SelectLLMMiddleware", "create_agent", middleware_agent)
+    yield from of_objects("SelectLLMMiddleware", lambda r: middleware_agent(r, response_format=Sum))
     yield from of_llama_index()
 
 

@@ -94,6 +94,7 @@ def probes(fitted, watch, *, hanging=(), **fields):
             hangs=name in hanging,
             gated=fields.get("gated", False),
             error=fields.get("error"),
+            profile={"structured_output": True, "tool_calling": True},
         )
         for name in fitted.members
     }
