@@ -85,7 +85,7 @@ DIETS = {
         seed=4,
     ),
     "hasty": Diet(
-        "the same few tasks over and over until it knows them by heart: sure of itself, and mostly wrong",
+        "the same 1,500 tasks repeatedly: consistent, and mostly wrong",
         dict.fromkeys(CATEGORIES, 1.0),
         steps=800,
         with_working=False,
@@ -226,21 +226,21 @@ tags: [langchain-selectllm, toy]
 
 # The embedded pool: five tiny causal language models
 
-Trained from scratch on generated tasks by `benchmarks/train_embedded_pool.py` (seeded, one thread a model), a different diet
-each. They read one short question and know nothing else: they are here to show and to test a pool whose members honestly
-differ, not to be of use.
+Trained from random weights on generated tasks by `benchmarks/train_embedded_pool.py` (seeded, one thread per model), each on a
+different mixture. They answer one short question at a time. Their purpose is to demonstrate and test a pool whose members
+differ in their strengths; they have no other use.
 
 Measured on {len(table):,} held-out tasks (seed {MEASURED_SEED}), {MEASURED_SAMPLES} samples each at temperature 0.7. A problem
 is held out in all of its phrasings; no member was trained on any of them.
 
-| member | diet | parameters | right samples | right by majority | agreement of its samples |
+| member | training tasks | parameters | correct samples | correct by majority | agreement of its samples |
 |---|---|---|---|---|---|
 {_member_rows(table)}
 
 - Single best: {best:.3f} right by majority
 - Oracle (some member is right by majority): {oracle:.3f}, {100 * (oracle - best):.1f} points over the single best
 
-Share of right samples by category; last column: some member is right by majority.
+Share of correct samples by category; last column: some member is correct by majority.
 
 | category | {" | ".join(DIETS)} | oracle |
 |---|{"---|" * (len(DIETS) + 1)}
