@@ -63,7 +63,8 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Fit a new router with the served outcomes; it is saved unless it is worse on recent queries."""
-    require("sqlalchemy", extra="serve", needed_by="selectllm retrain")
+    for module, extra in (("sqlalchemy", "serve"), ("sklearn", "train")):
+        require(module, extra=extra, needed_by="selectllm retrain")
 
     from langchain_selectllm.integrations.server.recent_outcomes import read_recent_outcomes, reader_of
     from langchain_selectllm.integrations.server.retraining import retrain as fit_and_compare

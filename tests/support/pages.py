@@ -16,6 +16,9 @@ BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 SLOW = [DOCS / "how-to/collect.md", DOCS / "reference/embedded-pool.md"]
 """Pages whose blocks run language models; the integration tests run them."""
 
+SERVED = [DOCS / "how-to/serve-over-http.md", DOCS / "how-to/production-loop.md"]
+"""Pages whose blocks talk to a server; the integration tests run them as shell sessions."""
+
 
 def named(page):
     return page.relative_to(ROOT).as_posix()

@@ -14,7 +14,7 @@ from langchain_selectllm import SelectLLMRouter, evaluate, exceptions
 from langchain_selectllm.classifier import classifier as classifier_module
 from langchain_selectllm.cli.app import app
 from langchain_selectllm.testing import replay_models
-from tests.support.pages import BLOCK, DOCS, PAGES, ROOT, SLOW, named, run_page
+from tests.support.pages import BLOCK, DOCS, PAGES, ROOT, SERVED, SLOW, named, run_page
 
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
@@ -46,7 +46,9 @@ def fit_once(fits, monkeypatch):
     "ignore::pydantic.PydanticDeprecatedSince20", "ignore::pydantic.PydanticDeprecatedSince211"
 )
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if BLOCK.search(page.read_text()) and page not in SLOW], ids=named
+    "page",
+    [page for page in PAGES if BLOCK.search(page.read_text()) and page not in SLOW + SERVED],
+    ids=named,
 )
 @pytest.mark.usefixtures("fit_once")
 def test_blocks_run_in_order(page, tmp_path, monkeypatch):

@@ -100,9 +100,9 @@ class _Response:
     async def fail(self, error: Exception, scope: MutableMapping[str, Any], receive: Receive) -> None:
         refusal = from_exception(error)
         if self._started:
-            # The connection is cut, which is all that is left to tell the client.
+            # The connection is cut, which is all that is left to tell the client. The cause stays out of the log.
             self.status = refusal.status
-            raise ClientDisconnect
+            raise ClientDisconnect from None
         await error_response(refusal)(scope, receive, self.send)
 
 

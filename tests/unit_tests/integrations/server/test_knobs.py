@@ -1,5 +1,6 @@
 import pytest
 
+from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.served import LETTERS, chat, client, make_app
 
@@ -76,6 +77,31 @@ async def test_a_minimum_of_confidence_can_only_be_raised(fitted):
 async def test_conversations_keep_their_members_where_the_operator_lets_them(fitted):
     status, body = await told(make_app(fitted), selectllm={"sticky_key": "42"})
     assert (status, body["error"]["param"]) == (400, "selectllm.sticky_key")
+
+
+@pytest.mark.parametrize("how", ["knob", "header", "user"])
+async def test_a_conversation_keeps_the_members_of_its_first_turn(fitted, how):
+    app = make_app(
+        fitted,
+        policy="max_conf:1",
+        sticky_threads=10,
+        router={"sticky": StickyThreads(10), "policy": "max_conf:1"},
+    )
+    fields = {
+        "knob": {"json": {"selectllm": {"sticky_key": "42"}}},
+        "header": {"headers": {"x-session-id": "42"}},
+        "user": {"json": {"user": "42"}},
+    }[how]
+    winners = []
+    async with client(app) as http:
+        for text in ("What is 17 * 23?", "How many letters has the word river?"):
+            for extra in ({}, fields):
+                body = {**chat(text), **extra.get("json", {})}
+                reply = await http.post(PATH, json=body, headers=extra.get("headers", {}))
+                winners.append(reply.json()["selectllm"]["winner"])
+    alone_first, kept_first, alone_second, kept_second = winners
+    assert alone_first == kept_first == kept_second
+    assert alone_second != kept_second
 
 
 @pytest.mark.parametrize("fields", [{"selectllm": {"deadline_s": 200.0}}, {"selectllm": {"deadline_s": 0}}])

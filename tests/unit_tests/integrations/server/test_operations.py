@@ -2,9 +2,13 @@
 
 import pytest
 
-from langchain_selectllm.exceptions import ArtefactError, ServerConfigError
+from langchain_selectllm import SelectLLMClassifier
+from langchain_selectllm.exceptions import ArtefactError, MemberMismatchError, PolicyError, ServerConfigError
+from langchain_selectllm.integrations.server.adapter import load_served
 from langchain_selectllm.integrations.server.settings import ServerSettings
+from tests.support.pages import DOCS
 from tests.support.served import LETTERS, chat, client, events, make_app, served_router
+from tests.support.worlds import score_table
 
 CHAT = "/v1/chat/completions"
 
@@ -151,3 +155,44 @@ def test_wrong_settings_are_named(tmp_path, text, message):
 def test_a_settings_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ServerConfigError, match="nowhere.yaml is not a file"):
         ServerSettings.load(tmp_path / "nowhere.yaml")
+
+
+def test_every_setting_is_on_the_page():
+    page = (DOCS / "how-to/serve-over-http.md").read_text()
+    table = page.partition("| field | default |")[2].partition("\n\n")[0]
+    missing = [name for name in ServerSettings.model_fields if f"`{name}`" not in table]
+    assert missing == []
+
+
+def test_every_endpoint_is_on_the_page(fitted):
+    page = (DOCS / "how-to/serve-over-http.md").read_text()
+    paths = [route.path.partition("/{")[0] for route in make_app(fitted).routes]
+    assert [path for path in paths if path not in page] == []
+
+
+POOL = """
+members:
+  m0: {model: "openai:gpt-4o-mini", price_input_usd_per_million: 1, price_output_usd_per_million: 1}
+  m1: {model: "openai:gpt-4o"}
+  judge: {model: "openai:gpt-4o"}
+"""
+
+
+def test_a_router_is_loaded_over_a_pool_file_and_every_allowed_policy_is_checked(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    classifier = SelectLLMClassifier().fit(score_table([[1, 0], [0, 1]] * 6))
+    classifier.save_pretrained(tmp_path / "router")
+    pool = tmp_path / "pool.yaml"
+    pool.write_text(POOL)
+    settings = ServerSettings(policy="all_members", policies=("max_conf:1",), sticky_threads=5)
+    served = load_served(tmp_path / "router", pool, settings)
+    assert (served.members, served.policy, served.digest) == (
+        ("m0", "m1"),
+        "all_members",
+        classifier.learned.digest,
+    )
+    assert served.unpriced == ["m1"]
+    with pytest.raises(PolicyError, match="size=3"):
+        load_served(tmp_path / "router", pool, ServerSettings(policy="all_members", policies=("max_conf:3",)))
+    with pytest.raises(MemberMismatchError, match="not embedded"):
+        load_served(tmp_path / "router", None, settings)
