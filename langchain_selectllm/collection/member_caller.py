@@ -10,9 +10,10 @@ from langchain_core.messages import AIMessage
 
 from langchain_selectllm.collection.circuit_breaker import BreakerPolicy, CircuitBreaker
 from langchain_selectllm.collection.inputs import PoolMember
-from langchain_selectllm.collection.retries import RetryPolicy, describe, is_retryable, sleep_or_stop
+from langchain_selectllm.collection.retries import RetryPolicy, describe, sleep_or_stop
 from langchain_selectllm.collection.store_lock import LockWatch
 from langchain_selectllm.exceptions import DeadlineError
+from langchain_selectllm.fanout.failures import is_retryable
 
 logger = logging.getLogger(__name__)
 

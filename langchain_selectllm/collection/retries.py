@@ -1,20 +1,16 @@
-"""Classification of errors: whether a next attempt may succeed, and how long to wait before it."""
+"""Retries: hopeless members, and the wait before the next attempt."""
 
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import Random
-from typing import Any
 
-from langchain_core.exceptions import ModelAuthenticationError, ModelError, ModelNotFoundError
+from langchain_core.exceptions import ModelAuthenticationError, ModelNotFoundError
 
-from langchain_selectllm.exceptions import SelectLLMError
+from langchain_selectllm.fanout.failures import status_of
 
-_RETRYABLE_STATUS = frozenset({408, 409, 425, 429})
 _HOPELESS_STATUS = frozenset({401, 404})
-# Faults of the program, which the next attempt meets again.
-_FAULTS = (TypeError, AttributeError, NotImplementedError, ImportError, SelectLLMError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +33,11 @@ class RetryPolicy:
         return max(backoff, (retry_after_s(error) or 0.0) + 0.1 * backoff)
 
 
-def is_retryable(error: Exception) -> bool:
-    """Whether the same call may succeed the next time.
-
-    Errors without a status are retried, unless they are faults of the program: a reply that was cut short
-    arrives as any kind of ValueError or LookupError.
-    """
-    if isinstance(error, ModelError):
-        return error.is_retryable
-    if isinstance(error, TimeoutError):
-        return True
-    status = _status(error)
-    if status is not None:
-        return status in _RETRYABLE_STATUS or status >= 500
-    return not isinstance(error, _FAULTS)
-
-
 def is_hopeless(error: Exception) -> bool:
     """Whether every other call to the member will fail too: its key is refused, or it does not exist."""
     return (
         isinstance(error, (ModelAuthenticationError, ModelNotFoundError))
-        or _status(error) in _HOPELESS_STATUS
+        or status_of(error) in _HOPELESS_STATUS
     )
 
 
@@ -97,10 +77,3 @@ def _seconds(value: str) -> float:
     except ValueError:
         moment = parsedate_to_datetime(value)
         return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-
-
-def _status(error: Any) -> int | None:
-    status = getattr(error, "status_code", None)
-    if isinstance(status, int):
-        return status
-    return None

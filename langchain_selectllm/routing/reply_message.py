@@ -8,6 +8,7 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 
 from langchain_selectllm.exceptions import FanOutError
 from langchain_selectllm.fanout.call_plan import CallPlan
+from langchain_selectllm.fanout.failures import fan_out_error
 from langchain_selectllm.members.registry import Member
 from langchain_selectllm.routing.decision import Decision
 from langchain_selectllm.routing.election import Election
@@ -54,7 +55,7 @@ def _all_failed(decision: Decision, plan: CallPlan) -> FanOutError:
     failed = [decision.members[k] for k in sorted(plan.failures)]
     errors = [plan.failures[k] for k in sorted(plan.failures)]
     causes = ", ".join(f"{name}: {type(error).__name__}" for name, error in zip(failed, errors, strict=True))
-    return FanOutError(
+    return fan_out_error(
         f"All {len(failed)} called members failed ({causes}). Each cause is in .exceptions.", errors, failed
     )
 

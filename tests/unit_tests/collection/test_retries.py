@@ -17,10 +17,10 @@ from langchain_selectllm.collection.retries import (
     RetryPolicy,
     describe,
     is_hopeless,
-    is_retryable,
     retry_after_s,
 )
 from langchain_selectllm.exceptions import DeadlineError
+from langchain_selectllm.fanout.failures import is_retryable
 
 
 def with_status(status, **headers):

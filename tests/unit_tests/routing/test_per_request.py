@@ -14,7 +14,7 @@ from langchain_core.runnables import ConfigurableField, RunnableLambda
 from pydantic import BaseModel
 
 from langchain_selectllm import SelectLLMClassifier, VotingOutputParser
-from langchain_selectllm.exceptions import LowConfidenceError, PolicyError
+from langchain_selectllm.exceptions import FanOutError, LowConfidenceError, PolicyError
 from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.agents import run
@@ -220,7 +220,7 @@ def test_a_batch_can_return_what_went_wrong(fitted):
     ).as_chat_model()
     good, bad = model.batch(["a", "b"], {"max_concurrency": 2}, return_exceptions=True)
     assert good.content == "(A)"
-    assert type(bad).__name__ == "FanOutError"
+    assert isinstance(bad, FanOutError)
     assert model.batch([]) == []
 
 

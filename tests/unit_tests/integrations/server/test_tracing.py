@@ -62,7 +62,7 @@ async def test_failures_are_told_by_class_only(fitted, exporter):
     async with client(traced(make_app(fitted, models), exporter)) as http:
         await http.post(CHAT, json=chat())
     spans = by_name(exporter)
-    assert spans["chat selectllm"].attributes["error.type"] == "FanOutError"
+    assert spans["chat selectllm"].attributes["error.type"] == "FanOutModelError"
     assert spans["chat reader"].attributes["error.type"] == "RuntimeError"
     assert "secret" not in str([span.to_json() for span in spans.values()])
 
