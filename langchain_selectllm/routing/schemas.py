@@ -3,23 +3,23 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from itertools import repeat
+from functools import lru_cache
 from typing import Any
 
+from jsonschema import Draft7Validator, Draft201909Validator, Draft202012Validator, validators
+from jsonschema.exceptions import SchemaError
+from jsonschema.protocols import Validator
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 from pydantic.v1 import BaseModel as BaseModelV1
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from langchain_selectllm.exceptions import AnswerError
 
 Schema = dict[str, Any] | type
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "string": str,
-    "boolean": bool,
-    "integer": int,
-    "number": (int, float),
-    "array": list,
-    "object": Mapping,
-    "null": type(None),
-}
+_DRAFTS = (Draft202012Validator, Draft201909Validator, Draft7Validator)
+"""Drafts of JSON Schema that a schema without `$schema` is tried against, the newest first."""
 
 
 def tool_of(schema: Schema) -> dict[str, Any]:
@@ -32,20 +32,51 @@ def normal_object(schema: Schema, parameters: Mapping[str, Any], given: Any) -> 
     """The object as plain JSON that the schema reads as the same object; None where it is not valid.
 
     Pydantic classes validate as they do everywhere, and fill in defaults. An object that they do not read
-    back as the same, because of secrets or computed fields, stays as the member gave it. For TypedDicts and
-    JSON schemas types, enums, constants, required fields, items and combinations are checked; other keywords are
-    not.
+    back as the same, because of secrets or computed fields, stays as the member gave it. TypedDicts and JSON
+    schemas are validated by `jsonschema`, with the draft that `$schema` names; `format` is an annotation.
 
     Args:
         schema: Schema of the object.
         parameters: The same as JSON schema, from `tool_of`.
         given: The member's object.
+
+    Raises:
+        AnswerError: If the JSON schema is not valid, or refers to a schema that it does not contain.
     """
     if isinstance(schema, type) and issubclass(schema, BaseModel | BaseModelV1):
         return _normal_model(schema, given)
-    if not _conforms(given, parameters, parameters):
-        return None
-    return given
+    try:
+        is_valid = _validator(json.dumps(parameters, default=str)).is_valid(given)
+    except Unresolvable as error:
+        raise AnswerError(
+            f"The JSON schema has a $ref that it does not contain ({error}). Put the schema that it names "
+            "under $defs; nothing is fetched."
+        ) from error
+    if is_valid:
+        return given
+    return None
+
+
+@lru_cache(maxsize=256)
+def _validator(written: str) -> Validator:
+    """The validator of a JSON schema, given as text."""
+    schema = json.loads(written)
+    draft = validators.validator_for(schema, default=_draft_of(schema))
+    try:
+        draft.check_schema(schema)
+    except SchemaError as error:
+        raise AnswerError(f"The JSON schema is not valid at {error.json_path}: {error.message}") from error
+    # An empty registry: a reference to another address is never fetched.
+    return draft(schema, registry=Registry())
+
+
+def _draft_of(schema: Any) -> type[Validator]:
+    """The newest draft by which a schema without `$schema` is valid."""
+    for draft in _DRAFTS:
+        with suppress(SchemaError):
+            draft.check_schema(schema)
+            return draft
+    return Draft202012Validator
 
 
 def _normal_model(schema: type[BaseModel | BaseModelV1], given: Any) -> Any:
@@ -70,49 +101,3 @@ def _written(read: BaseModel | BaseModelV1) -> Any:
         if isinstance(read, BaseModel)
         else json.loads(read.json(by_alias=True))
     )
-
-
-def _conforms(value: Any, schema: Mapping[str, Any] | bool, root: Mapping[str, Any]) -> bool:
-    while not isinstance(schema, bool) and "$ref" in schema:
-        schema = _resolve(schema["$ref"], root)
-    if isinstance(schema, bool):
-        return schema
-    options = [option for key in ("anyOf", "oneOf") for option in schema.get(key, ())]
-    if options and not any(_conforms(value, option, root) for option in options):
-        return False
-    if not all(_conforms(value, part, root) for part in schema.get("allOf", ())):
-        return False
-    if value not in schema.get("enum", [value]) or value != schema.get("const", value):
-        return False
-    kinds = schema.get("type", [])
-    if kinds and not any(_is(value, kind) for kind in ([kinds] if isinstance(kinds, str) else kinds)):
-        return False
-    return _parts_conform(value, schema, root)
-
-
-def _parts_conform(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
-    if isinstance(value, Mapping):
-        fields = schema.get("properties", {})
-        return all(name in value for name in schema.get("required", ())) and all(
-            _conforms(value[name], field, root) for name, field in fields.items() if name in value
-        )
-    if isinstance(value, list):
-        items = schema.get("items", True)
-        # Schemas in a list speak of the first items, one each.
-        parts = items if isinstance(items, list) else repeat(items)
-        return all(_conforms(item, part, root) for item, part in zip(value, parts, strict=False))
-    return True
-
-
-def _is(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "boolean"
-    if kind == "integer" and isinstance(value, float):
-        return value.is_integer()
-    return isinstance(value, _TYPES.get(kind, object))
-
-
-def _resolve(reference: str, root: Any) -> Any:
-    for key in reference.split("/")[1:]:
-        root = root[key]
-    return root

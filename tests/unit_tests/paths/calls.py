@@ -239,7 +239,7 @@ def all_paths():
     )
     yield Path(
         chat,
-        'async with astream_events(version="v3")',
+        'async with await astream_events(version="v3")',
         lambda r, c: aevents_v3(its_chat_model(r), c),
         True,
         streams=True,

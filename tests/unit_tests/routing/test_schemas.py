@@ -6,6 +6,7 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import SecretStr as SecretStrV1
 
 from langchain_selectllm.answers.json_value import canonical_json
+from langchain_selectllm.exceptions import AnswerError
 from langchain_selectllm.routing.schemas import normal_object, tool_of
 from tests.support.tools import City, CityDict
 
@@ -76,6 +77,82 @@ LOOSE = {
 )
 def test_an_object_is_valid_or_abstains(schema, given, read):
     assert normal_object(schema, tool_of(schema)["parameters"], given) == read
+
+
+BOUNDED = {
+    "title": "Bounded",
+    "type": "object",
+    "properties": {
+        "n": {"type": "integer", "minimum": 5, "multipleOf": 5},
+        "code": {"type": "string", "pattern": "^x", "maxLength": 3},
+        "tags": {"type": "array", "items": {"type": "string"}, "uniqueItems": True, "minItems": 1},
+        "price": {"oneOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "integer", "maximum": 3}]},
+    },
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "is_valid"),
+    [
+        ({"n": 5, "code": "xy", "tags": ["a"]}, True),
+        ({"n": 1}, False),
+        ({"n": 7}, False),
+        ({"code": "y"}, False),
+        ({"code": "xyzw"}, False),
+        ({"tags": []}, False),
+        ({"tags": ["a", "a"]}, False),
+        ({"zzz": 3}, False),
+        # 2 is positive and at most 3: both options of oneOf; 0.5 is only positive.
+        ({"price": 2}, False),
+        ({"price": 0.5}, True),
+    ],
+)
+def test_every_constraint_of_a_json_schema_is_honoured(given, is_valid):
+    read = normal_object(BOUNDED, tool_of(BOUNDED)["parameters"], given)
+    assert read == (given if is_valid else None)
+
+
+@pytest.mark.parametrize(
+    ("draft", "valid", "invalid"),
+    [
+        # Draft 4 wrote the bound beside a flag; draft 6 and later write the bound itself.
+        ("http://json-schema.org/draft-04/schema#", 6, 5),
+        ("https://json-schema.org/draft/2020-12/schema", None, None),
+    ],
+)
+def test_the_schema_is_read_by_the_draft_that_it_names(draft, valid, invalid):
+    schema = {
+        "$schema": draft,
+        "title": "Bounded",
+        "type": "object",
+        "properties": {"n": {"type": "integer", "minimum": 5, "exclusiveMinimum": True}},
+    }
+    if valid is None:
+        with pytest.raises(AnswerError, match="not valid at"):
+            normal_object(schema, schema, {"n": 6})
+        return
+    assert normal_object(schema, schema, {"n": valid}) == {"n": valid}
+    assert normal_object(schema, schema, {"n": invalid}) is None
+
+
+def test_a_reference_resolves_by_anchor_and_by_escaped_pointer():
+    schema = {
+        "title": "Linked",
+        "type": "object",
+        "properties": {"a": {"$ref": "#whole"}, "b": {"$ref": "#/$defs/x~1y"}},
+        "$defs": {"w": {"$anchor": "whole", "type": "integer"}, "x/y": {"type": "string"}},
+    }
+    assert normal_object(schema, schema, {"a": 1, "b": "s"}) == {"a": 1, "b": "s"}
+    assert normal_object(schema, schema, {"a": "s"}) is None
+    assert normal_object(schema, schema, {"b": 1}) is None
+
+
+@pytest.mark.parametrize("reference", ["#/$defs/missing", "http://127.0.0.1:9/schema.json"])
+def test_a_reference_to_a_schema_elsewhere_is_an_error_and_never_fetched(reference):
+    schema = {"title": "Open", "type": "object", "properties": {"a": {"$ref": reference}}}
+    with pytest.raises(AnswerError, match="Put the schema that it names under"):
+        normal_object(schema, schema, {"a": 1})
 
 
 class Aliased(BaseModel):
