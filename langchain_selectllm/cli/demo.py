@@ -46,10 +46,10 @@ def demo(
     ] = False,
 ) -> None:
     """Sample five small language models, train a router, compare all systems, and answer a few prompts."""
-    for module, extra in (("torch", "embedded"), ("transformers", "embedded"), ("sklearn", "train")):
-        require(module, extra=extra, needed_by="selectllm demo")
     if folder is not None:
         check_new_folder(folder)
+    for module, extra in (("torch", "embedded"), ("transformers", "embedded"), ("sklearn", "train")):
+        require(module, extra=extra, needed_by="selectllm demo")
     start = time.perf_counter()
     out.quiet = as_json
 
