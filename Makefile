@@ -114,7 +114,7 @@ bench-server: $(STAMP)
 
 .PHONY: measurements peers out-of-distribution answer-agreement
 # Everything that the documentation reports about recorded outcomes.
-measurements: results peers out-of-distribution answer-agreement
+measurements: results peers out-of-distribution answer-agreement linguistics ablations latency
 
 peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
@@ -124,6 +124,22 @@ out-of-distribution: $(STAMP)
 
 answer-agreement: $(STAMP)
 	$(BIN)/python benchmarks/answer_agreement.py $(DATA) --write docs/reference/answer-agreement.md
+
+.PHONY: linguistics ablations latency
+linguistics: $(STAMP)
+	$(BIN)/python benchmarks/linguistics.py $(DATA) --write docs/explanation/linguistic-analysis.md
+
+ablations: $(STAMP)
+	$(BIN)/python benchmarks/ablations.py $(DATA) --write docs/explanation/ablations.md
+
+latency: $(STAMP)
+	$(BIN)/python benchmarks/latency.py $(DATA) --write docs/explanation/latency.md
+
+# The documentation site, in site/; a broken link is an error.
+.PHONY: docs
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/zensical build --strict
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -136,4 +152,4 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(OTHER) build dist *.egg-info
+	rm -rf $(VENV) $(LOWEST) $(OTHER) build dist site *.egg-info

@@ -11,6 +11,7 @@ from langchain_selectllm.classifier import pseudo_labels
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.classifier.folder import check_target, read_card, read_config
 from langchain_selectllm.cli import show
+from langchain_selectllm.cli.ablate import ablate
 from langchain_selectllm.cli.analyze import analyze
 from langchain_selectllm.cli.ask import ask
 from langchain_selectllm.cli.collect import collect
@@ -161,6 +162,7 @@ def inspect(router: Router, as_json: Json = False) -> None:
 app.command()(evaluate)
 app.command()(compare)
 app.command()(analyze)
+app.command()(ablate)
 app.command()(ask)
 app.command()(demo)
 app.command()(doctor)

@@ -190,6 +190,8 @@ def _in_words(effect: Effect) -> str:
     more = "more"
     if effect.delta < 0:
         more = "less"
+    if effect.feature.startswith("category"):
+        more += " often"
     low, high = effect.ci95
     return (
         f"{more} {effect.feature} (mean {effect.mean_first:.2f} against {effect.mean_second:.2f}, delta "

@@ -21,14 +21,15 @@ def save_linguistics_plots(analysis: LinguisticAnalysis, folder: str | Path) -> 
     router, *members = analysis.comparisons
     paths = []
     if router.effects:
-        paths += save_chart(_router_chart(router), Path(folder), "linguistics-router")
+        paths += save_chart(router_chart(router), Path(folder), "linguistics-router")
     compared = [one for one in members if one.effects]
     if compared:
         paths += save_chart(_members_chart(compared), Path(folder), "linguistics-members")
     return paths
 
 
-def _router_chart(comparison: GroupComparison) -> dict[str, Any]:
+def router_chart(comparison: GroupComparison) -> dict[str, Any]:
+    """Specification of the forest plot of one comparison."""
     values = []
     for effect in sorted(comparison.effects, key=lambda effect: effect.delta):
         low, high = effect.ci95

@@ -39,11 +39,11 @@ def _short_numbers(attribute: re.Match[str]) -> str:
     return _LONG_NUMBER.sub(r"\1", attribute.group())
 
 
-def save_chart(spec: Mapping[str, Any], folder: Path, name: str) -> list[Path]:
-    """Writes NAME.svg and NAME.png on a white background.
+def save_chart(spec: Mapping[str, Any], folder: Path, name: str, *, png: bool = True) -> list[Path]:
+    """Writes NAME.svg, and NAME.png unless it is not wanted, on a white background.
 
     Returns:
-        The paths of both files.
+        The paths of the files.
 
     Raises:
         MissingDependencyError: If the extra `report` is not installed.
@@ -52,10 +52,12 @@ def save_chart(spec: Mapping[str, Any], folder: Path, name: str) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     opaque = _sized(spec)
     opaque["config"] = {**opaque["config"], "background": "white"}
-    svg, png = folder / f"{name}.svg", folder / f"{name}.png"
-    svg.write_text(vl_convert.vegalite_to_svg(opaque), encoding="utf-8")
-    png.write_bytes(vl_convert.vegalite_to_png(opaque, scale=_PIXELS_PER_POINT))
-    return [svg, png]
+    paths = [folder / f"{name}.svg"]
+    paths[0].write_text(vl_convert.vegalite_to_svg(opaque), encoding="utf-8")
+    if png:
+        paths.append(folder / f"{name}.png")
+        paths[1].write_bytes(vl_convert.vegalite_to_png(opaque, scale=_PIXELS_PER_POINT))
+    return paths
 
 
 def save_plots(report: Mapping[str, Any], folder: str | Path) -> list[Path]:

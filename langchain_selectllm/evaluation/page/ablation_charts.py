@@ -1,0 +1,103 @@
+"""Charts of ablations, one per study."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_selectllm.evaluation.ablation import AblationPoint
+from langchain_selectllm.evaluation.page.figure import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    altair,
+    specification,
+)
+from langchain_selectllm.evaluation.page.plots import save_chart
+
+_AXES = {
+    "set_size": "members called at most",
+    "pool_size": "members in the pool",
+    "training": "training queries (n)",
+}
+"""Studies of a quantity, with the title of its axis; the others compare kinds."""
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, GREY)
+
+
+def save_ablation_plots(points: Sequence[AblationPoint], folder: str | Path) -> list[Path]:
+    """Writes one chart per study as SVG and PNG.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        MissingDependencyError: If the extra `report` is not installed.
+    """
+    paths = []
+    for study in dict.fromkeys(point.study for point in points):
+        chosen = [point for point in points if point.study == study]
+        name = f"ablation-{study.replace('_', '-')}"
+        paths += save_chart(study_chart(study, chosen), Path(folder), name)
+    return paths
+
+
+def study_chart(study: str, points: Sequence[AblationPoint]) -> dict[str, Any]:
+    """Specification of the chart of one study."""
+    values = []
+    for point in points:
+        low, high = point.ci95
+        values.append({"variant": point.variant, "series": point.series, "accuracy": point.accuracy})
+        values[-1] |= {"low": low, "high": high}
+    if study in _AXES:
+        return _lines(values, _AXES[study], study)
+    return _rows(values, study)
+
+
+def _lines(values: list[dict[str, Any]], title: str, study: str) -> dict[str, Any]:
+    alt = altair()
+    for value in values:
+        value["number"] = int(value["variant"])
+    kind = "linear"
+    if study == "training":
+        kind = "log"
+    x = alt.X("number:Q", title=title, scale=alt.Scale(type=kind, nice=False), axis=alt.Axis(format="~d"))
+    percent = {"title": "accuracy (%)", "axis": alt.Axis(format=".0%"), "scale": alt.Scale(zero=False)}
+    y, y_low = alt.Y("accuracy:Q", **percent), alt.Y("low:Q", **percent)
+    names = list(dict.fromkeys(value["series"] for value in values))
+    colour = alt.Color("series:N", title=None, scale=_colours(names), sort=names)
+    dash = alt.StrokeDash("series:N", title=None, sort=names)
+    base = alt.Chart(alt.Data(values=values))
+    chart = alt.layer(
+        base.mark_area(opacity=0.12).encode(x=x, y=y_low, y2="high:Q", color=colour),
+        base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
+        base.mark_point(filled=True, size=40, opacity=1).encode(x=x, y=y, color=colour),
+    )
+    return specification(chart, description=f"Accuracy by {title}.", height=300)
+
+
+def _rows(values: list[dict[str, Any]], study: str) -> dict[str, Any]:
+    alt = altair()
+    names = list(dict.fromkeys(value["series"] for value in values))
+    y = alt.Y("variant:N", sort=None, title=study)
+    offset = alt.YOffset("series:N", sort=names)
+    percent = {"title": "accuracy (%)", "axis": alt.Axis(format=".1~%"), "scale": alt.Scale(zero=False)}
+    colour = alt.Color("series:N", title=None, scale=_colours(names), sort=names)
+    base = alt.Chart(alt.Data(values=values))
+    chart = alt.layer(
+        base.mark_rule(strokeWidth=2).encode(
+            y=y, yOffset=offset, x=alt.X("low:Q", **percent), x2="high:Q", color=colour
+        ),
+        base.mark_point(filled=True, size=60, opacity=1).encode(
+            y=y, yOffset=offset, x=alt.X("accuracy:Q", **percent), color=colour
+        ),
+    )
+    variants = len({value["variant"] for value in values})
+    height = max(18 * variants * len(names), 80)
+    return specification(chart, description=f"Accuracy by {study}.", height=height)
+
+
+def _colours(names: Sequence[str]) -> Any:
+    scale = altair().Scale
+    return scale(domain=list(names), range=[_COLOURS[i % len(_COLOURS)] for i in range(len(names))])
