@@ -7,12 +7,10 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.classifier.logistic import fit_logistic, sigmoid
 
-# Inverse strength of the L2 penalty. Both constants were set together with the topics, on RouterDC and MMLU-
-# Pro (see
-# docs/explanation/research-log.md); no search over them is recorded.
+# Inverse strength of the L2 penalty. Both constants were set together with the topics, on RouterDC and
+# MMLU-Pro (see docs/explanation/research-log.md); no search over them is recorded.
 _CALIBRATION_C = 0.1
-# Scale of P(topic) beside the logits: the penalty shrinks intercepts of topics less, since there are few of
-# them.
+# Scale of P(topic) beside the logits: the penalty shrinks the few intercepts of topics less.
 _TOPIC_SCALE = 3.0
 
 
@@ -21,8 +19,7 @@ class StackedCalibration:
     """Calibrated probabilities from what the heads say of a query: its topic and the logits of all members.
 
     P(correct) of member k = sigmoid(bias_k + topics @ topic_weights[:, k] + logits @ weights[:, k]): Platt
-    scaling (Platt,
-    1999) with the other members' logits beside a member's own, since what is hard for others says something
+    scaling (Platt, 1999) with the other members' logits beside a member's own, since what is hard for others says something
     about this member too, and with an intercept for every topic, which shrinks a member's strength on a query
     towards its strength on that kind of query. Fitted on queries that the heads had not seen.
     """
@@ -51,9 +48,7 @@ class StackedCalibration:
             scores: Success rates, (n, K); NaN = unobserved.
             seed: Seed of the solver.
         """
-        fitted = [_fit_member(logits, topics, column, seed) for column in scores.T]
-        weights, topic_weights, bias = (np.stack(part, axis=-1) for part in zip(*fitted, strict=True))
-        return cls(weights, topic_weights, bias)
+        return _fit_columns(logits, topics, scores, seed)
 
     def probabilities(self, logits: NDArray[np.float64], topics: NDArray[np.float64]) -> NDArray[np.float64]:
         """P(correct), (n, K), of logits (n, K) and P(topic) (n, T)."""
@@ -80,19 +75,26 @@ class StackedCalibration:
             scores: Success rates of the new member, (n,).
             seed: Seed of the solver.
         """
-        weights, topic_weights, bias = _fit_member(logits, topics, scores, seed)
-        grown = np.zeros((len(self.bias) + 1, len(self.bias) + 1))
-        grown[:-1, :-1] = self.weights
-        grown[:, -1] = weights
+        new = _fit_columns(logits, topics, scores[:, None], seed)
+        # The other members' calibration gives the new member's logit the weight 0.
+        others = np.vstack([self.weights, np.zeros(len(self.bias))])
         return StackedCalibration(
-            grown, np.column_stack([self.topic_weights, topic_weights]), np.append(self.bias, bias)
+            weights=np.hstack([others, new.weights]),
+            topic_weights=np.hstack([self.topic_weights, new.topic_weights]),
+            bias=np.append(self.bias, new.bias),
         )
 
 
-def _fit_member(
+def _fit_columns(
     logits: NDArray[np.float64], topics: NDArray[np.float64], scores: NDArray[np.float64], seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Weights of the logits (K,) and of the topics (T,), and bias, of one member."""
+) -> StackedCalibration:
+    """Calibration of the members that the columns of `scores` belong to."""
     features = np.hstack([logits, _TOPIC_SCALE * topics])
-    weights, bias = fit_logistic(features, scores, c=_CALIBRATION_C, seed=seed)
-    return weights[: logits.shape[1]], _TOPIC_SCALE * weights[logits.shape[1] :], bias
+    models = fit_logistic(features, scores, c=_CALIBRATION_C, seed=seed)
+    weights = np.stack([model.weights for model in models], axis=1)
+    n_logits = logits.shape[1]
+    return StackedCalibration(
+        weights=weights[:n_logits],
+        topic_weights=_TOPIC_SCALE * weights[n_logits:],
+        bias=np.array([model.bias for model in models]),
+    )

@@ -113,7 +113,7 @@ def cross_fit(
     for fold in range(n_folds):
         held_out = folds == fold
         heads = LinearHeads.fit(features, np.where(held_out[:, None], np.nan, scores), c=c, seed=seed)
-        logits[held_out] = heads.logits(features)[held_out]
+        logits[held_out] = heads.logits(features[np.flatnonzero(held_out)])
         progress("fit", (fold + 1) / (n_folds + 1))
     heads = LinearHeads.fit(features, scores, c=c, seed=seed)
     progress("fit", 1.0)

@@ -21,12 +21,10 @@ class LinearHeads:
     @classmethod
     def fit(cls, features: Features, scores: NDArray[np.float64], *, c: float, seed: int) -> "LinearHeads":
         """Heads fitted on success rates (n, K), each member on the queries where it was observed."""
-        # One after the other: liblinear draws from one generator a process, and threads would mix the draws
-        # up.
-        fitted = [fit_logistic(features, column, c=c, seed=seed) for column in scores.T]
+        models = fit_logistic(features, scores, c=c, seed=seed)
         return cls(
-            np.stack([weights for weights, _ in fitted]).astype(np.float32),
-            np.array([bias for _, bias in fitted], dtype=np.float32),
+            np.array([model.weights for model in models], dtype=np.float32).reshape(-1, features.shape[1]),
+            np.array([model.bias for model in models], dtype=np.float32),
         )
 
     @classmethod

@@ -37,6 +37,14 @@ class SparseRows:
         """(n, n_columns)."""
         return len(self.indptr) - 1, self.n_columns
 
+    def __getitem__(self, rows: NDArray[np.intp]) -> "SparseRows":
+        """Rows of these numbers, in their order, as of an array."""
+        lengths = np.diff(self.indptr)[rows]
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        # Position of every value: that of its row's start, and its own behind that.
+        places = np.repeat(self.indptr[rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
+        return SparseRows(indptr, self.columns[places], self.values[places], self.n_columns)
+
     def to_scipy(self) -> Any:
         """The same matrix for scikit-learn."""
         sparse = require("scipy.sparse", extra="train", needed_by="Training")

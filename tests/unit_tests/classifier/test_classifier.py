@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from langchain_selectllm.classifier.calibration import StackedCalibration
 from langchain_selectllm.classifier.heads import LinearHeads
 from langchain_selectllm.classifier.logistic import fit_logistic
 from langchain_selectllm.classifier.metrics import calibration_error, classifier_metrics
+from langchain_selectllm.encoders import SparseRows
 from langchain_selectllm.exceptions import MemberMismatchError, NotFittedError, OutcomeError
 from tests.support.worlds import demo_table, score_table
 
@@ -143,10 +146,35 @@ def test_training_queries_are_known_by_id(demo, fitted):
 
 
 def test_a_logistic_fit_of_one_rate_is_its_smoothed_log_odds():
-    weights, bias = fit_logistic(np.ones((3, 2)), np.array([1.0, 1.0, np.nan]), c=1.0, seed=0)
+    (model,) = fit_logistic(np.ones((3, 2)), np.array([[1.0], [1.0], [np.nan]]), c=1.0, seed=0)
     # (2 + 1/2) / (2 + 1) = 5/6.
-    assert weights.tolist() == [0, 0]
-    assert bias == pytest.approx(np.log(5))
+    assert model.weights.tolist() == [0, 0]
+    assert model.bias == pytest.approx(np.log(5))
+
+
+def test_a_column_is_fitted_alike_alone_and_beside_columns_observed_elsewhere():
+    features = np.random.default_rng(0).normal(size=(40, 3))
+    scores = (features @ np.array([[1.0, 0.0, -1.0], [0.0, 1.0, 0.5], [2.0, 1.0, 0.0]]) > 0).astype(float)
+    scores[:9, 1] = np.nan
+    scores[3, 2] = 0.25
+    together = fit_logistic(features, scores, c=1.0, seed=0)
+    for k, model in enumerate(together):
+        (alone,) = fit_logistic(features, scores[:, [k]], c=1.0, seed=0)
+        assert alone.weights.tolist() == model.weights.tolist()
+        assert alone.bias == model.bias
+
+
+def test_two_threads_that_fit_at_once_get_what_each_gets_alone():
+    rows = np.arange(60)
+    values = np.random.default_rng(0).normal(size=60).astype(np.float32)
+    features = SparseRows(np.arange(61), rows % 7, values, 7)
+    scores = np.random.default_rng(1).integers(0, 2, size=(60, 20)).astype(float)
+
+    def weights(seed: int) -> list[list[float]]:
+        return [model.weights.tolist() for model in fit_logistic(features, scores, c=1.0, seed=seed)]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(weights, (0, 1) * 5)) == [weights(0), weights(1)] * 5
 
 
 def test_calibration_is_identity_on_heads_it_never_saw_change():

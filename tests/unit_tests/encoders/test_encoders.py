@@ -110,6 +110,10 @@ def test_row_products_agree_between_sparse_and_dense():
     weights = np.array([1, 10, 100], dtype=np.float32)
     assert row_dot(sparse, weights).tolist() == row_dot(dense, weights).tolist() == [20, 0, 301]
     assert row_dot(SparseRows.from_rows([], 3), weights).tolist() == []
+    # The rows taken have the products of the rows that they are.
+    assert row_dot(sparse[np.array([2, 0, 2])], weights).tolist() == [301, 20, 301]
+    assert row_dot(sparse[np.array([1])], weights).tolist() == [0]
+    assert sparse[np.array([], dtype=np.intp)].shape == (0, 3)
 
 
 def test_names_become_encoders():
