@@ -1,13 +1,11 @@
 """Call plan: the members to call next and the end of a fan-out, computed from the results so far; no I/O."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from langchain_core.messages import AIMessage
-
-from langchain_selectllm.exceptions import DeadlineError
 
 CallResult = AIMessage | Exception
 """Reply or failure of one call."""
@@ -40,7 +38,8 @@ class CallPlan:
 
     Starts with the selection. A failure that leaves fewer possible replies than `min_replies` calls the next
     member of the reserve. When every call has ended, the counter may ask for another round. The plan is done
-    when nothing is outstanding, or when the counter is settled. At most `max_calls` members are called.
+    when nothing is outstanding, or when the counter is settled. At most `max_calls` members are called, and
+    none once the plan is closed.
     """
 
     selected: Sequence[int]
@@ -55,11 +54,12 @@ class CallPlan:
     latencies: dict[int, float] = field(default_factory=dict)
     topped_up: list[int] = field(default_factory=list)
     held_back: list[int] = field(default_factory=list)
-    """Members that `max_calls` kept from being called."""
+    """Members that were not called because of `max_calls`, or because the time of the request was over."""
     rounds: int = 1
     _waiting: list[int] = field(default_factory=list)
     _running: set[int] = field(default_factory=set)
     _stopped: bool = False
+    _is_closed: bool = False
 
     def __post_init__(self) -> None:
         self._waiting = list(self.selected)
@@ -128,6 +128,18 @@ class CallPlan:
         if not self.outstanding:
             self._start_next_round()
 
+    def close(self, error: Exception, elapsed_s: Mapping[int, float]) -> None:
+        """End the fan-out now: outstanding members count as failed, and no other member is called.
+
+        Args:
+            error: Failure of the members that were called and have not replied.
+            elapsed_s: Seconds since the start of each member's call.
+        """
+        self._is_closed = True
+        self._waiting = self._within_bound(self._waiting)
+        for member in sorted(self._running):
+            self.finish(member, error, elapsed_s.get(member, 0.0))
+
     def _count(self, member: int, reply: AIMessage) -> None:
         if self.counter is None:
             return
@@ -156,18 +168,15 @@ class CallPlan:
 
     def _within_bound(self, members: Sequence[int]) -> list[int]:
         """The first of further members, as many as may still be called."""
-        if self.max_calls is None:
-            return list(members)
-        room = max(self.max_calls - self.calls - len(self._waiting), 0)
+        room = len(members)
+        if self._is_closed:
+            room = 0
+        elif self.max_calls is not None:
+            room = max(self.max_calls - self.calls - len(self._waiting), 0)
         for member in members[room:]:
             if member not in self.held_back:
                 self.held_back.append(member)
         return list(members[:room])
-
-
-def deadline_error(deadline_s: float) -> DeadlineError:
-    """The error of a member that passed its deadline."""
-    return DeadlineError(f"No reply within deadline_s={deadline_s:g}. Raise it, or leave slow members out.")
 
 
 def _leaves_graph(error: Exception) -> bool:

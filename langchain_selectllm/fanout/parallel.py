@@ -6,24 +6,14 @@ import queue
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
-from dataclasses import dataclass
 from functools import partial
 
 from langchain_core.messages import AIMessage
 
-from langchain_selectllm.fanout.call_plan import CallPlan, CallResult, deadline_error
+from langchain_selectllm.fanout.call_plan import CallPlan, CallResult
 from langchain_selectllm.fanout.concurrency import ConcurrencyLimit
 from langchain_selectllm.fanout.daemon_threads import run_in_daemon
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds of a fan-out."""
-
-    deadline_s: float | None = None
-    """Deadline of one call in seconds; no deadline when None."""
-    max_concurrency: int | None = None
-    """Calls in flight at once; no bound when None."""
+from langchain_selectllm.fanout.deadlines import Limits, deadline_error
 
 
 def run(
@@ -48,7 +38,7 @@ def run(
     started_at: dict[int, float] = {}
 
     def work(member: int) -> None:
-        slot = contextlib.nullcontext() if shared_limit is None else shared_limit.slot(limits.deadline_s)
+        slot = contextlib.nullcontext() if shared_limit is None else shared_limit.slot(limits.lease_s())
         with slot:
             if plan.done:
                 return
@@ -61,10 +51,13 @@ def run(
             finished.put((member, result, time.perf_counter() - start))
 
     while not plan.done:
+        if limits.timer is not None and limits.is_over:
+            plan.close(limits.timer.error(), _elapsed(started_at))
+            return
         for member in plan.take(limits.max_concurrency):
             run_in_daemon(partial(copy_context().run, work, member))
         try:
-            member, result, latency = finished.get(timeout=_patience(plan, started_at, limits.deadline_s))
+            member, result, latency = finished.get(timeout=_patience(plan, started_at, limits))
         except queue.Empty:
             for late in _late(plan, started_at, limits.deadline_s):
                 plan.finish(late, deadline_error(limits.deadline_s or 0.0), limits.deadline_s or 0.0)
@@ -89,6 +82,9 @@ async def arun(
     fan_out = _TaskFanOut(plan, call, limits, shared_limit)
     try:
         while not plan.done:
+            if limits.timer is not None and limits.is_over:
+                await fan_out.close(limits.timer.error())
+                return
             fan_out.start_calls()
             await fan_out.record_results()
     finally:
@@ -111,6 +107,7 @@ class _TaskFanOut:
         self._shared_limit = shared_limit
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._results: dict[int, tuple[CallResult, float]] = {}
+        self._started_at: dict[int, float] = {}
         self._arrived: asyncio.Future[None] | None = None
         self._cancelled = False
 
@@ -126,7 +123,7 @@ class _TaskFanOut:
         """Wait for a result, and record those that arrived."""
         if not self._results:
             self._arrived = asyncio.get_running_loop().create_future()
-            await self._arrived
+            await asyncio.wait([self._arrived], timeout=_time_left(self._limits))
         arrived, self._results = self._results, {}
         # Replies that arrive together are recorded in pool order.
         for member in sorted(arrived):
@@ -135,6 +132,14 @@ class _TaskFanOut:
                 await asyncio.to_thread(self._plan.finish, member, result, latency_s)
             else:
                 self._plan.finish(member, result, latency_s)
+
+    async def close(self, error: Exception) -> None:
+        """End the fan-out, with an error as the failure of the members that have not replied."""
+        close = partial(self._plan.close, error, _elapsed(self._started_at))
+        if self._plan.is_slow:
+            await asyncio.to_thread(close)
+        else:
+            close()
 
     async def cancel_rest(self) -> None:
         """Cancel the tasks that are left; none is waited for, since it may ignore its cancellation."""
@@ -151,7 +156,7 @@ class _TaskFanOut:
             await self._call_member(member)
 
     async def _call_member(self, member: int) -> None:
-        start = time.perf_counter()
+        self._started_at[member] = start = time.perf_counter()
         deadline_s = self._limits.deadline_s
         result: CallResult
         try:
@@ -180,13 +185,30 @@ class _TaskFanOut:
             raise
 
 
-def _patience(plan: CallPlan, started_at: Mapping[int, float], deadline_s: float | None) -> float | None:
-    """Seconds until the first deadline of a call can pass, started or not; None without a deadline."""
-    if deadline_s is None:
-        return None
+def _patience(plan: CallPlan, started_at: Mapping[int, float], limits: Limits) -> float | None:
+    """Seconds until a deadline can pass, of the request or of a call, started or not; None without any."""
+    left_s = _time_left(limits)
+    if limits.deadline_s is None:
+        return left_s
     outstanding, now = plan.outstanding, time.perf_counter()
     first = min((start for k, start in list(started_at.items()) if k in outstanding), default=now)
-    return max(first + deadline_s - now, 0.0)
+    patience = max(first + limits.deadline_s - now, 0.0)
+    if left_s is None:
+        return patience
+    return min(patience, left_s)
+
+
+def _time_left(limits: Limits) -> float | None:
+    """Seconds until the end of the request; None without one."""
+    if limits.timer is None:
+        return None
+    return limits.timer.left_s
+
+
+def _elapsed(started_at: Mapping[int, float]) -> dict[int, float]:
+    """Seconds since each call started."""
+    now = time.perf_counter()
+    return {member: now - start for member, start in list(started_at.items())}
 
 
 def _late(plan: CallPlan, started_at: Mapping[int, float], deadline_s: float | None) -> list[int]:

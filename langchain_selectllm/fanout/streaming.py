@@ -16,8 +16,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.messages.utils import message_chunk_to_message
 
-from langchain_selectllm.fanout.call_plan import deadline_error
 from langchain_selectllm.fanout.daemon_threads import run_in_daemon
+from langchain_selectllm.fanout.deadlines import Deadline
 
 Chunks = Generator[AIMessageChunk, None, None]
 AsyncChunks = AsyncGenerator[AIMessageChunk, None]
@@ -62,20 +62,20 @@ class StreamedReply:
         return as_reply(message_chunk_to_message(self._whole))
 
 
-def with_deadline(chunks: Chunks, deadline_s: float | None) -> Chunks:
-    """The chunks, with at most `deadline_s` spent waiting for them.
+def with_deadline(chunks: Chunks, deadline: Deadline | None) -> Chunks:
+    """The chunks, with at most the seconds of the deadline spent waiting for them.
 
     A deadline needs a thread, which a hanging member keeps.
 
     Raises:
         DeadlineError: If the time is up.
     """
-    if deadline_s is None:
+    if deadline is None:
         yield from chunks
         return
     steps: queue.SimpleQueue[_Step] = queue.SimpleQueue()
     given_up = _pump(chunks, steps.put)
-    left = deadline_s
+    left = deadline.seconds
     try:
         while True:
             waits_since = time.perf_counter()
@@ -87,18 +87,20 @@ def with_deadline(chunks: Chunks, deadline_s: float | None) -> Chunks:
                 raise step
             yield step
     except queue.Empty:
-        raise deadline_error(deadline_s) from None
+        raise deadline.error from None
     finally:
         given_up.set()
 
 
-async def with_deadline_async(chunks: AsyncChunks, deadline_s: float | None) -> AsyncChunks:
-    """The chunks, with at most `deadline_s` spent waiting for them.
+async def with_deadline_async(chunks: AsyncChunks, deadline: Deadline | None) -> AsyncChunks:
+    """The chunks, with at most the seconds of the deadline spent waiting for them.
 
     Raises:
         DeadlineError: If the time is up.
     """
-    left = deadline_s
+    left = None
+    if deadline is not None:
+        left = deadline.seconds
     try:
         while True:
             waits_since = time.perf_counter()
@@ -106,8 +108,8 @@ async def with_deadline_async(chunks: AsyncChunks, deadline_s: float | None) -> 
                 async with asyncio.timeout(left) as timer:
                     chunk = await anext(chunks, None)
             except TimeoutError:
-                if timer.expired() and deadline_s is not None:
-                    raise deadline_error(deadline_s) from None
+                if timer.expired() and deadline is not None:
+                    raise deadline.error from None
                 raise
             if chunk is None:
                 return

@@ -1,5 +1,6 @@
 """Middleware for LangChain agents: every model call is answered by a few members, which vote."""
 
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
@@ -101,10 +102,15 @@ class SelectLLMMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
             engine = engine.for_call({**request.response_format.to_model_kwargs(), **request.model_settings})
         if request.tools or not isinstance(request.response_format, ProviderStrategy | None):
             engine = Engine(replace(engine.settings, left_out=self._left_out))
+        start = time.perf_counter()
         (decision,) = engine.decide([list[BaseMessage](request.messages)], [config])
         calls = _HandlerCalls(engine, request, handler, alone=len(decision.selected) == 1)
         routed = Request(
-            engine=engine, decision=decision, calls=calls, max_concurrency=config.get("max_concurrency")
+            engine=engine,
+            decision=decision,
+            calls=calls,
+            max_concurrency=config.get("max_concurrency"),
+            decided_in_s=time.perf_counter() - start,
         )
         return routed, calls
 

@@ -1,5 +1,6 @@
 """The chat model over a router: one run with summed usage, for code that requires a `BaseChatModel`."""
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
@@ -168,7 +169,9 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
         kwargs.pop("stream", None)
         engine = self._with_tools(kwargs).engine.for_call(kwargs)
         config = ensure_config()
+        start = time.perf_counter()
         (decision,) = engine.decide([messages], [config])
+        decided_in_s = time.perf_counter() - start
         if member is not None:
             decision = decision.only(member)
         if stop is None:
@@ -181,6 +184,7 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
             calls=MemberCalls(engine.settings.models, messages, kwargs, isolated_scope),
             max_concurrency=config.get("max_concurrency"),
             shared_limit=shared_limit_of(config),
+            decided_in_s=decided_in_s,
         )
 
     async def _request_async(
@@ -235,6 +239,7 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
             "answer": callable_name(settings.parser.answer),
             "structure": structure,
             "calls": [settings.deadline_s, settings.min_replies, settings.early_stop, settings.max_calls],
+            "request_deadline_s": settings.request_deadline_s,
             "routed": [callable_name(settings.text_of), repr(settings.sticky), self._thread],
             "confidence": rule,
         }

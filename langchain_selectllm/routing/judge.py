@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.fanout.call_plan import CallPlan, CallResult
 from langchain_selectllm.fanout.concurrency import ConcurrencyLimit
+from langchain_selectllm.fanout.deadlines import Limits
 from langchain_selectllm.fanout.member_calls import JUDGE_TAG, Calls
-from langchain_selectllm.fanout.parallel import Limits, arun, run
+from langchain_selectllm.fanout.parallel import arun, run
 from langchain_selectllm.members.registry import ChatModel, Member
 from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.votes import VoteStrategy, WeightedVote
@@ -140,9 +141,12 @@ def call_judge(
     Args:
         request: Filled in.
         calls: Calls of the members, which give the judge's call its scope.
-        limits: Deadline of the call.
+        limits: Deadline of the call, and the time of the request; the judge is not called when it is over.
         shared_limit: Bounds calls across several fan-outs.
     """
+    if limits.timer is not None and limits.is_over:
+        request.record(limits.timer.error())
+        return
     judge, plan = calls.to_judge(request.vote.member, request.prompt), CallPlan.single_call()
     run(plan, lambda _: judge.invoke(JUDGE_TAG), limits, shared_limit)
     request.record(plan.result)
@@ -152,6 +156,9 @@ async def call_judge_async(
     request: JudgeRequest, calls: Calls, limits: Limits, shared_limit: Any = None
 ) -> None:
     """Calls the judge in a task and records its ruling, or its failure; see `call_judge`."""
+    if limits.timer is not None and limits.is_over:
+        request.record(limits.timer.error())
+        return
     judge, plan = calls.to_judge(request.vote.member, request.prompt), CallPlan.single_call()
     await arun(plan, lambda _: judge.ainvoke(JUDGE_TAG), limits, shared_limit)
     request.record(plan.result)

@@ -14,8 +14,8 @@ from pydantic import ConfigDict, PrivateAttr
 from typing_extensions import override
 
 from langchain_selectllm.answers import AnswerExtractor, get_extractor
+from langchain_selectllm.fanout.deadlines import Limits
 from langchain_selectllm.fanout.member_calls import MemberCalls, Scope, child_scope, inherited_scope
-from langchain_selectllm.fanout.parallel import Limits
 from langchain_selectllm.routing.election import Election, ElectionTerms
 from langchain_selectllm.routing.judge import call_judge, call_judge_async
 from langchain_selectllm.routing.reply_reader import Reply, ReplyReader

@@ -1,6 +1,7 @@
 """Requests: decided prompts with the calls that answer them, as one message or in chunks."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
@@ -21,8 +22,9 @@ from langchain_selectllm.fanout.concurrency import (
     without_shared_limit,
 )
 from langchain_selectllm.fanout.daemon_threads import in_daemon
+from langchain_selectllm.fanout.deadlines import Limits, RequestTimer
 from langchain_selectllm.fanout.member_calls import Calls, MemberCalls, child_scope
-from langchain_selectllm.fanout.parallel import Limits, arun, run
+from langchain_selectllm.fanout.parallel import arun, run
 from langchain_selectllm.fanout.streaming import (
     StreamedReply,
     closing_chunk,
@@ -51,6 +53,8 @@ class Request:
     """Calls in flight at once; no bound when None."""
     shared_limit: SharedLimit | None = None
     """Bounds calls across the prompts of a batch; of the kind for threads, or of that for tasks."""
+    decided_in_s: float = 0.0
+    """Seconds that the decision took; they count for the deadline of the request."""
 
     def answer(self) -> AIMessage:
         """The winning message; members are called in threads.
@@ -59,12 +63,13 @@ class Request:
             FanOutError: If every called member failed.
         """
         shared_limit = cast("ConcurrencyLimit | None", self.shared_limit)
+        limits = self._limits()
         election = self.engine.open_election(self.decision)
         plan = self.engine.plan(self.decision, election)
-        run(plan, lambda k: self.calls.invoke(self._name(k)), self._limits, shared_limit)
+        run(plan, lambda k: self.calls.invoke(self._name(k)), limits, shared_limit)
         judging = election.request_judge()
         if judging is not None:
-            call_judge(judging, self.calls, self._limits, shared_limit)
+            call_judge(judging, self.calls, limits, shared_limit)
         return self.engine.merge(self.decision, plan, election)
 
     async def answer_async(self) -> AIMessage:
@@ -74,16 +79,17 @@ class Request:
             FanOutError: If every called member failed.
         """
         shared_limit = cast("asyncio.Semaphore | None", self.shared_limit)
+        limits = self._limits()
         election = self.engine.open_election(self.decision)
         plan = self.engine.plan(self.decision, election)
-        await arun(plan, lambda k: self.calls.ainvoke(self._name(k)), self._limits, shared_limit)
+        await arun(plan, lambda k: self.calls.ainvoke(self._name(k)), limits, shared_limit)
         # Without a model that compares answers, a thread would cost more than it frees.
         if election.is_slow:
             judging = await asyncio.to_thread(election.request_judge)
         else:
             judging = election.request_judge()
         if judging is not None:
-            await call_judge_async(judging, self.calls, self._limits, shared_limit)
+            await call_judge_async(judging, self.calls, limits, shared_limit)
         return self.engine.merge(self.decision, plan, election)
 
     def chunks(self) -> Iterator[AIMessageChunk]:
@@ -95,6 +101,7 @@ class Request:
         if not self.engine.is_final(self.decision):
             yield from message_chunks(self.answer())
             return
+        limits = self._limits()
         election = self.engine.open_election(self.decision)
         plan = self.engine.plan(self.decision, election)
         while not plan.done:
@@ -102,7 +109,7 @@ class Request:
             reply = StreamedReply()
             result: AIMessage | Exception
             try:
-                stream = with_deadline(self.calls.stream(self._name(member)), self._limits.deadline_s)
+                stream = with_deadline(self.calls.stream(self._name(member)), limits.of_a_call())
                 with closing(stream) as chunks:
                     for chunk in chunks:
                         yield reply.add(chunk)
@@ -111,6 +118,8 @@ class Request:
                 if reply.started:
                     raise
                 result = error
+                if limits.is_over:
+                    plan.close(error, {member: reply.elapsed_s})
             plan.finish(member, result, reply.elapsed_s)
         yield closing_chunk(self.engine.merge(self.decision, plan, election))
 
@@ -120,6 +129,7 @@ class Request:
             for chunk in message_chunks(await self.answer_async()):
                 yield chunk
             return
+        limits = self._limits()
         election = self.engine.open_election(self.decision)
         plan = self.engine.plan(self.decision, election)
         while not plan.done:
@@ -127,7 +137,7 @@ class Request:
             reply = StreamedReply()
             result: AIMessage | Exception
             try:
-                stream = with_deadline_async(self.calls.astream(self._name(member)), self._limits.deadline_s)
+                stream = with_deadline_async(self.calls.astream(self._name(member)), limits.of_a_call())
                 async with aclosing(stream) as chunks:
                     async for chunk in chunks:
                         yield reply.add(chunk)
@@ -136,15 +146,28 @@ class Request:
                 if reply.started:
                     raise
                 result = error
+                if limits.is_over:
+                    plan.close(error, {member: reply.elapsed_s})
             plan.finish(member, result, reply.elapsed_s)
         yield closing_chunk(self.engine.merge(self.decision, plan, election))
 
     def _name(self, k: int) -> str:
         return self.decision.members[k]
 
-    @property
     def _limits(self) -> Limits:
-        return Limits(self.engine.settings.deadline_s, self.max_concurrency)
+        """The bounds of the calls; the clock of the request runs from here, less the time of the decision.
+
+        Raises:
+            DeadlineError: If the decision took all of the time.
+        """
+        settings = self.engine.settings
+        if settings.request_deadline_s is None:
+            return Limits(settings.deadline_s, self.max_concurrency)
+        start = time.perf_counter() - self.decided_in_s
+        timer = RequestTimer(deadline_s=settings.request_deadline_s, started_at=start)
+        if timer.left_s == 0.0:
+            raise timer.error()
+        return Limits(settings.deadline_s, self.max_concurrency, timer)
 
 
 def open_requests(
@@ -156,8 +179,9 @@ def open_requests(
 ) -> list[Request]:
     """Decides prompts and opens their requests; member runs are children of the prompts' runs."""
     requests = []
-    engine = engine.for_call(kwargs)
+    start, engine = time.perf_counter(), engine.for_call(kwargs)
     decisions = engine.decide(prompts, configs)
+    decided_in_s = time.perf_counter() - start
     for decision, prompt, manager, config in zip(decisions, prompts, run_managers, configs, strict=True):
         alone = len(decision.selected) == 1
         scope = child_scope(without_shared_limit(config), manager, alone=alone)
@@ -167,6 +191,7 @@ def open_requests(
             calls=MemberCalls(engine.settings.models, prompt, kwargs, scope),
             max_concurrency=config.get("max_concurrency"),
             shared_limit=shared_limit_of(config),
+            decided_in_s=decided_in_s,
         )
         requests.append(request)
     return requests

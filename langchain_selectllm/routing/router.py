@@ -67,6 +67,9 @@ class SelectLLMRouter(EngineRunnable):
     """Reads answers and votes; by default with the extractor that most training replies were read with."""
     deadline_s: float | None = None
     """Deadline of one member's call in seconds; a late member counts as failed."""
+    request_deadline_s: float | None = None
+    """Deadline of the whole request in seconds, from the decision to the vote: top-ups, further rounds and the judge
+    get the time that is left. The replies that have come by then vote."""
     min_replies: int | None = None
     """Other members are called when failures leave fewer replies; half the selection when None."""
     max_calls: int | None = None
@@ -234,6 +237,7 @@ class SelectLLMRouter(EngineRunnable):
             parser=self.parser,
             text_of=self.text_of,
             deadline_s=self.deadline_s,
+            request_deadline_s=self.request_deadline_s,
             min_replies=self.min_replies,
             early_stop=self.early_stop,
             left_out=left_out,

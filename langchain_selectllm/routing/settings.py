@@ -31,6 +31,9 @@ class RoutingSettings:
     parser: VotingOutputParser
     text_of: TextOf
     deadline_s: float | None
+    """Deadline of one call."""
+    request_deadline_s: float | None
+    """Deadline of a whole request, with all of its rounds."""
     min_replies: int | None
     early_stop: bool
     left_out: Mapping[str, str] = field(default_factory=dict)

@@ -189,6 +189,7 @@ class ServedRouter:
             "min_confidence": settings.min_confidence,
             "below_confidence": settings.below_confidence,
             "deadline_s": settings.deadline_s * _VOTE_SHARE,
+            "request_deadline_s": settings.deadline_s * _VOTE_SHARE,
         }
         return SelectLLMRouter(**{**own, **changes})
 

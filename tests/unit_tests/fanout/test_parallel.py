@@ -8,7 +8,8 @@ from langchain_core.messages import AIMessage
 from langchain_selectllm.exceptions import DeadlineError
 from langchain_selectllm.fanout.call_plan import CallPlan
 from langchain_selectllm.fanout.concurrency import ConcurrencyLimit
-from langchain_selectllm.fanout.parallel import Limits, arun, run
+from langchain_selectllm.fanout.deadlines import Limits
+from langchain_selectllm.fanout.parallel import arun, run
 
 
 class SettledBy:

@@ -99,6 +99,7 @@ def probes(fitted, watch, *, hanging=(), **fields):
         for name in fitted.members
     }
     settings = {"policy": fields.get("policy", "all_members"), "deadline_s": fields.get("deadline_s")}
+    settings["request_deadline_s"] = fields.get("request_deadline_s")
     return SelectLLMRouter(
         classifier=fitted, models=models, parser=VotingOutputParser(), early_stop=False, **settings
     )

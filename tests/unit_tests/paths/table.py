@@ -17,7 +17,8 @@ PROPERTIES = {
     "nested traces": "where a trace shows the members' runs, which are tagged `selectllm:member:NAME`",
     "usage once": "`UsageMetadataCallbackHandler` counts every token of every member exactly once",
     "cancellation": "calls that are cancelled together with the awaiting task",
-    "deadline": "arrival of the reply with `deadline_s` set and one member hanging",
+    "deadline": "arrival of the reply though a member hangs: with `deadline_s`, which bounds one call, and with "
+    "`request_deadline_s`, which bounds the whole request",
     "config": "metadata and configurable values of the caller's config: passed to members or not",
     "streaming": "tokens of a single selected member; tokens of several members come after the vote, on every path",
 }
@@ -67,6 +68,10 @@ message where the path supports only complete messages. A footnote says why a pr
 Compositions of LangChain such as `with_retry()` and `with_fallbacks()` call these methods and are not listed.
 """
 FOOT = """
+`deadline_s` is given to every call anew: a member called because others failed, or in a further round, has all of it. With
+`request_deadline_s` such members and the judge have what is left; when it is over, nobody else is called and the replies that have
+come vote. A request takes at most the smaller of `request_deadline_s` and the sum of `deadline_s` over its rounds and top-ups.
+
 Only chat models have events of version `"v3"`; `SelectLLMRouter` refuses them, as every other Runnable of LangChain does.
 
 Time added to the slowest member, median, eight members that reply at once: 2.1 and 3.4 ms with `invoke`, 2.1 and 2.8 ms with

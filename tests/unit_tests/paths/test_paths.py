@@ -54,6 +54,9 @@ def carry_out(path, router, config=None, on_piece=lambda text: None):
     return pieces
 
 
+DEADLINES = ("deadline_s", "request_deadline_s")
+
+
 def says(path):
     return None if path.structured else SAYS
 
@@ -115,20 +118,21 @@ def late(fitted):
     Several paths wait for their deadlines together, while other tests run, so that the deadline can be long enough for the
     other members on any machine.
     """
-    given = {path.id: (path, Watch()) for path, _ in cells("deadline")}
+    given = {(path.id, bound): (path, Watch()) for path, _ in cells("deadline") for bound in DEADLINES}
 
-    def ask(path, watch):
-        return carry_out(path, probes(fitted, watch, hanging=("reader",), deadline_s=3.0, says=says(path)))
+    def ask(bound, path, watch):
+        return carry_out(path, probes(fitted, watch, hanging=("reader",), says=says(path), **{bound: 3.0}))
 
-    with ThreadPoolExecutor(20) as pool:
-        yield {name: (pool.submit(ask, *one), one[1]) for name, one in given.items()}
+    with ThreadPoolExecutor(40) as pool:
+        yield {key: (pool.submit(ask, key[1], *one), one[1]) for key, one in given.items()}
         for _, watch in given.values():
             watch.release.set()
 
 
+@pytest.mark.parametrize("bound", DEADLINES)
 @every_cell("deadline")
-def test_the_reply_comes_on_time_though_a_member_hangs(fitted, late, path, word):
-    reply, watch = late[path.id]
+def test_the_reply_comes_on_time_though_a_member_hangs(fitted, late, path, word, bound):
+    reply, watch = late[path.id, bound]
     assert reply.result()
     assert sorted(watch.ended) == sorted(set(fitted.members) - {"reader"})
 
