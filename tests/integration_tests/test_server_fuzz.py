@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from langchain_selectllm import VotingOutputParser
-from tests.support.served import URL, make_app
+from langchain_selectllm.testing import ReplayChatModel
+from tests.support.served import LETTERS, URL, make_app
 
 N_EXAMPLES = int(os.environ.get("SELECTLLM_FUZZ_EXAMPLES", "10000"))
 
@@ -100,6 +101,23 @@ TOOLS = st.lists(
     ),
     max_size=2,
 )
+SCHEMAS = st.recursive(
+    st.one_of(VALUES, st.just({"$ref": "#"}), st.sampled_from([{"type": "string"}, {"type": "integer"}])),
+    lambda inner: st.dictionaries(
+        st.sampled_from(["properties", "anyOf", "allOf", "items", "type", "$ref", "required", "enum", "a"]),
+        st.one_of(inner, st.lists(inner, max_size=2)),
+        max_size=3,
+    ),
+    max_leaves=6,
+)
+FORMS = st.fixed_dictionaries(
+    {"type": st.sampled_from(["json_schema", "json_object", "text", "x"])},
+    optional={
+        "json_schema": st.fixed_dictionaries({"name": st.text(max_size=5)}, optional={"schema": SCHEMAS}),
+        "schema": SCHEMAS,
+        "name": st.text(max_size=5),
+    },
+)
 KNOBS = st.dictionaries(
     st.sampled_from(["policy", "max_calls", "min_confidence", "below_confidence", "deadline_s", "explain"]),
     SCALARS,
@@ -112,7 +130,8 @@ BODIES = st.builds(
             "model": st.sampled_from(["selectllm", "selectllm/all_members", "reader", "x"]),
             "messages": MESSAGES,
         },
-        optional={"stream": st.booleans(), "tools": TOOLS, "selectllm": KNOBS, "input": ITEMS},
+        optional={"stream": st.booleans(), "tools": TOOLS, "selectllm": KNOBS, "input": ITEMS}
+        | {"response_format": FORMS, "text": st.fixed_dictionaries({"format": FORMS})},
     ),
     st.dictionaries(NAMES, VALUES, max_size=2),
 )
@@ -127,7 +146,10 @@ def post(fitted):
     """Sends one body; the status and the text of the answer."""
     loop = asyncio.new_event_loop()
     # Texts of any kind are read, so that every reply votes.
-    app = make_app(fitted, router={"parser": VotingOutputParser(answer="text")}, deadline_s=5)
+    # The replies are objects, so that schemas are applied to something.
+    models = {name: ReplayChatModel(model=name, default='{"a": [1, "x", {"a": null}]}') for name in LETTERS}
+    router = {"parser": VotingOutputParser(answer="text")}
+    app = make_app(fitted, models, router=router, deadline_s=5)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL)
 
     def send(path, body):

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_selectllm.integrations.server.adapter import RouterCall, RouterSettings
-from langchain_selectllm.integrations.server.chat_body import HANDED_ON, ChatBody, ToolChoice
+from langchain_selectllm.integrations.server.chat_body import HANDED_ON, ChatBody, ResponseFormat, ToolChoice
 from langchain_selectllm.integrations.server.conversation import to_messages
-from langchain_selectllm.integrations.server.errors import unsupported
+from langchain_selectllm.integrations.server.errors import invalid, unsupported
 from langchain_selectllm.integrations.server.knobs import MODEL, Knobs, apply_knobs, with_headers
+from langchain_selectllm.integrations.server.schema_check import check_schema
 from langchain_selectllm.integrations.server.settings import ServerSettings
 
 _REFUSED_UNLESS: Mapping[str, tuple[Any, ...]] = {
@@ -89,6 +90,13 @@ def router_call(body: ChatBody, wish: Wish, settings: ServerSettings) -> RouterC
     )
 
 
+def _check_form(form: ResponseFormat) -> None:
+    if form.json_schema is None or form.json_schema.schema_ is None:
+        param = "response_format.json_schema.schema"
+        raise invalid(f"Field {param} is missing.", param=param, code="missing_required_parameter")
+    check_schema(form.json_schema.schema_, "response_format.json_schema.schema")
+
+
 def _arguments(body: ChatBody, settings: ServerSettings) -> dict[str, Any]:
     given = body.model_dump(exclude_none=True, by_alias=True)
     for name, silent in _REFUSED_UNLESS.items():
@@ -100,7 +108,10 @@ def _arguments(body: ChatBody, settings: ServerSettings) -> dict[str, Any]:
         if name not in _OWN and name not in settings.pass_on:
             raise unsupported(name, f"The field {name} is unknown. The operator can hand it on (pass_on).")
     arguments = {name: given[name] for name in (*HANDED_ON, *settings.pass_on) if name in given}
-    if body.response_format is not None and body.response_format.type != "text":
+    form = body.response_format
+    if form is not None and form.type != "text":
+        if form.type == "json_schema":
+            _check_form(form)
         arguments["response_format"] = given["response_format"]
     # LangChain's name for both, which each provider's client translates.
     length = body.max_completion_tokens or body.max_tokens
