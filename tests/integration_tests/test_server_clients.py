@@ -1,7 +1,10 @@
 """The clients that people have, unchanged, against a server on loopback."""
 
+import contextlib
 import json
+import random
 import shutil
+import socket
 import subprocess
 import time
 
@@ -67,8 +70,8 @@ class Sum(BaseModel):
     total: int
 
 
-@pytest.fixture(scope="module")
-def objects(fitted):
+@pytest.fixture(scope="module", params=["json", "choice"])
+def objects(fitted, request):
     """A server whose members answer with JSON objects, two of five with another one."""
     models = scripted(LETTERS)
     for name, letter in LETTERS.items():
@@ -76,7 +79,8 @@ def objects(fitted):
         models[name] = models[name].model_copy(
             update={"default": json.dumps({"a": 3, "b": 4, "total": total})}
         )
-    router = {"parser": VotingOutputParser(answer="json")}
+    # Objects are voted on whatever the replies are read as otherwise.
+    router = {"parser": VotingOutputParser(answer=request.param)}
     with listening(make_app(fitted, models, keys=[KEY], router=router)) as url:
         yield url
 
@@ -260,3 +264,30 @@ def test_the_client_of_node_asks_streams_and_reads_responses(texts, node_project
     command = ["node", "ask.mjs", f"{texts}/v1", KEY]
     done = subprocess.run(command, cwd=node_project, check=True, capture_output=True, text=True)
     assert json.loads(done.stdout) == ["The answer is (A)."] * 3 + [5]
+
+
+def test_clients_that_leave_at_any_moment_or_read_slowly_leave_nothing_behind(fitted):
+    app = make_app(fitted, scripted(LETTERS, delay_s=0.02), max_in_flight=4)
+    limits = app.state.selectllm.in_flight
+    draw = random.Random(0)
+    body = json.dumps({"model": "selectllm", "messages": PROMPT, "stream": True}).encode()
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+    request = head + f"content-length: {len(body)}\r\n\r\n".encode() + body
+    with listening(app) as url:
+        address = ("127.0.0.1", int(url.rpartition(":")[2]))
+        for i in range(60):
+            with socket.create_connection(address) as connection:
+                connection.sendall(request[: len(request) - draw.choice([0, 0, 0, 5])])
+                # Some hang up at once, some in the middle of the members' work, some while they read byte by byte.
+                time.sleep(draw.choice([0.0, 0.005, 0.02, 0.03]))
+                if i % 3 == 0:
+                    connection.settimeout(0.01)
+                    with contextlib.suppress(TimeoutError):
+                        connection.recv(1)
+        give_up = time.monotonic() + 10
+        while limits.running or limits.queued:
+            assert time.monotonic() < give_up, (limits.running, limits.queued)
+            time.sleep(0.01)
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        completion = client.chat.completions.create(model="selectllm", messages=PROMPT)
+    assert completion.choices[0].message.content == "The answer is (A)."
