@@ -21,6 +21,7 @@ GROUPS = {
         "ChatSelectLLM",
         "ModelRegistry",
         "Member",
+        "with_catalogue_prices",
         "StickyThreads",
         "FeedbackLog",
         "whole_transcript",

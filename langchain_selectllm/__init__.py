@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from langchain_selectllm.evaluation import Report as Report
     from langchain_selectllm.evaluation import evaluate as evaluate
     from langchain_selectllm.exceptions import SelectLLMError as SelectLLMError
+    from langchain_selectllm.members.catalogue import with_catalogue_prices as with_catalogue_prices
     from langchain_selectllm.members.registry import Member as Member
     from langchain_selectllm.members.registry import ModelRegistry as ModelRegistry
     from langchain_selectllm.outcomes import OutcomeTable as OutcomeTable
@@ -49,6 +50,7 @@ _MODULES = {
     "embedded": ["embedded_models", "load_embedded"],
     "evaluation": ["Report", "evaluate"],
     "exceptions": ["SelectLLMError"],
+    "members.catalogue": ["with_catalogue_prices"],
     "members.registry": ["Member", "ModelRegistry"],
     "outcomes": ["OutcomeTable"],
     "outcomes.simulated": ["write_demo_outcomes"],

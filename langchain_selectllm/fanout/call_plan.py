@@ -56,6 +56,8 @@ class CallPlan:
     held_back: list[int] = field(default_factory=list)
     """Members that were not called because of `max_calls`, or because the time of the request was over."""
     rounds: int = 1
+    called: list[list[int]] = field(default_factory=list)
+    """Members whose calls were started, by round; top-ups stand in the round of the failure."""
     _waiting: list[int] = field(default_factory=list)
     _running: set[int] = field(default_factory=set)
     _stopped: bool = False
@@ -88,6 +90,11 @@ class CallPlan:
         return sorted([*self._running, *self._waiting])
 
     @property
+    def given_up(self) -> list[int]:
+        """Members whose calls were started and have not ended, ascending."""
+        return sorted(self._running)
+
+    @property
     def calls(self) -> int:
         """Calls that were started."""
         return len(self.replies) + len(self.failures) + len(self._running)
@@ -104,6 +111,9 @@ class CallPlan:
             room = max(limit - len(self._running), 0)
         started, self._waiting = self._waiting[:room], self._waiting[room:]
         self._running.update(started)
+        if len(self.called) < self.rounds:
+            self.called.append([])
+        self.called[-1] += started
         return started
 
     def finish(self, member: int, result: CallResult, latency_s: float) -> None:

@@ -47,6 +47,14 @@ class MemberSpec(BaseModel):
     """US dollars for a million input tokens; None when unknown."""
     price_output_usd_per_million: float | None = Field(default=None, ge=0)
     """US dollars for a million output tokens; None when unknown."""
+    price_cache_read_usd_per_million: float | None = Field(default=None, ge=0)
+    """US dollars for a million input tokens read from the provider's cache; the input price when None."""
+    price_cache_write_usd_per_million: float | None = Field(default=None, ge=0)
+    """US dollars for a million input tokens written to it; the input price when None."""
+    price_reasoning_usd_per_million: float | None = Field(default=None, ge=0)
+    """US dollars for a million output tokens of reasoning; the output price when None."""
+    catalogue_prices: bool = False
+    """Whether missing prices are those of the `genai-prices` catalogue (extra `prices`)."""
 
     @field_validator("base_url")
     @classmethod

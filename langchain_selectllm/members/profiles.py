@@ -45,12 +45,7 @@ def member_params(models: ModelRegistry) -> dict[str, Any]:
     """Returns what replies, ties and costs depend on, by member: chat models, wrappers, prices, latency."""
     params = {}
     for name, member in models.items():
-        params[name] = [
-            described(member.model),
-            member.price_input_usd_per_million,
-            member.price_output_usd_per_million,
-            member.latency_s,
-        ]
+        params[name] = [described(member.model), repr(member.prices), member.latency_s]
     return params
 
 

@@ -1,12 +1,13 @@
 """Registry of a pool: chat models by name, in order."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from langchain_selectllm.exceptions import MemberMismatchError
+from langchain_selectllm.exceptions import MemberMismatchError, PoolFileError
 from langchain_selectllm.members.pool_file import MemberSpec, read_pool_file
+from langchain_selectllm.members.prices import FREE, CallCost, CataloguePrices, Prices, TokenPrices
 from langchain_selectllm.members.providers import ChatModel, connect
 
 __all__ = ["ChatModel", "Member", "ModelRegistry", "connect_member"]
@@ -23,17 +24,48 @@ class Member:
     """US dollars for a million output tokens; None when unknown."""
     latency_s: float | None = None
     """Recorded seconds per call, for the tie rule; the artefact's own figure when None."""
+    price_cache_read_usd_per_million: float | None = field(default=None, kw_only=True)
+    """US dollars for a million input tokens read from the provider's cache; the input price when None."""
+    price_cache_write_usd_per_million: float | None = field(default=None, kw_only=True)
+    """US dollars for a million input tokens written to it; the input price when None."""
+    price_reasoning_usd_per_million: float | None = field(default=None, kw_only=True)
+    """US dollars for a million output tokens of reasoning; the output price when None."""
+    catalogue: CataloguePrices | None = field(default=None, kw_only=True)
+    """Prices used where input or output have none of their own; see `with_catalogue_prices`."""
+
+    @property
+    def prices(self) -> Prices | None:
+        """The member's own prices, else the catalogue's; None without either."""
+        if self.price_input_usd_per_million is None or self.price_output_usd_per_million is None:
+            return self.catalogue
+        return TokenPrices(
+            input=self.price_input_usd_per_million,
+            output=self.price_output_usd_per_million,
+            cache_read=self.price_cache_read_usd_per_million,
+            cache_write=self.price_cache_write_usd_per_million,
+            reasoning=self.price_reasoning_usd_per_million,
+        )
+
+    def cost(self, usage: Mapping[str, Any] | None) -> CallCost | None:
+        """Returns the cost of one call by its `usage_metadata`; None without prices or token counts.
+
+        A reply from LangChain's cache (`set_llm_cache`), which carries a total cost of 0, costs nothing.
+        """
+        if usage is None:
+            return None
+        if usage.get("total_cost") == 0:
+            return FREE
+        prices = self.prices
+        if prices is None or "input_tokens" not in usage:
+            return None
+        return prices.cost(usage)
 
     def cost_usd(self, usage: Mapping[str, Any] | None) -> float | None:
-        """Returns the cost of one call by its `usage_metadata`; None without prices or usage."""
-        if (
-            usage is None
-            or self.price_input_usd_per_million is None
-            or self.price_output_usd_per_million is None
-        ):
+        """Returns the cost of one call in US dollars; see `cost`."""
+        cost = self.cost(usage)
+        if cost is None:
             return None
-        input_cost = usage["input_tokens"] * self.price_input_usd_per_million
-        return float(input_cost + usage["output_tokens"] * self.price_output_usd_per_million) / 1e6
+        return cost.total_usd
 
 
 def connect_member(name: str, spec: MemberSpec, *, max_retries: int = 2) -> Member:
@@ -45,14 +77,31 @@ def connect_member(name: str, spec: MemberSpec, *, max_retries: int = 2) -> Memb
         max_retries: Attempts after a failed one that the provider's client makes by itself.
 
     Raises:
-        PoolFileError: If the provider refuses its settings.
+        PoolFileError: If the provider refuses its settings, or the catalogue has no prices for it.
         MissingDependencyError: If the provider's package is not installed.
     """
     return Member(
         connect(name, spec, max_retries=max_retries),
-        spec.price_input_usd_per_million,
-        spec.price_output_usd_per_million,
+        price_input_usd_per_million=spec.price_input_usd_per_million,
+        price_output_usd_per_million=spec.price_output_usd_per_million,
+        price_cache_read_usd_per_million=spec.price_cache_read_usd_per_million,
+        price_cache_write_usd_per_million=spec.price_cache_write_usd_per_million,
+        price_reasoning_usd_per_million=spec.price_reasoning_usd_per_million,
+        catalogue=_catalogue_prices(name, spec),
     )
+
+
+def _catalogue_prices(name: str, spec: MemberSpec) -> CataloguePrices | None:
+    if not spec.catalogue_prices:
+        return None
+    provider, separator, model = spec.model.partition(":")
+    prices = CataloguePrices.find(model, provider) if separator else CataloguePrices.find(spec.model, None)
+    if prices is None:
+        raise PoolFileError(
+            f"Member {name!r} ({spec.model}) is not in the catalogue of genai-prices. Give it "
+            "price_input_usd_per_million and price_output_usd_per_million, and leave catalogue_prices out."
+        )
+    return prices
 
 
 class ModelRegistry(Mapping[str, Member]):

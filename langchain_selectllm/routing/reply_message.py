@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import UsageMetadata, add_usage
 
 from langchain_selectllm.exceptions import FanOutError
 from langchain_selectllm.fanout.call_plan import CallPlan
 from langchain_selectllm.fanout.failures import fan_out_error
 from langchain_selectllm.members.registry import Member
+from langchain_selectllm.routing.bill import make_bill
 from langchain_selectllm.routing.decision import Decision
 from langchain_selectllm.routing.election import Election
-from langchain_selectllm.routing.judge import JudgeRequest
 
 
 def reply_message(
@@ -39,16 +38,19 @@ def reply_message(
     else:
         winner = decision.members.index(tally.winner)
     message = election.elected_message(plan.replies[winner])
-    usage = _total_usage(plan, election.judge)
+    bill = make_bill(plan, decision.members, models, election.judge)
     metadata = {
         **_decision_metadata(decision, policy),
         **election.metadata(),
         "winner": decision.members[winner],
-        **_call_metadata(decision, plan, _total_cost(decision, plan, models, election.judge)),
-        "usage": dict(usage) if usage else None,
+        "winner_model": plan.replies[winner].response_metadata.get("model_name"),
+        **_call_metadata(decision, plan),
+        **bill.metadata(),
     }
     response_metadata = {**message.response_metadata, "selectllm": metadata}
-    return message.model_copy(update={"response_metadata": response_metadata, "usage_metadata": usage})
+    return message.model_copy(
+        update={"response_metadata": response_metadata, "usage_metadata": bill.total_usage}
+    )
 
 
 def _all_failed(decision: Decision, plan: CallPlan) -> FanOutError:
@@ -73,7 +75,7 @@ def _decision_metadata(decision: Decision, policy: str) -> dict[str, Any]:
     }
 
 
-def _call_metadata(decision: Decision, plan: CallPlan, cost_usd: float | None) -> dict[str, Any]:
+def _call_metadata(decision: Decision, plan: CallPlan) -> dict[str, Any]:
     names = decision.members
     failures: dict[str, dict[str, str]] = {}
     for k, error in sorted(plan.failures.items()):
@@ -82,49 +84,17 @@ def _call_metadata(decision: Decision, plan: CallPlan, cost_usd: float | None) -
     for k in plan.held_back:
         if names[k] not in held_back:
             held_back.append(names[k])
+    called = [[names[k] for k in members] for members in plan.called]
     outstanding = plan.outstanding
     return {
         "calls": plan.calls,
+        "called": called,
         "rounds": plan.rounds,
         "failures": failures,
         "latencies_s": {names[k]: latency for k, latency in sorted(plan.latencies.items())},
-        "cost_usd": cost_usd,
         "topped_up": [names[k] for k in plan.topped_up],
         "held_back": held_back,
         "cancelled": [names[k] for k in outstanding],
         "decided_early": bool(outstanding),
         "abstained": False,
     }
-
-
-def _total_cost(
-    decision: Decision, plan: CallPlan, models: Mapping[str, Member], judge: JudgeRequest | None
-) -> float | None:
-    """US dollars of all calls; None where a price, a usage, or the end of a call is unknown."""
-    # Calls that failed or were cancelled may cost something too, but their cost is not reported.
-    if len(plan.replies) != plan.calls:
-        return None
-    total = 0.0
-    for k, reply in plan.replies.items():
-        cost = models[decision.members[k]].cost_usd(reply.usage_metadata)
-        if cost is None:
-            return None
-        total += cost
-    if judge is not None:
-        cost = judge.vote.member.cost_usd(judge.usage)
-        if cost is None:
-            return None
-        total += cost
-    return total
-
-
-def _total_usage(plan: CallPlan, judge: JudgeRequest | None) -> UsageMetadata | None:
-    """Tokens of all replies and the judge; None when no model counts them."""
-    total: UsageMetadata | None = None
-    usages = [plan.replies[k].usage_metadata for k in sorted(plan.replies)]
-    if judge is not None:
-        usages.append(judge.usage)
-    for usage in usages:
-        if usage is not None:
-            total = add_usage(total, usage)
-    return total
