@@ -1,9 +1,9 @@
 """Latency at equal accuracy: replayed with stated distributions, and live on the embedded pool.
 
-Usage: python benchmarks/latency.py DATA_FOLDER [--routers FOLDER] [--live 60] [--write docs/explanation/latency.md]
+Usage: python benchmarks/latency.py DATA_FOLDER [--routers FOLDER] [--live 200] [--write docs/explanation/latency.md]
 
 The recorded data hold no latency. Each call gets one from a log-normal distribution whose median grows with the
-length of the reply and the size of the model, see `MEDIANS`; the same draw serves every system.
+length of the reply and the size of the model, see the constants; the same draw serves every system.
 """
 
 import argparse
@@ -148,7 +148,7 @@ def live(n_live: int) -> Iterator[str]:
     )
     parser = VotingOutputParser(answer=read_answer)
     yield f"### Live, embedded pool, {len(models)} members\n"
-    yield f"{n_live} new prompts, one after the other, on a machine with other work; compare within the table only.\n"
+    yield f"{n_live} new prompts, one after the other, one caller at a time; compare within the table only.\n"
     yield "| system | accuracy | calls | median to the answer | mean to the answer | against all |"
     yield "|---|---:|---:|---:|---:|---:|"
     reference = None
@@ -185,7 +185,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--routers", type=Path)
-    parser.add_argument("--live", type=int, default=60)
+    parser.add_argument("--live", type=int, default=200)
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
     lines: list[str] = []

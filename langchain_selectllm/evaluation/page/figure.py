@@ -18,6 +18,9 @@ FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
 """Font of charts; the metrics of Arial are known where pictures are made, so that labels do not overlap."""
 
 
+_LABEL_CHARACTERS = 22
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataTable:
     """Numbers of a figure, for readers who cannot see it."""
@@ -50,6 +53,25 @@ class Section:
     answer: Sequence[Markup | str]
     """Paragraphs."""
     figures: Sequence[Figure] = field(default_factory=tuple)
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Labels of at most 22 characters by name, distinct as the names are; the middle of a longer name is cut.
+
+    A provider in front ("provider/model") is left out where the rest tells the names apart.
+    """
+    rests = [name.rpartition("/")[2] for name in names]
+    if len(set(rests)) < len(rests):
+        rests = list(names)
+    labels: dict[str, str] = {}
+    for number, (name, rest) in enumerate(zip(names, rests, strict=True), 1):
+        label = rest
+        if len(rest) > _LABEL_CHARACTERS:
+            label = f"{rest[:8]}…{rest[8 + 1 - _LABEL_CHARACTERS :]}"
+        if label in labels.values():
+            label = f"{label[:-3]} {number}"
+        labels[name] = label
+    return labels
 
 
 def altair() -> Any:
@@ -104,7 +126,7 @@ _CONFIG: dict[str, Any] = {
         "gridOpacity": 0.25,
         "domainColor": GREY,
         "tickColor": GREY,
-        "labelLimit": 130,
+        "labelLimit": 150,
         "labelOverlap": "greedy",
         "labelSeparation": 6,
         "labelFlush": False,

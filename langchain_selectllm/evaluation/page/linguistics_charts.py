@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_selectllm.evaluation.linguistics import GroupComparison, LinguisticAnalysis
-from langchain_selectllm.evaluation.page.figure import altair, specification
+from langchain_selectllm.evaluation.page.figure import altair, short_names, specification
 from langchain_selectllm.evaluation.page.members_section import forest
 from langchain_selectllm.evaluation.page.plots import save_chart
 
@@ -45,10 +45,16 @@ def router_chart(comparison: GroupComparison) -> dict[str, Any]:
 
 def _members_chart(comparisons: list[GroupComparison]) -> dict[str, Any]:
     alt = altair()
+    labels = short_names([one.name for one in comparisons])
     values = []
     for one in comparisons:
         values += [
-            {"member": one.name, "feature": effect.feature, "delta": effect.delta, "shown": effect.is_shown}
+            {
+                "member": labels[one.name],
+                "feature": effect.feature,
+                "delta": effect.delta,
+                "shown": effect.is_shown,
+            }
             for effect in one.effects
         ]
     features = [effect.feature for effect in comparisons[0].effects]

@@ -11,6 +11,7 @@ from langchain_selectllm.evaluation.page.figure import (
     Figure,
     Section,
     altair,
+    short_names,
     specification,
 )
 from langchain_selectllm.evaluation.page.numbers import Numbers
@@ -39,13 +40,12 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
     order = sorted(
         range(len(members["leave_one_out"])), key=lambda i: members["leave_one_out"][i]["difference"]
     )
-    sentences = [_sentence(numbers, i) for i in order[:_SEVERAL]]
+    called = [i for i in order if members["usage"][i]["called_share"] > 0]
+    sentences = [_sentence(numbers, i) for i in called[:_SEVERAL]]
     paragraphs.append(Markup("Most needed: {}.").format(Markup("; ").join(sentences)))
-    called = [usage for usage in members["usage"] if usage["called_share"] > 0]
     idle = [usage["member"] for usage in members["usage"] if usage["called_share"] == 0]
     if len(called) > _SEVERAL:
-        rest = [i for i in order if members["usage"][i]["called_share"] > 0][-1:]
-        paragraphs.append(Markup("Least needed of those called: {}.").format(_sentence(numbers, rest[0])))
+        paragraphs.append(Markup("Least needed of those called: {}.").format(_sentence(numbers, called[-1])))
     if idle:
         paragraphs.append(f"Never called: {', '.join(idle)}.")
     paragraphs.append(_suggestion(numbers))
@@ -126,7 +126,8 @@ def difference_row(name: str, one: dict[str, Any]) -> dict[str, Any]:
 
 def _leave_one_out(numbers: Numbers) -> Figure:
     single = numbers.value(*_AT, "leave_one_out")
-    values = [difference_row(one["without"][0], one) for one in single]
+    labels = short_names(numbers.report["members"])
+    values = [difference_row(labels[one["without"][0]], one) for one in single]
     values.sort(key=lambda value: value["difference"])
     rows = []
     for i, one in enumerate(single):
@@ -141,7 +142,7 @@ def _leave_one_out(numbers: Numbers) -> Figure:
                 numbers.change(*at, "latency_share"),
             ]
         )
-    title = "difference in accuracy (points)"
+    title = "difference (points)"
     return Figure(
         name="leave-one-out",
         title="Without each member",
@@ -166,12 +167,13 @@ def _leave_one_out(numbers: Numbers) -> Figure:
 
 def _usage(numbers: Numbers) -> Figure:
     alt = altair()
-    usage = numbers.value(*_AT, "usage")
+    usage, labels = numbers.value(*_AT, "usage"), short_names(numbers.report["members"])
     values, rows = [], []
     for i, one in enumerate(usage):
         at = (*_AT, "usage", i)
-        values.append({"member": one["member"], "share": one["called_share"], "what": "called"})
-        values.append({"member": one["member"], "share": one["decisive_share"], "what": "its ballot decides"})
+        label = labels[one["member"]]
+        values.append({"member": label, "share": one["called_share"], "what": "called"})
+        values.append({"member": label, "share": one["decisive_share"], "what": "its ballot decides"})
         rows.append(
             [
                 one["member"],
@@ -188,7 +190,7 @@ def _usage(numbers: Numbers) -> Figure:
         alt.Chart(alt.Data(values=values))
         .mark_bar()
         .encode(
-            y=alt.Y("member:N", sort=[one["member"] for one in order], title="member"),
+            y=alt.Y("member:N", sort=[labels[one["member"]] for one in order], title="member"),
             yOffset=alt.YOffset("what:N", sort=["called", "its ballot decides"]),
             x=alt.X("share:Q", title="share of queries (%)", axis=alt.Axis(format=".1~%")),
             color=alt.Color("what:N", title=None, scale=kinds),
@@ -268,17 +270,20 @@ def _smaller_pools(numbers: Numbers) -> Figure:
 def _correlation(numbers: Numbers) -> Figure:
     alt = altair()
     names, matrix = numbers.report["members"], numbers.value(*_AT, "error_correlation")
+    labels = short_names(names)
+    order = [labels[name] for name in names]
     values, rows = [], []
     for i, first in enumerate(names):
         cells: list[Markup | str] = [first]
         for j, second in enumerate(names):
             cells.append(numbers.decimal(*_AT, "error_correlation", i, j))
             if i != j and matrix[i][j] is not None:
-                values.append({"first": first, "second": second, "correlation": matrix[i][j]})
+                cell = {"first": labels[first], "second": labels[second], "correlation": matrix[i][j]}
+                values.append(cell)
         rows.append(cells)
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("first:N", sort=names, title="member", axis=alt.Axis(labelAngle=-60, labelLimit=90)),
-        y=alt.Y("second:N", sort=names, title="member"),
+        x=alt.X("first:N", sort=order, title="member", axis=alt.Axis(labelAngle=-60, labelOverlap=False)),
+        y=alt.Y("second:N", sort=order, title="member"),
     )
     colour = alt.Color(
         "correlation:Q",

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier, evaluate
+from langchain_selectllm.evaluation.page.figure import short_names
 from langchain_selectllm.evaluation.page.plots import save_plots
 from langchain_selectllm.evaluation.page.render import render_page
 from langchain_selectllm.exceptions import MissingDependencyError
@@ -143,6 +144,14 @@ def test_every_axis_names_its_unit(page):
     counted = titles - without_unit - {"none", None}
     assert counted
     assert all(title.endswith(")") or title == "calls per query" for title in counted), counted
+
+
+def test_labels_of_charts_are_short_and_as_distinct_as_the_names():
+    names = ["a/model", "b/model", *(f"provider/long-model-name-{k:02d}-instruct" for k in range(12))]
+    labels = short_names(names)
+    assert len(set(labels.values())) == len(names)
+    assert max(map(len, labels.values())) <= 22
+    assert short_names(["openai/gpt", "meta/llama"]) == {"openai/gpt": "gpt", "meta/llama": "llama"}
 
 
 def test_a_report_without_replies_has_a_page_without_confidence():
