@@ -1,6 +1,7 @@
 """The process around the application: uvicorn, and a drain at SIGTERM."""
 
 import asyncio
+import gc
 from types import FrameType
 
 import uvicorn
@@ -47,4 +48,7 @@ def run_server(app: Starlette, state: ServerState) -> None:
         timeout_graceful_shutdown=round(settings.drain_s),
         log_level="warning",
     )
+    # Everything loaded so far stays: the collector need not walk through it, which would stop all requests.
+    gc.collect()
+    gc.freeze()
     DrainingServer(config, state).run()
