@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from langchain_selectllm.fanout.call_plan import CallPlan
+from langchain_selectllm.members.capabilities import Needs, unable_members
 from langchain_selectllm.prompts import prompt_messages
 from langchain_selectllm.routing.answer_confidence import AnswerConfidence
 from langchain_selectllm.routing.decision import Decision, decide_all
@@ -27,7 +28,7 @@ class Engine:
     settings: RoutingSettings
 
     def decide(
-        self, prompts: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig] | None = None
+        self, prompts: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig | None] | None = None
     ) -> list[Decision]:
         """Selects the members per prompt; all prompts are encoded at once.
 
@@ -43,11 +44,11 @@ class Engine:
         texts = [self._text(messages) for messages in conversations]
         decisions = decide_all(settings.classifier, settings.policy, texts)
         if configs is None:
-            return [self._bounded(decision) for decision in decisions]
-        remembered = []
+            configs = [None] * len(decisions)
+        bounded = []
         for messages, decision, config in zip(conversations, decisions, configs, strict=True):
-            remembered.append(self._bounded(decision, config, messages))
-        return remembered
+            bounded.append(self._bounded(decision, config, messages))
+        return bounded
 
     def _text(self, messages: Sequence[BaseMessage]) -> str:
         text = self.settings.text_of(messages)
@@ -60,16 +61,31 @@ class Engine:
     def _bounded(
         self,
         decision: Decision,
-        config: RunnableConfig | None = None,
-        messages: Sequence[BaseMessage] = (),
+        config: RunnableConfig | None,
+        messages: Sequence[BaseMessage],
     ) -> Decision:
         """The decision without members that are left out, with those its thread keeps, within `max_calls`."""
         settings = self.settings
+        left_out = self._left_out(messages)
         if settings.sticky is None or config is None:
-            decision = decision.without(settings.left_out)
+            decision = decision.without(left_out)
         else:
-            decision = settings.sticky.turn(thread_of(config, messages), decision, settings.left_out)
+            decision = settings.sticky.turn(thread_of(config, messages), decision, left_out)
         return decision.at_most(settings.max_calls)
+
+    def _left_out(self, messages: Sequence[BaseMessage]) -> Mapping[str, str]:
+        """Members that are not called for a prompt, with the reason.
+
+        Where no member could be called by its profile, profiles are ignored: the errors of the providers then
+        say more than they do.
+        """
+        settings = self.settings
+        in_text = settings.structure is not None and settings.structure.in_text
+        unable = unable_members(settings.profiles, Needs.of(messages, native_json=in_text))
+        left_out = {**unable, **settings.left_out}
+        if not unable or len(left_out) == len(settings.models):
+            return settings.left_out
+        return left_out
 
     def for_call(self, arguments: Mapping[str, Any]) -> "Engine":
         """The engine of a call with these keyword arguments, which may prescribe a schema for its objects."""

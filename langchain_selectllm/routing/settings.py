@@ -1,14 +1,16 @@
 """Settings of a router at work, shared by the Runnable, the chat model and the middleware."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from langchain_core.language_models import ModelProfile
 from numpy.typing import NDArray
 
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.encoders import is_slow
+from langchain_selectllm.members.capabilities import member_profiles
 from langchain_selectllm.members.registry import ModelRegistry
 from langchain_selectllm.prompts import TextOf
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule
@@ -56,6 +58,11 @@ class RoutingSettings:
     def policy_name(self) -> str:
         """Name of the policy in the metadata."""
         return policy_name(self.policy)
+
+    @cached_property
+    def profiles(self) -> Mapping[str, Sequence[ModelProfile]]:
+        """Profiles of each member's chat models."""
+        return member_profiles(self.models)
 
     @cached_property
     def latencies(self) -> NDArray[np.float64]:
