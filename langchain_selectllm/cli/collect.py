@@ -111,11 +111,17 @@ def _print_collected(collected: Collected, store: str) -> None:
             f"Complete. Next: selectllm grade {store}, or selectllm train {store} --out FOLDER",
             highlight=False,
         )
-    else:
+        return
+    if collected.smallest_budget_usd is not None:
         out.print(
-            f"{collected.left:,} calls are left ({collected.stopped}). Run the same command again to go on.",
+            f"The smallest --max-cost-usd that permits one more call is {collected.smallest_budget_usd:.3g} USD: "
+            "the recorded cost plus the most that the cheapest call left can cost.",
             highlight=False,
         )
+    out.print(
+        f"{collected.left:,} calls are left ({collected.stopped}). Run the same command again to go on.",
+        highlight=False,
+    )
 
 
 def _print_plan(plan: Plan) -> None:

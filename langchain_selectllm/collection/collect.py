@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from langchain_selectllm.collection.budget import Budget, check_affordable
 from langchain_selectllm.collection.circuit_breaker import BreakerPolicy
 from langchain_selectllm.collection.inputs import PoolSource, Queries, check_samples, read_pool, read_queries
 from langchain_selectllm.collection.local_engine import CollectionJob, Settings, collect_locally
-from langchain_selectllm.collection.open_store import open_store
+from langchain_selectllm.collection.new_store import open_to_collect
+from langchain_selectllm.collection.plan import smallest_budget_usd
 from langchain_selectllm.collection.progress import Collected, MemberProgressCallback
 from langchain_selectllm.collection.ray_engine import collect_on_ray
 from langchain_selectllm.collection.retries import RetryPolicy
-from langchain_selectllm.collection.store_lock import locked
 
 ENGINES: Mapping[str, Callable[[CollectionJob], Awaitable[Collected]]] = {
     "local": collect_locally,
@@ -34,6 +35,8 @@ async def acollect_outcomes(
     breaker: BreakerPolicy | None = None,
 ) -> Collected:
     """Samples every member on every query into a store; calls whose reply the store holds are not made again.
+
+    A store that this call created is removed if it ends without the record of any call.
 
     A member is called anew only when its last reply is committed, so that a process killed at any point loses
     no more than the calls in flight.
@@ -64,7 +67,7 @@ async def acollect_outcomes(
     settings = Settings(samples=samples, retry=retry or RetryPolicy(), breaker=breaker or BreakerPolicy())
     members, records = read_pool(pool), read_queries(queries)
     check_affordable(members, max_cost_usd)
-    with open_store(store) as opened, locked(opened) as lock:
+    with open_to_collect(store) as (opened, lock):
         opened.add_queries(records)
         job = CollectionJob(
             store=opened,
@@ -76,7 +79,12 @@ async def acollect_outcomes(
             lock=lock,
             progress=progress,
         )
-        return await ENGINES[engine](job)
+        collected = await ENGINES[engine](job)
+        # On a cluster the budget is divided among the pieces, so that no single call tells it.
+        if collected.stopped == "max_cost_usd" and engine == "local":
+            least = smallest_budget_usd(members, records, opened, samples=samples)
+            collected = replace(collected, smallest_budget_usd=least)
+        return collected
 
 
 def collect_outcomes(

@@ -26,7 +26,7 @@ _CREATION_LOCK = 0x5E1EC712
 """Key of the PostgreSQL advisory lock during creation and migration; any constant of our own."""
 
 
-def prepare_tables(engine: Engine, *, create: bool) -> None:
+def prepare_tables(engine: Engine, *, create: bool) -> bool:
     """Creates missing tables, and migrates tables of an earlier format.
 
     A store of today's format is read only, so that a store on a read-only medium can be opened.
@@ -34,6 +34,9 @@ def prepare_tables(engine: Engine, *, create: bool) -> None:
     Args:
         engine: Engine of the database.
         create: Whether tables are created in a database without any.
+
+    Returns:
+        Whether this call created the store; of several processes that create it at once, one did.
 
     Raises:
         StoreError: If the database holds no store and none is to be created, or a later release wrote it.
@@ -43,9 +46,10 @@ def prepare_tables(engine: Engine, *, create: bool) -> None:
         found = read_format(connection)
     if found is None and not create:
         raise missing_store(engine)
-    if found != tables.FORMAT:
-        with _exclusive_transaction(engine) as connection:
-            _bring_up_to_date(connection)
+    if found == tables.FORMAT:
+        return False
+    with _exclusive_transaction(engine) as connection:
+        return _bring_up_to_date(connection)
 
 
 def missing_store(engine: Engine) -> StoreError:
@@ -82,18 +86,19 @@ def add_column(connection: Connection, table: Table, column: "Column[object]") -
     connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
 
 
-def _bring_up_to_date(connection: Connection) -> None:
-    """Creates and migrates under the lock; another process may have done either in the meantime."""
+def _bring_up_to_date(connection: Connection) -> bool:
+    """Creates and migrates under the lock, where no other process has meanwhile; whether it created."""
     found = read_format(connection)
     tables.metadata.create_all(connection)
     if found is None:
         connection.execute(insert(tables.about).values(name="format", value=str(tables.FORMAT)))
-        return
+        return True
     for number in range(found, tables.FORMAT):
         STEPS[number](connection)
         logger.info("store migrated from format %d to format %d", number, number + 1)
     changed = update(tables.about).where(tables.about.c.name == "format")
     connection.execute(changed.values(value=str(tables.FORMAT)))
+    return False
 
 
 @contextmanager

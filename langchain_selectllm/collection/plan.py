@@ -1,5 +1,6 @@
 """Calls and cost of a collection before it starts; no model is called."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ class PlannedMember:
     any: `max_tokens`); None without prices or both of these."""
     most_usd: float | None = 0.0
     """Upper bound of their cost, as no token is shorter than a byte; None without prices or `max_tokens`."""
+    cheapest_usd: float | None = None
+    """The most that the cheapest of the calls can cost; None without a call, prices or `max_tokens`."""
 
     def add(self, calls: int, expected_usd: float | None, most_usd: float | None) -> None:
         """Adds calls of one query with the costs of a single call; an unknown cost makes the sum unknown."""
@@ -43,6 +46,8 @@ class PlannedMember:
             self.calls += calls
             self.expected_usd = _plus(self.expected_usd, calls, expected_usd)
             self.most_usd = _plus(self.most_usd, calls, most_usd)
+            if most_usd is not None and (self.cheapest_usd is None or most_usd < self.cheapest_usd):
+                self.cheapest_usd = most_usd
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,33 @@ def plan_collection(pool: PoolSource, queries: Queries, store: str, *, samples: 
         return Plan(tuple(_plan(member, records, None, samples) for member in members))
     with open_store(store, create=False) as opened:
         return Plan(tuple(_plan(member, records, opened, samples) for member in members))
+
+
+def smallest_budget_usd(
+    members: Sequence[PoolMember], queries: Sequence[QueryRecord], store: "OutcomeStore", *, samples: int
+) -> float | None:
+    """Returns the smallest `max_cost_usd` with which one more call is made, rounded up to three digits.
+
+    It is the recorded cost of the store plus the most that the cheapest call left can cost; None where no
+    call is left.
+    """
+    cheapest = []
+    for member in members:
+        planned = _plan(member, queries, store, samples)
+        if planned.cheapest_usd is not None:
+            cheapest.append(planned.cheapest_usd)
+    if not cheapest:
+        return None
+    return _rounded_up(store.cost_usd() + min(cheapest))
+
+
+def _rounded_up(cost_usd: float) -> float:
+    """Returns the cost with three significant digits, never below it."""
+    rounded = float(f"{cost_usd:.3g}")
+    if rounded >= cost_usd:
+        return rounded
+    last_digit = 10.0 ** (math.floor(math.log10(cost_usd)) - 2)
+    return float(f"{rounded + last_digit:.3g}")
 
 
 def _plan(

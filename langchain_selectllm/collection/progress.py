@@ -95,6 +95,9 @@ class Collected:
     """Sum of the known costs of everything in the store."""
     unpriced: int
     """Replies in the store whose cost is unknown, and not in `spent_usd`."""
+    smallest_budget_usd: float | None = None
+    """Smallest `max_cost_usd` with which one more call is made: the recorded cost plus the most that the
+    cheapest call left can cost; None unless `max_cost_usd` stopped the collection on this machine."""
 
     @property
     def left(self) -> int:
@@ -108,5 +111,6 @@ class Collected:
             "left": self.left,
             "spent_usd": self.spent_usd,
             "unpriced": self.unpriced,
+            "smallest_budget_usd": self.smallest_budget_usd,
             "members": [member.to_dict() for member in self.members],
         }

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from langchain_selectllm.collection import tables
-from langchain_selectllm.collection.migrations import prepare_tables
+from langchain_selectllm.collection.migrations import prepare_tables, read_format
 from langchain_selectllm.collection.paging import PAGE, read_in_pages
 from langchain_selectllm.collection.rows import (
     GradeRow,
@@ -46,7 +46,7 @@ class OutcomeStore:
         self.engine = engine
         self._upsert = _INSERTS[engine.dialect.name]
         try:
-            prepare_tables(engine, create=create)
+            self.is_new = prepare_tables(engine, create=create)
         except SQLAlchemyError as error:
             raise StoreError(f"{self} cannot be opened as a store of outcomes: {_reason(error)}") from error
 
@@ -59,6 +59,16 @@ class OutcomeStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.engine.dispose()
+
+    def is_there(self) -> bool:
+        """Whether the database still holds the store, which another process may have removed."""
+        with self.engine.connect() as connection:
+            return read_format(connection) is not None
+
+    def drop_tables(self) -> None:
+        """Removes the store from its database and closes the connections."""
+        tables.metadata.drop_all(self.engine)
         self.engine.dispose()
 
     def add_queries(self, queries: Sequence[QueryRecord]) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from langchain_selectllm.collection.retries import sleep_or_stop
+from langchain_selectllm.collection.sqlite_lock import SqliteLock
 from langchain_selectllm.exceptions import StoreError
 
 if TYPE_CHECKING:
@@ -58,11 +58,7 @@ def locked(store: "OutcomeStore") -> Iterator[StoreLock]:
     Raises:
         StoreError: If another process holds it, or it cannot be made.
     """
-    lock: StoreLock
-    if store.engine.dialect.name == "sqlite":
-        lock = _SqliteLock(Path(str(store.engine.url.database)))
-    else:
-        lock = _PostgresqlLock(store)
+    lock = lock_of(store)
     deadline = time.monotonic() + _PATIENCE_S
     while not lock.acquire():
         if time.monotonic() > deadline:
@@ -71,49 +67,20 @@ def locked(store: "OutcomeStore") -> Iterator[StoreLock]:
             )
         time.sleep(_POLL_S)
     try:
+        if not store.is_there():
+            raise StoreError(
+                f"{store} was removed by the process that had created it. Run the command again."
+            )
         yield lock
     finally:
         lock.release()
 
 
-class _SqliteLock:
-    """An open transaction in a database beside the store's: a lock that works wherever SQLite works."""
-
-    def __init__(self, database: Path) -> None:
-        # Of the file itself: a symbolic link is another name of the same store.
-        file = database.resolve()
-        self._path = file.with_name(f"{file.name}.lock")
-        self._connection: sqlite3.Connection | None = None
-
-    def acquire(self) -> bool:
-        if self._path.is_dir():
-            raise StoreError(f"{self._path} is a folder, so that the store cannot be locked. Move it away.")
-        try:
-            connection = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
-        except sqlite3.OperationalError as error:
-            raise StoreError(
-                f"{self._path} cannot be opened ({error}), so that the store cannot be locked. "
-                "Make it writable."
-            ) from error
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-                return False
-            raise StoreError(
-                f"{self._path} cannot lock the store: {error}. Delete the file if no collection is running."
-            ) from error
-        self._connection = connection
-        return True
-
-    def is_held(self) -> bool:
-        return self._connection is not None
-
-    def release(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+def lock_of(store: "OutcomeStore") -> StoreLock:
+    """Returns the lock of a store; it is not taken yet."""
+    if store.engine.dialect.name == "sqlite":
+        return SqliteLock(Path(str(store.engine.url.database)))
+    return _PostgresqlLock(store)
 
 
 class _PostgresqlLock:

@@ -32,12 +32,32 @@ def test_a_store_behind_a_symbolic_link_is_locked_under_both_names(tmp_path, mon
         collect_outcomes({"m": CountingModel()}, QUERIES, f"sqlite:///{link}", samples=1)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract Unix sockets")
+def test_a_store_under_a_hard_link_is_locked_under_both_names(tmp_path, monkeypatch):
+    monkeypatch.setattr("langchain_selectllm.collection.store_lock._PATIENCE_S", 0.2)
+    store = f"sqlite:///{tmp_path}/outcomes.db"
+    open_store(store).engine.dispose()
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "elsewhere" / "hard.db"
+    link.hardlink_to(tmp_path / "outcomes.db")
+    model = CountingModel()
+    with (
+        open_store(store) as opened,
+        locked(opened),
+        pytest.raises(StoreError, match="Another process is collecting"),
+    ):
+        collect_outcomes({"m": model}, QUERIES, f"sqlite:///{link}", samples=1)
+    assert not model.calls
+    assert collect_outcomes({"m": model}, QUERIES, f"sqlite:///{link}", samples=1).left == 0
+
+
 def test_a_folder_in_the_place_of_the_lock_is_one_clear_error(tmp_path):
     (tmp_path / "outcomes.db.lock").mkdir()
     with pytest.raises(
         StoreError, match=r"outcomes\.db\.lock is a folder, so that the store cannot be locked"
     ):
         collect_outcomes({"m": CountingModel()}, QUERIES, f"sqlite:///{tmp_path}/outcomes.db", samples=1)
+    assert [file.name for file in tmp_path.iterdir()] == ["outcomes.db.lock"]
 
 
 def test_a_file_that_is_no_lock_is_one_clear_error(tmp_path):
@@ -46,6 +66,7 @@ def test_a_file_that_is_no_lock_is_one_clear_error(tmp_path):
     )
     with pytest.raises(StoreError, match="cannot lock the store: file is not a database"):
         collect_outcomes({"m": CountingModel()}, QUERIES, f"sqlite:///{tmp_path}/outcomes.db", samples=1)
+    assert [file.name for file in tmp_path.iterdir()] == ["outcomes.db.lock"]
 
 
 CREATE = (

@@ -160,6 +160,41 @@ def test_bad_input_ends_in_code_2_and_one_clear_line(world, selectllm, arguments
     assert sorted(world.iterdir()) == before
 
 
+def test_a_collection_that_makes_no_call_leaves_no_store(world, models, selectllm):
+    before = sorted(world.iterdir())
+    (world / "priced.yaml").write_text("\n".join(POOL.splitlines()[:3]))
+    only_priced = ("collect", "--pool", "priced.yaml", "--queries", "queries.jsonl")
+    code, out, _ = selectllm(*only_priced, "--max-cost-usd", "0.0000001")
+    # "Say 0" is 5 bytes, and 128 tokens go to the template: 133 at 1 and 20 at 2 dollars a million are 0.000173.
+    assert code == 1
+    assert "The smallest --max-cost-usd that permits one more call is 0.000173 USD" in out
+    (world / "outcomes.db.lock").mkdir()
+    assert selectllm(*only_priced)[0] == 2
+    (world / "outcomes.db.lock").rmdir()
+    (world / "priced.yaml").unlink()
+    assert sorted(world.iterdir()) == before
+    assert not models["good"].calls
+
+
+def test_the_smallest_budget_that_is_named_permits_one_call(world, models, selectllm):
+    (world / "priced.yaml").write_text("\n".join(POOL.splitlines()[:3]))
+    only_priced = ("collect", "--pool", "priced.yaml", "--queries", "queries.jsonl", "--json")
+    refused = json.loads(selectllm(*only_priced, "--max-cost-usd", "0")[1])
+    least = refused["smallest_budget_usd"]
+    assert least == 0.000173
+    selectllm(*only_priced, "--max-cost-usd", str(least))
+    assert models["good"].calls.total() >= 1
+
+
+def test_a_store_that_was_there_before_stays(world, selectllm):
+    (world / "priced.yaml").write_text("\n".join(POOL.splitlines()[:3]))
+    only_priced = ("collect", "--pool", "priced.yaml", "--queries", "queries.jsonl", "--samples", "1")
+    assert selectllm(*only_priced)[0] == 0
+    assert selectllm(*only_priced, "--engine", "ray")[0] == 2
+    assert len(json.loads(selectllm(*only_priced, "--json")[1])["members"]) == 1
+    assert (world / "outcomes.db").exists()
+
+
 def test_a_dry_run_creates_no_store(world, selectllm):
     before = sorted(world.iterdir())
     assert selectllm(*COLLECT, "--dry-run")[0] == 0
