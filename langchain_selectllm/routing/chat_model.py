@@ -4,18 +4,24 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import partial
-from typing import Any, Self, TypeVar
+from importlib import import_module
+from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
+from langchain_core.language_models import (
+    BaseChatModel,
+    LangSmithParams,
+    LanguageModelInput,
+    ModelProfile,
+)
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config
 from langchain_core.runnables.utils import coro_with_context
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from langchain_core.utils.utils import LC_ID_PREFIX
+from pydantic import model_validator
 from typing_extensions import override
 
 from langchain_selectllm.fanout.concurrency import BoundedBatches, context_with, shared_limit_of
@@ -27,15 +33,16 @@ from langchain_selectllm.fanout.member_calls import (
     iterate_in_context_async,
 )
 from langchain_selectllm.members.profiles import callable_name, member_params, pool_profile
+from langchain_selectllm.members.tool_binding import raw_models
+from langchain_selectllm.routing.own_message import as_cached, own_chunk, own_message
 from langchain_selectllm.routing.request import Request
 from langchain_selectllm.routing.runnable import EngineRunnable, StructuredOutput
 from langchain_selectllm.routing.sticky import thread_of
 from langchain_selectllm.routing.structured_vote import StructuredVote
+from langchain_selectllm.routing.token_counter import TokenCounter
 
-_Message = TypeVar("_Message", AIMessage, AIMessageChunk)
 
-
-class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
+class ChatSelectLLM(StructuredOutput, BoundedBatches, TokenCounter):
     """A chat model whose every call is answered by a router's members and their vote.
 
     One run, one message, usage summed over the members. Callbacks, tracers and configs of the caller do not
@@ -48,6 +55,16 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
     """Name in traces. A call with `model=NAME` calls the member of that name alone."""
     stop: list[str] | None = None
     """Stop sequences of every call that passes none."""
+    costs_in_usage: bool = False
+    """Whether `usage_metadata` has `input_cost`, `output_cost` and `total_cost`, which LangSmith reads. Off by
+    default: `add_usage` of langchain-core (1.8) refuses such numbers, and `UsageMetadataCallbackHandler` with
+    it. A member's own stream has none."""
+
+    @model_validator(mode="after")
+    def _set_selectllm_version(self) -> Self:
+        # By name: the root module lists names of every layer.
+        self._add_version("langchain-selectllm", import_module("langchain_selectllm").__version__)
+        return self
 
     @override
     def bind_tools(
@@ -123,7 +140,7 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return _result(self._request(messages, stop, kwargs).answer())
+        return self._result(self._request(messages, stop, kwargs).answer(), kwargs)
 
     @override
     async def _agenerate(
@@ -134,7 +151,7 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         request = await self._request_async(messages, stop, kwargs)
-        return _result(await request.answer_async())
+        return self._result(await request.answer_async(), kwargs)
 
     @override
     def _stream(
@@ -145,7 +162,7 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         for chunk in self._request(messages, stop, kwargs).chunks():
-            yield ChatGenerationChunk(message=_without_run_id(chunk))
+            yield ChatGenerationChunk(message=self._own_chunk(chunk, kwargs))
 
     @override
     async def _astream(
@@ -158,7 +175,7 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
         request = await self._request_async(messages, stop, kwargs)
         async with aclosing(request.chunks_async()) as chunks:
             async for chunk in chunks:
-                yield ChatGenerationChunk(message=_without_run_id(chunk))
+                yield ChatGenerationChunk(message=self._own_chunk(chunk, kwargs))
 
     def _request(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]
@@ -217,6 +234,36 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, BaseChatModel):
 
     @property
     @override
+    def _members(self) -> list[BaseChatModel]:
+        models: list[BaseChatModel] = []
+        for member in self.router.engine.settings.models.values():
+            models += raw_models(member.model)
+        return models
+
+    @override
+    def _convert_cached_generations(self, cache_val: list[Generation]) -> list[ChatGeneration]:
+        """Replies from LangChain's cache, which cost nothing."""
+        generations = super()._convert_cached_generations(cache_val)
+        for generation in generations:
+            generation.message = as_cached(generation.message)
+        return generations
+
+    @override
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = "selectllm"
+        params["ls_model_name"] = kwargs.get("model") or self.model
+        return params
+
+    def _result(self, message: AIMessage, kwargs: dict[str, Any]) -> ChatResult:
+        own = own_message(message, kwargs.get("model") or self.model, with_costs=self.costs_in_usage)
+        return ChatResult(generations=[ChatGeneration(message=own)])
+
+    def _own_chunk(self, chunk: AIMessageChunk, kwargs: dict[str, Any]) -> AIMessageChunk:
+        return own_chunk(chunk, kwargs.get("model") or self.model, with_costs=self.costs_in_usage)
+
+    @property
+    @override
     def _llm_type(self) -> str:
         return "selectllm"
 
@@ -249,14 +296,3 @@ def _plain_tool(tool: Any) -> dict[str, Any]:
     if isinstance(tool, dict):
         return tool
     return convert_to_openai_tool(tool)
-
-
-def _result(message: AIMessage) -> ChatResult:
-    return ChatResult(generations=[ChatGeneration(message=_without_run_id(message))])
-
-
-def _without_run_id(message: _Message) -> _Message:
-    """The message without the id of a member's run, which no callback of the caller has seen."""
-    if message.id is None or not message.id.startswith(LC_ID_PREFIX):
-        return message
-    return message.model_copy(update={"id": None})

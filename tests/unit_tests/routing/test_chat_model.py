@@ -33,7 +33,7 @@ def test_the_vote_is_returned_with_everything_beside_it(fitted, mode):
     told = message.response_metadata["selectllm"]
     assert message.content == "The answer is (A)."
     assert (told["answer"], told["answers"], told["calls"]) == ("A", LETTERS, 5)
-    assert message.response_metadata["model_name"] == told["winner"]
+    assert (message.response_metadata["model_name"], told["winner_model"]) == ("selectllm", told["winner"])
 
 
 @every_mode
@@ -49,7 +49,7 @@ def test_one_run_is_seen_and_every_token_is_counted_once(fitted, mode, wrapped):
     (root,) = tracer.roots
     assert [run.name for run in flatten(root) if run.run_type in {"llm", "chat_model"}] == ["ChatSelectLLM"]
     for counted in (handler.usage_metadata, ambient.usage_metadata):
-        # 10 input tokens a member, reported once, under the winner's name.
+        # 10 input tokens a member, reported once, under the chat model's own name.
         assert [usage["input_tokens"] for usage in counted.values()] == [50]
 
 
