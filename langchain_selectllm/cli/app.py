@@ -26,6 +26,7 @@ from langchain_selectllm.cli.import_csv import import_csv
 from langchain_selectllm.cli.reading import (
     AllowUnreadable,
     Answer,
+    EncoderModel,
     Grading,
     Json,
     Outcomes,
@@ -131,10 +132,11 @@ def route(
     router: Router,
     prompt: Annotated[str, typer.Argument(help="The prompt's text.")],
     policy: Policy = None,
+    encoder_model: EncoderModel = None,
     as_json: Json = False,
 ) -> None:
     """Show which members the router would call for a prompt, and why; no model is called."""
-    classifier = SelectLLMClassifier.from_pretrained(router)
+    classifier = SelectLLMClassifier.from_pretrained(router, encoder_model=encoder_model)
     chosen = parse_policy(policy) if policy else default_policy(classifier.pool)
     decision = decide_all(classifier, chosen, [prompt])[0]
     described: dict[str, Any] = {

@@ -7,7 +7,7 @@ import typer
 
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.console import print_json
-from langchain_selectllm.cli.reading import Policy
+from langchain_selectllm.cli.reading import EncoderModel, Policy
 
 
 def ask(
@@ -19,6 +19,7 @@ def ask(
     pool: Annotated[
         Path | None, typer.Option(help="Pool file with the router's members, unless they are embedded ones.")
     ] = None,
+    encoder_model: EncoderModel = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for other programs.")] = False,
 ) -> None:
     """Answer a prompt: call the members that are predicted to answer it correctly, and vote.
@@ -27,7 +28,7 @@ def ask(
     """
     from langchain_selectllm.routing.load_router import load_router
 
-    message = load_router(router, pool, policy=policy).invoke(prompt)
+    message = load_router(router, pool, policy=policy, encoder_model=encoder_model).invoke(prompt)
     if as_json:
         print_json({"reply": message.text, **message.response_metadata["selectllm"]})
     else:

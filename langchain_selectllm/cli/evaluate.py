@@ -12,6 +12,7 @@ from langchain_selectllm.cli.console import print_json, progress_bars
 from langchain_selectllm.cli.reading import (
     AllowUnreadable,
     Answer,
+    EncoderModel,
     Grading,
     Json,
     Outcomes,
@@ -62,6 +63,7 @@ def evaluate(
     allow_unreadable: AllowUnreadable = False,
     answer: Answer = None,
     grading: Grading = None,
+    encoder_model: EncoderModel = None,
     as_json: Json = False,
 ) -> None:
     """Replay every system on recorded outcomes and compare it with the controls."""
@@ -75,7 +77,7 @@ def evaluate(
     if html is not None or plots is not None:
         # Missing packages are named before minutes of replay.
         require("altair", extra="report", needed_by="A report page")
-    classifier = SelectLLMClassifier.from_pretrained(router)
+    classifier = SelectLLMClassifier.from_pretrained(router, encoder_model=encoder_model)
     with progress_bars(quiet=as_json) as on_progress:
         table = read_table(
             outcomes,

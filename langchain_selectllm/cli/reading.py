@@ -33,6 +33,13 @@ Policy = Annotated[
         "without operating points."
     ),
 ]
+EncoderModel = Annotated[
+    str | None,
+    typer.Option(
+        help="Model under the encoder, as id or folder; needed for a router over hidden states, which never "
+        "loads a model that only its own folder names."
+    ),
+]
 AllowUnreadable = Annotated[
     bool,
     typer.Option(

@@ -1,12 +1,11 @@
 """The router as a LlamaIndex LLM."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import BaseMessage
 from llama_index.core.base.llms.generic_utils import (
     achat_to_completion_decorator,
     astream_chat_to_completion_decorator,
@@ -23,34 +22,41 @@ from llama_index.core.base.llms.types import (
     CompletionResponseGen,
     LLMMetadata,
     MessageRole,
-    ToolCallBlock,
 )
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW, DEFAULT_NUM_OUTPUTS
 from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
-from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.tools.types import BaseTool
 from typing_extensions import override
 
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.exceptions import ToolSupportError
-from langchain_selectllm.integrations.llama_index.member import LlamaIndexChatModel
-from langchain_selectllm.integrations.llama_index.messages import arguments_of, to_langchain, to_llama_index
-from langchain_selectllm.integrations.llama_index.tools import choice_of, openai_call
+from langchain_selectllm.fanout.member_calls import iterate_in_context, iterate_in_context_async
+from langchain_selectllm.integrations.llama_index.instrumentation import RequestSpans
+from langchain_selectllm.integrations.llama_index.member import LlamaIndexChatModel, adapted, smallest
+from langchain_selectllm.integrations.llama_index.messages import arguments_of, to_langchain
+from langchain_selectllm.integrations.llama_index.question import QuestionLLM, current_question
+from langchain_selectllm.integrations.llama_index.responses import appended, calls_of, response_of
+from langchain_selectllm.integrations.llama_index.tools import choice_of
 from langchain_selectllm.members.registry import ChatModel, Member
 from langchain_selectllm.members.tool_binding import raw_models
+from langchain_selectllm.prompts import last_human_text
 from langchain_selectllm.routing.router import SelectLLMRouter
 
 AnyModel = ChatModel | LLM | Member
 
 
-class SelectLLM(FunctionCallingLLM):
-    """Stands where a LlamaIndex LLM stood: asks the members that will answer right, and returns the reply that wins the vote.
+class SelectLLM(QuestionLLM):
+    """A LlamaIndex LLM over a router: calls the members that are predicted to answer correctly, and votes.
 
     Members are LlamaIndex LLMs, LangChain chat models, or both. `response.additional_kwargs["selectllm"]` and
-    `response.raw["selectllm"]` hold what was decided and why, as the router's message does; token counts are sums over
-    all replies.
+    `response.raw["selectllm"]` hold the decision and the vote, as the router's message does; token counts are
+    sums over all replies.
+
+    A call is routed on the text of the last user message. The prompt of a query engine holds retrieved text
+    too: there the question (`query_str` of the prompt template) is routed on. A router with its own `text_of`
+    uses that in every case.
     """
 
     router: SelectLLMRouter = Field(exclude=True, description="Decides, calls the members, and votes.")
@@ -71,7 +77,7 @@ class SelectLLM(FunctionCallingLLM):
             "type": "function",
             "function": {"name": "probe", "description": "", "parameters": {"type": "object"}},
         }
-        with contextlib.suppress(ToolSupportError):
+        with suppress(ToolSupportError):
             self._calls_functions = bool(self.router.with_tools([probe]))
 
     @classmethod
@@ -89,18 +95,33 @@ class SelectLLM(FunctionCallingLLM):
             MemberMismatchError: If the models are not the classifier's members.
             PolicyError: If the policy is unknown, or does not fit the pool.
         """
-        adapted = {name: _adapted(model) for name, model in models.items()}
-        return cls(router=SelectLLMRouter(classifier=classifier, models=adapted, **kwargs))
+        members = {name: adapted(model) for name, model in models.items()}
+        return cls(router=SelectLLMRouter(classifier=classifier, models=members, **kwargs))
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, models: Mapping[str, AnyModel], **kwargs: Any) -> Self:
-        """The LLM over a saved classifier; arguments are those of `from_models`.
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        models: Mapping[str, AnyModel],
+        *,
+        encoder_model: str | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """The LLM over a saved classifier.
+
+        Args:
+            folder: Artefact written by `selectllm train` or `save_pretrained`.
+            models: As in `from_models`.
+            encoder_model: Model under the encoder; see `SelectLLMClassifier.from_pretrained`.
+            kwargs: As in `from_models`.
 
         Raises:
             ArtefactError: If the folder cannot be trusted or read.
+            EncoderError: If the encoder's model cannot be loaded, or has to be named.
             MemberMismatchError: If the models are not the classifier's members.
         """
-        return cls.from_models(SelectLLMClassifier.from_pretrained(folder), models, **kwargs)
+        classifier = SelectLLMClassifier.from_pretrained(folder, encoder_model=encoder_model)
+        return cls.from_models(classifier, models, **kwargs)
 
     @classmethod
     @override
@@ -111,15 +132,15 @@ class SelectLLM(FunctionCallingLLM):
     @property
     @override
     def metadata(self) -> LLMMetadata:
-        """The smallest windows of the members that tell theirs."""
+        """Context window and output length: the smallest of the members that declare theirs."""
         models = [raw for member in self.router.models.values() for raw in raw_models(member.model)]
         known = [model.llm.metadata for model in models if isinstance(model, LlamaIndexChatModel)]
         profiles = [model.profile or {} for model in models]
         windows = [*(m.context_window for m in known), *(p.get("max_input_tokens") for p in profiles)]
         outputs = [*(m.num_output for m in known), *(p.get("max_output_tokens") for p in profiles)]
         return LLMMetadata(
-            context_window=self.context_window or _smallest(windows, DEFAULT_CONTEXT_WINDOW),
-            num_output=self.num_output or _smallest(outputs, DEFAULT_NUM_OUTPUTS),
+            context_window=self.context_window or smallest(windows, DEFAULT_CONTEXT_WINDOW),
+            num_output=self.num_output or smallest(outputs, DEFAULT_NUM_OUTPUTS),
             is_chat_model=True,
             is_function_calling_model=self._calls_functions,
             model_name=f"selectllm({', '.join(self.router.models)})",
@@ -138,24 +159,37 @@ class SelectLLM(FunctionCallingLLM):
             FanOutError: If every called member failed.
         """
         router, prompt, settings, parallel = self._prepared(messages, kwargs)
-        return _response(router.invoke(prompt, **settings), parallel=parallel)
+        spans = RequestSpans()
+        with spans.tagged():
+            message = router.invoke(prompt, **settings)
+        spans.announce(message)
+        return response_of(message, parallel=parallel)
 
     @llm_chat_callback()
     async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """The winning member's reply; see `chat`."""
         router, prompt, settings, parallel = self._prepared(messages, kwargs)
-        return _response(await router.ainvoke(prompt, **settings), parallel=parallel)
+        spans = RequestSpans()
+        with spans.tagged():
+            message = await router.ainvoke(prompt, **settings)
+        spans.announce(message)
+        return response_of(message, parallel=parallel)
 
     @llm_chat_callback()
     def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
         """The winning member's reply in the pieces that the router streams; see `chat`."""
         router, prompt, settings, parallel = self._prepared(messages, kwargs)
+        spans = RequestSpans()
+        context = spans.context()
 
         def pieces() -> ChatResponseGen:
-            so_far: Any = None
-            for piece in router.stream(prompt, **settings):
-                so_far = piece if so_far is None else so_far + piece
-                yield _response(so_far, parallel=parallel, delta=piece.text)
+            whole: Any = None
+            stream = context.run(router.stream, prompt, **settings)
+            with spans.closing(), closing(iterate_in_context(context, stream)) as chunks:
+                for chunk in chunks:
+                    whole = appended(whole, chunk)
+                    spans.announce(chunk)
+                    yield response_of(whole, parallel=parallel, delta=chunk.text)
 
         return pieces()
 
@@ -163,12 +197,18 @@ class SelectLLM(FunctionCallingLLM):
     async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
         """The winning member's reply in the pieces that the router streams; see `chat`."""
         router, prompt, settings, parallel = self._prepared(messages, kwargs)
+        spans = RequestSpans()
+        context = spans.context()
 
         async def pieces() -> ChatResponseAsyncGen:
-            so_far: Any = None
-            async for piece in router.astream(prompt, **settings):
-                so_far = piece if so_far is None else so_far + piece
-                yield _response(so_far, parallel=parallel, delta=piece.text)
+            whole: Any = None
+            stream = context.run(router.astream, prompt, **settings)
+            with spans.closing():
+                async with aclosing(iterate_in_context_async(context, stream)) as chunks:
+                    async for chunk in chunks:
+                        whole = appended(whole, chunk)
+                        spans.announce(chunk)
+                        yield response_of(whole, parallel=parallel, delta=chunk.text)
 
         return pieces()
 
@@ -209,7 +249,7 @@ class SelectLLM(FunctionCallingLLM):
         Raises:
             ValueError: If there is none and `error_on_no_tool_call` is set.
         """
-        calls = _calls(response.message)
+        calls = calls_of(response.message)
         if not calls and error_on_no_tool_call:
             raise ValueError("The winning reply calls no tool. Expected at least one call.")
         return [
@@ -250,48 +290,9 @@ class SelectLLM(FunctionCallingLLM):
         settings = dict(kwargs)
         tools, choice = settings.pop("tools", None), choice_of(settings.pop("tool_choice", None))
         parallel = settings.pop("allow_parallel_tool_calls", True)
-        router = self.router.with_tools(tools, tool_choice=choice) if tools else self.router
+        router, question = self.router, current_question()
+        if question is not None and router.text_of is last_human_text:
+            router = router.model_copy(update={"text_of": lambda _: question})
+        if tools:
+            router = router.with_tools(tools, tool_choice=choice)
         return router, [to_langchain(message) for message in messages], settings, parallel
-
-
-def _adapted(model: Any) -> Any:
-    if isinstance(model, Member):
-        return replace(model, model=_adapted(model.model))
-    return LlamaIndexChatModel(llm=model) if isinstance(model, LLM) else model
-
-
-def _smallest(values: Sequence[int | None], default: int) -> int:
-    """The smallest known value; LlamaIndex LLMs write -1 for unknown."""
-    return min((value for value in values if value is not None and value > 0), default=default)
-
-
-def _calls(message: ChatMessage) -> list[ToolCallBlock]:
-    return [block for block in message.blocks if isinstance(block, ToolCallBlock)]
-
-
-def _response(message: AIMessage, *, parallel: bool, delta: str | None = None) -> ChatResponse:
-    reply = to_llama_index(message)
-    if not parallel:
-        later = _calls(reply)[1:]
-        reply.blocks = [block for block in reply.blocks if all(block is not dropped for dropped in later)]
-    if calls := _calls(reply):
-        # LlamaIndex's streams of objects look here whether there is a call.
-        reply.additional_kwargs["tool_calls"] = [openai_call(call) for call in calls]
-    told = message.response_metadata.get("selectllm")
-    usage: Mapping[str, Any] = message.usage_metadata or {}
-    names = {
-        "prompt_tokens": "input_tokens",
-        "completion_tokens": "output_tokens",
-        "total_tokens": "total_tokens",
-    }
-    counts = {theirs: usage[ours] for theirs, ours in names.items() if ours in usage}
-    return ChatResponse(
-        message=reply,
-        delta=delta,
-        raw={
-            "selectllm": told,
-            "model": message.response_metadata.get("model_name"),
-            "usage": counts or None,
-        },
-        additional_kwargs={**({"selectllm": told} if told else {}), **counts},
-    )

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from inspect import getattr_static
 from typing import Any
 
@@ -20,8 +21,10 @@ from llama_index.core.llms.llm import LLM
 from pydantic import ConfigDict
 from typing_extensions import override
 
+from langchain_selectllm.integrations.llama_index.instrumentation import tagged_by_member
 from langchain_selectllm.integrations.llama_index.messages import to_llama_index, uncarried
 from langchain_selectllm.integrations.llama_index.tools import SpecifiedTool, choice_of
+from langchain_selectllm.members.registry import Member
 
 
 class LlamaIndexChatModel(BaseChatModel):
@@ -64,7 +67,8 @@ class LlamaIndexChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return self._result(self._asked("", messages, stop, kwargs))
+        with tagged_by_member(run_manager):
+            return self._result(self._asked("", messages, stop, kwargs))
 
     @override
     async def _agenerate(
@@ -74,9 +78,10 @@ class LlamaIndexChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        if self._blocks:
-            return await super()._agenerate(messages, stop, None, **kwargs)
-        return self._result(await self._asked("a", messages, stop, kwargs))
+        with tagged_by_member(run_manager):
+            if self._blocks:
+                return await super()._agenerate(messages, stop, None, **kwargs)
+            return self._result(await self._asked("a", messages, stop, kwargs))
 
     @override
     def _stream(
@@ -87,7 +92,9 @@ class LlamaIndexChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         response: ChatResponse | None = None
-        for response in self._asked("stream_", messages, stop, kwargs):
+        with tagged_by_member(run_manager):
+            stream = self._asked("stream_", messages, stop, kwargs)
+        for response in stream:
             if response.delta:
                 yield _chunk(AIMessageChunk(content=response.delta))
         yield _chunk(self._last_chunk(response))
@@ -105,7 +112,9 @@ class LlamaIndexChatModel(BaseChatModel):
                 yield chunk
             return
         response: ChatResponse | None = None
-        async for response in await self._asked("astream_", messages, stop, kwargs):
+        with tagged_by_member(run_manager):
+            stream = await self._asked("astream_", messages, stop, kwargs)
+        async for response in stream:
             if response.delta:
                 yield _chunk(AIMessageChunk(content=response.delta))
         yield _chunk(self._last_chunk(response))
@@ -171,6 +180,20 @@ class LlamaIndexChatModel(BaseChatModel):
         # Settings tell two LLMs apart in a cache; their digest gives no key away.
         settings = hashlib.sha256(repr(self.llm).encode()).hexdigest()
         return {"llm": self.llm.class_name(), "model": self.model_name, "settings": settings}
+
+
+def adapted(model: Any) -> Any:
+    """The model as a chat model: a LlamaIndex LLM is wrapped, alone or in a `Member`; others stay as they are."""
+    if isinstance(model, Member):
+        return replace(model, model=adapted(model.model))
+    if isinstance(model, LLM):
+        return LlamaIndexChatModel(llm=model)
+    return model
+
+
+def smallest(values: Sequence[int | None], default: int) -> int:
+    """The smallest known value; LlamaIndex LLMs write -1 for unknown."""
+    return min((value for value in values if value is not None and value > 0), default=default)
 
 
 def _chunk(message: AIMessageChunk) -> ChatGenerationChunk:

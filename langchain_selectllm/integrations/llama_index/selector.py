@@ -40,14 +40,23 @@ class SelectLLMSelector(BaseSelector):
         decide_all(self._classifier, self._policy, [""])
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, *, policy: str | Policy = "max_conf:1") -> Self:
+    def from_pretrained(
+        cls, folder: str | Path, *, policy: str | Policy = "max_conf:1", encoder_model: str | None = None
+    ) -> Self:
         """The selector over a saved classifier.
+
+        Args:
+            folder: Artefact written by `selectllm train` or `save_pretrained`.
+            policy: How probabilities become a selection.
+            encoder_model: Model under the encoder; see `SelectLLMClassifier.from_pretrained`.
 
         Raises:
             ArtefactError: If the folder cannot be trusted or read.
+            EncoderError: If the encoder's model cannot be loaded, or has to be named.
             PolicyError: If the policy is unknown, or does not fit the pool.
         """
-        return cls(SelectLLMClassifier.from_pretrained(folder), policy=policy)
+        classifier = SelectLLMClassifier.from_pretrained(folder, encoder_model=encoder_model)
+        return cls(classifier, policy=policy)
 
     @override
     def _select(self, choices: Sequence[ToolMetadata], query: QueryBundle) -> SelectorResult:

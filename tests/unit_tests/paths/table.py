@@ -6,6 +6,7 @@ from tests.unit_tests.paths.calls import PATHS
 
 PAGE = File(__file__).parents[3] / "docs/reference/paths.md"
 
+LLAMA_SPANS = "spans of LlamaIndex members under its own"
 NESTED, ONE_RUN, UNDER_NODE = "members under the router", "one run", "members under the model node"
 ONCE = "yes"
 CANCELLED = "every member"
@@ -14,7 +15,8 @@ REACHES, KEPT = "reaches members", "kept from members"
 LIVE = "as it arrives"
 
 PROPERTIES = {
-    "nested traces": "where a trace shows the members' runs, which are tagged `selectllm:member:NAME`",
+    "nested traces": "where a trace shows the members' runs, which are tagged `selectllm:member:NAME`; in LlamaIndex, "
+    "spans, tagged `selectllm:member`",
     "usage once": "`UsageMetadataCallbackHandler` counts every token of every member exactly once",
     "cancellation": "calls that are cancelled together with the awaiting task",
     "deadline": "arrival of the reply though a member hangs: with `deadline_s`, which bounds one call, and with "
@@ -26,7 +28,6 @@ PROPERTIES = {
 SYNC = "Python cannot cancel a call that runs in the calling thread. Bound it with `deadline_s`."
 WHOLE = "Returns the complete result."
 NO_CONFIG = "LlamaIndex passes no LangChain config to its models."
-LLAMA_TRACES = "LlamaIndex has its own events and spans; it passes no LangChain callbacks to an LLM."
 
 
 class Not(str):
@@ -40,7 +41,7 @@ def expected(path, name):
     llama = path.group.startswith("SelectLLM (")
     if name == "nested traces":
         traces = {"SelectLLMRouter": NESTED, "ChatSelectLLM": ONE_RUN, "SelectLLMMiddleware": UNDER_NODE}
-        return Not(LLAMA_TRACES) if llama else traces[path.group]
+        return LLAMA_SPANS if llama else traces[path.group]
     if name == "config":
         return Not(NO_CONFIG) if llama else KEPT if path.group == "ChatSelectLLM" else REACHES
     if name == "cancellation":

@@ -7,10 +7,12 @@ import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler, get_usage_metadata_callback
 
 from langchain_selectllm.exceptions import FanOutError
+from tests.support.llama_spans import recorded_spans
+from tests.support.llamas import make
 from tests.support.traces import Recorder, flatten
 from tests.unit_tests.paths.calls import PATHS
 from tests.unit_tests.paths.members import SAYS, Watch, probes
-from tests.unit_tests.paths.table import ONE_RUN, PAGE, REACHES, UNDER_NODE, cells, page
+from tests.unit_tests.paths.table import LLAMA_SPANS, ONE_RUN, PAGE, REACHES, UNDER_NODE, cells, page
 
 # LangChain marks its events of version v3 as beta, with a warning.
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
@@ -69,6 +71,12 @@ def ancestors(run, by_id):
 
 @every_cell("nested traces")
 def test_members_stand_where_they_should_in_traces(fitted, watch, path, word):
+    if word == LLAMA_SPANS:
+        with recorded_spans() as spans:
+            carry_out(path, make(fitted).router)
+        assert {span.tags["selectllm:member"] for span in spans.of_members()} == set(fitted.members)
+        assert all(spans.is_under(span, "SelectLLM.") for span in spans.of_members())
+        return
     tracer = Recorder()
     carry_out(path, probes(fitted, watch, says=says(path)), {"callbacks": [tracer]})
     runs = {run.id: run for root in tracer.roots for run in flatten(root)}
