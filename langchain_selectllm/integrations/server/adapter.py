@@ -20,8 +20,8 @@ from langchain_selectllm.selection.policy_names import policy_name
 
 _VARIANTS = 64
 """Routers of different settings that are kept ready; they share the classifier and the members."""
-_VOTE_SHARE = 0.9
-"""Share of a request's deadline that a member's call may take, so that the others can still be voted on."""
+_VOTE_SHARE = 0.95
+"""Share of a request's deadline after which the replies that have come vote; the rest is for the way back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +188,6 @@ class ServedRouter:
             "max_calls": settings.max_calls,
             "min_confidence": settings.min_confidence,
             "below_confidence": settings.below_confidence,
-            "deadline_s": settings.deadline_s * _VOTE_SHARE,
             "request_deadline_s": settings.deadline_s * _VOTE_SHARE,
         }
         return SelectLLMRouter(**{**own, **changes})

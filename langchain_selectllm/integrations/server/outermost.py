@@ -100,7 +100,7 @@ class _Response:
     async def fail(self, error: Exception, scope: MutableMapping[str, Any], receive: Receive) -> None:
         refusal = from_exception(error)
         if self._started:
-            # The connection is cut, which is all that is left to tell the client. The cause stays out of the log.
+            # All that is left is to cut the connection; the cause stays out of the log.
             self.status = refusal.status
             raise ClientDisconnect from None
         await error_response(refusal)(scope, receive, self.send)

@@ -276,6 +276,15 @@ async def test_an_error_after_the_headers_comes_as_an_event(fitted):
     assert "secret" not in response.text
 
 
+async def test_shortly_before_the_deadline_the_replies_that_have_come_vote(fitted):
+    models = scripted(LETTERS)
+    models["generalist"] = models["generalist"].model_copy(update={"delay_s": 60})
+    response = await ask(make_app(fitted, models, deadline_s=1.0), chat())
+    told = response.json()["selectllm"]
+    assert (response.status_code, told["failures"]) == (200, {"generalist": "DeadlineError"})
+    assert LETTERS[told["winner"]] == "A"
+
+
 async def test_the_deadline_of_a_request_is_a_408(fitted):
     models = scripted(LETTERS, delay_s=30)
     response = await ask(make_app(fitted, models, deadline_s=0.05), chat())
