@@ -11,12 +11,11 @@ from langchain_selectllm.cli.console import out, print_json, progress_bars
 from langchain_selectllm.cli.interrupts import INTERRUPTED, run_until_interrupted
 from langchain_selectllm.cli.reading import AllowUnreadable
 from langchain_selectllm.cli.report_table import figure
-from langchain_selectllm.collection.export import export_outcomes, read_outcomes
+from langchain_selectllm.collection.export import export_outcomes
 from langchain_selectllm.collection.graders import GradeFunction, import_function
 from langchain_selectllm.collection.grading import Graded, ajudge_outcomes, grade_outcomes
 from langchain_selectllm.exceptions import AnswerError, PoolFileError
 from langchain_selectllm.members.pool_file import MemberSpec, read_pool_file
-from langchain_selectllm.outcomes import check_readable
 
 Store = Annotated[
     str, typer.Argument(help="Store that `selectllm collect` wrote, such as sqlite:///outcomes.db.")
@@ -84,10 +83,9 @@ def grade(
                 name=name,
                 queries=queries,
                 redo=redo,
+                allow_unreadable=allow_unreadable,
                 progress=on_progress,
             )
-            if function is None:
-                check_readable(read_outcomes(store, grade=graded.grading), allow_unreadable=allow_unreadable)
     if as_json:
         print_json(graded.to_dict())
     else:

@@ -77,12 +77,39 @@ def read_outcomes(
         return OutcomeTable.from_records(queries, replies, members=members, answer=answer)
 
 
+def read_as_graded(store: "OutcomeStore", kind: str, changed: Sequence[Mapping[str, Any]]) -> OutcomeTable:
+    """Returns the outcomes of a store as they will be once graded; nothing is written.
+
+    Args:
+        store: The store.
+        kind: Kind of the grader: "reference", or a kind of answer.
+        changed: Query records that replace those of the store.
+
+    Raises:
+        StoreError: If the store holds no reply.
+    """
+    queries, replies = _records_of(store, None, None)
+    by_id = {fields["query_id"]: fields for fields in queries}
+    for fields in changed:
+        by_id[fields["query_id"]] = dict(fields)
+    if kind in ANSWER_TYPES:
+        for fields in by_id.values():
+            fields["answer_type"] = kind
+    return OutcomeTable.from_records(list(by_id.values()), replies)
+
+
 def _records(store: "OutcomeStore", grade: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The query and reply records, with the columns of a grading."""
+    """The query and reply records, with the columns of the named grading."""
+    grading, kind = _grading(store, grade)
+    return _records_of(store, grading, kind)
+
+
+def _records_of(
+    store: "OutcomeStore", grading: str | None, kind: str | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     sampled = Counter(member for member, _ in store.sampled())
     if not sampled:
         raise StoreError(f"{store} holds no reply. Collect some first: selectllm collect.")
-    grading, kind = _grading(store, grade)
     # Readers of the folder read the answers again, so that its labels follow from the majority of the
     # samples, not from their mean; the scores of a function or a judge cannot be computed again from the
     # texts.

@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_selectllm._progress import StageProgress, silent
 from langchain_selectllm.collection.budget import check_affordable
+from langchain_selectllm.collection.export import read_as_graded
 from langchain_selectllm.collection.graders import GradeFunction, get_grader, grade_row
 from langchain_selectllm.collection.inputs import (
     PoolMember,
@@ -17,10 +18,11 @@ from langchain_selectllm.collection.inputs import (
 )
 from langchain_selectllm.collection.llm_judge import JUDGE_PROMPT, Judge
 from langchain_selectllm.collection.open_store import open_store
-from langchain_selectllm.collection.rows import GradeRow, MemberGrades
+from langchain_selectllm.collection.rows import GradeRow, MemberGrades, query_values
 from langchain_selectllm.collection.store_lock import locked
 from langchain_selectllm.members.pool_file import MemberSpec
 from langchain_selectllm.members.registry import ChatModel, Member
+from langchain_selectllm.outcomes import check_readable
 
 _PAGE = 500
 
@@ -49,6 +51,7 @@ def grade_outcomes(
     name: str | None = None,
     queries: Queries | None = None,
     redo: bool = False,
+    allow_unreadable: bool = True,
     progress: StageProgress = silent,
 ) -> Graded:
     """Grades the replies of a store from their texts; no model is called.
@@ -61,18 +64,26 @@ def grade_outcomes(
         name: Name of the grading in the store; the grader's own when None.
         queries: References are read from there first.
         redo: Whether replies that have a grade of that name are graded again.
+        allow_unreadable: Whether replies are graded even if (nearly) all of a kind are wrong or cannot be read;
+            the scores of a function are not checked.
         progress: Called as grading goes on.
 
     Raises:
+        OutcomeError: If replies cannot be read and this is not allowed; nothing is written then.
         AnswerError: If the kind of answer is unknown, a reference is no such answer, or the function fails.
         StoreError: If the store cannot be opened or written.
     """
     chosen = get_grader(grader)
     grading = name or chosen.name
     with open_store(store, create=False) as opened:
+        records = []
         if queries is not None:
-            opened.add_queries(read_queries(queries))
+            records = read_queries(queries)
             redo = True
+        if not allow_unreadable and not callable(grader):
+            changed = [query_values(record)["fields"] for record in records]
+            check_readable(read_as_graded(opened, chosen.kind, changed))
+        opened.add_queries(records)
         opened.begin_grading(grading, chosen.kind, redo=redo)
         total, rows = max(opened.count_ungraded(grading, redo=redo), 1), list[GradeRow]()
         done = 0

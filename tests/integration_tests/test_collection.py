@@ -155,9 +155,12 @@ async def test_retry_after_holds_the_whole_member_back(tmp_path):
         )
         times = server.times["small"]
         limited = server.injected["rate_limit"]
-        gaps = [after[0] - before[0] for before, after in pairwise(times)]
+        # One call at a time, each prompt once: the same prompt again is the retry of a limited request. Only these
+        # gaps have a bound, so that a loaded machine changes nothing.
+        gaps = [after[0] - before[0] for before, after in pairwise(times) if after[1] == before[1]]
         assert limited > 0
-        assert sum(gap >= 0.5 for gap in gaps) == limited
+        assert len(gaps) == limited
+        assert min(gaps) >= 0.5
 
 
 async def test_an_error_that_no_retry_can_cure_is_tried_once_and_kept_apart(tmp_path):

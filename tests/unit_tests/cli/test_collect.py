@@ -6,6 +6,7 @@ import types
 
 import pytest
 
+from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.outcomes.simulated import write_demo_outcomes
 from tests.support.commands import run
 from tests.support.live_models import CountingModel
@@ -254,6 +255,9 @@ def test_grading_training_and_evaluating_stop_where_nobody_is_ever_right(world, 
         assert code == 2
         assert "60 text queries: no member is ever right. First reply" in err
         assert not (world / "router").exists()
+    with open_store("sqlite:///outcomes.db") as opened:
+        assert opened.gradings() == {}
+        assert opened.grade_summary("reference") == {}
     assert selectllm("grade", "sqlite:///outcomes.db", "--allow-unreadable")[0] == 0
     assert selectllm("train", "sqlite:///outcomes.db", "--out", "router", "--allow-unreadable")[0] == 0
     evaluate = ("evaluate", "router", "sqlite:///outcomes.db", "--allow-training-queries")
