@@ -1,11 +1,14 @@
 """Call plan: the members to call next and the end of a fan-out, computed from the results so far; no I/O."""
 
+import logging
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from langchain_core.messages import AIMessage
+
+logger = logging.getLogger(__name__)
 
 CallResult = AIMessage | Exception
 """Reply or failure of one call."""
@@ -146,6 +149,8 @@ class CallPlan:
             elapsed_s: Seconds since the start of each member's call.
         """
         self._is_closed = True
+        if self.outstanding:
+            logger.warning("%d calls ended without a reply (%s)", len(self.outstanding), type(error).__name__)
         self._waiting = self._within_bound(self._waiting)
         for member in sorted(self._running):
             self.finish(member, error, elapsed_s.get(member, 0.0))
@@ -172,6 +177,7 @@ class CallPlan:
             admitted = self._within_bound(spare[:1])
             if not admitted:
                 return
+            logger.info("%d calls failed: one more member is called", len(self.failures))
             self.topped_up += admitted
             self._waiting += admitted
             del spare[0]

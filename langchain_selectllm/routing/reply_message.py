@@ -12,6 +12,7 @@ from langchain_selectllm.members.registry import Member
 from langchain_selectllm.routing.bill import make_bill
 from langchain_selectllm.routing.decision import Decision
 from langchain_selectllm.routing.election import Election
+from langchain_selectllm.routing.request_log import log_failures, log_fallbacks
 
 
 def reply_message(
@@ -30,6 +31,7 @@ def reply_message(
     Raises:
         FanOutError: If no member replied.
     """
+    log_failures({decision.members[k]: error for k, error in sorted(plan.failures.items())})
     if not plan.replies:
         raise _all_failed(decision, plan)
     tally = election.tally()
@@ -47,6 +49,7 @@ def reply_message(
         **_call_metadata(decision, plan),
         **bill.metadata(),
     }
+    log_fallbacks(metadata)
     response_metadata = {**message.response_metadata, "selectllm": metadata}
     return message.model_copy(
         update={"response_metadata": response_metadata, "usage_metadata": bill.total_usage}

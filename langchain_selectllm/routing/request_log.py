@@ -1,0 +1,40 @@
+"""Log records of one request: fallbacks and left-out members, by name; never prompts, replies or messages."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_ORDINARY = frozenset({"vote", "tie rule", "judge"})
+"""Values of `vote.decided_by` that record no fallback."""
+
+
+def log_failures(failures: Mapping[str, Exception]) -> None:
+    """Logs members that failed, each with the class of its error, whose message may hold prompts or keys."""
+    for name, error in failures.items():
+        logger.warning("member %s failed (%s)", name, type(error).__name__)
+
+
+def log_fallbacks(metadata: Mapping[str, Any]) -> None:
+    """Logs what the metadata of a reply record beside an ordinary vote."""
+    for name, reason in metadata["left_out"].items():
+        logger.info("member %s left out: %s", name, reason)
+    if not metadata["text"].strip():
+        logger.info("the prompt has no text: members selected by base rates")
+    _log_members("called in addition, because others failed", metadata["topped_up"])
+    _log_members("not called, because of a bound on calls or time", metadata["held_back"])
+    _log_members("cancelled, because the vote was settled", metadata["cancelled"])
+    unread = [name for name, answer in metadata["answers"].items() if answer is None]
+    _log_members("not counted: no readable answer in the reply", unread)
+    vote = metadata["vote"]
+    if vote["decided_by"] not in _ORDINARY:
+        logger.info("the vote %s did not decide: %s", vote["strategy"], vote["decided_by"])
+    judge = vote.get("judge")
+    if judge is not None and judge["failure"] is not None:
+        logger.warning("the judge gave no ruling")
+
+
+def _log_members(event: str, names: list[str]) -> None:
+    if names:
+        logger.info("members %s: %s", event, ", ".join(names))
