@@ -62,5 +62,6 @@ def row_dot(
         dense: NDArray[np.float32] = (features * weights).sum(axis=1)
         return dense
     products = np.append(features.values * weights[features.columns], np.float32(0))
-    sums = np.add.reduceat(products, features.indptr[:-1])
+    # The appended 0 is a segment of its own: within the last row's it would change the order of the sum.
+    sums = np.add.reduceat(products, features.indptr)[:-1]
     return np.where(np.diff(features.indptr) > 0, sums, np.float32(0))

@@ -116,6 +116,17 @@ def test_row_products_agree_between_sparse_and_dense():
     assert sparse[np.array([], dtype=np.intp)].shape == (0, 3)
 
 
+def test_a_sparse_row_has_the_same_bits_alone_in_a_batch_and_at_its_end():
+    rng = np.random.default_rng(0)
+    rows = [(np.arange(n), rng.normal(size=n).astype(np.float32)) for n in range(100, 600, 7)]
+    sparse = SparseRows.from_rows(rows, 600)
+    weights = rng.normal(size=600).astype(np.float32)
+    batch = row_dot(sparse, weights)
+    assert [row_dot(sparse[np.array([i])], weights)[0] for i in range(len(rows))] == batch.tolist()
+    for end in (5, 20, len(rows)):
+        assert row_dot(sparse[np.arange(end)], weights).tolist() == batch[:end].tolist()
+
+
 def test_names_become_encoders():
     assert isinstance(get_encoder("lexical"), LexicalEncoder)
     assert get_encoder("some/model").name == "some/model"
