@@ -32,16 +32,17 @@ class LinearHeads:
         """Heads for features that already are one logit a member."""
         return cls(np.eye(n_members, dtype=np.float32), np.zeros(n_members, dtype=np.float32))
 
+    @classmethod
+    def none(cls, n_features: int) -> "LinearHeads":
+        """No heads, over that many features."""
+        return cls(np.zeros((0, n_features), dtype=np.float32), np.zeros(0, dtype=np.float32))
+
     def logits(self, features: Features) -> NDArray[np.float64]:
         """Uncalibrated logits, (n, K)."""
         if not len(self.bias):
             return np.zeros((features.shape[0], 0))
         columns = [row_dot(features, weights) for weights in self.weights]
         return (np.stack(columns, axis=1) + self.bias).astype(np.float64)
-
-    def take(self, members: slice) -> "LinearHeads":
-        """The heads of some of the members."""
-        return LinearHeads(self.weights[members], self.bias[members])
 
     def with_member(self, head: "LinearHeads") -> "LinearHeads":
         """The heads with those of `head` behind them."""
