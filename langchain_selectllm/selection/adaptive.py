@@ -73,7 +73,7 @@ class Adaptive:
         )
 
     def _out_of_reach(self, pool: PoolStatistics) -> str:
-        """Returns the message about a budget that no operating point keeps, with the smallest possible one."""
+        """Returns the message about an unreachable budget, with the smallest possible one."""
         points = [point for point in self._points(pool) if point.rule.rounds <= self.max_rounds]
         if not points:
             return "No operating point was learned. Train on outcomes with replies to vote on."

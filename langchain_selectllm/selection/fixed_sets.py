@@ -1,6 +1,6 @@
 """The best fixed set of every size: the control that a query-aware selection has to beat."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import combinations
 
 import numpy as np
@@ -12,6 +12,7 @@ from langchain_selectllm.voting.votes import WeightedVote
 EXHAUSTIVE_MEMBERS = 12
 """Pools up to this size are searched exhaustively, larger ones by beam search."""
 _BEAM = 16
+"""Sets kept per size by the beam search; not searched."""
 
 
 def best_fixed_sets(
@@ -40,19 +41,23 @@ def best_fixed_sets(
         mask[:, list(members)] = True
         return float(recorded.replay(WeightedVote(), mask, probabilities, latencies)[1].mean())
 
-    exhaustive = n_members <= EXHAUSTIVE_MEMBERS
     beam: list[tuple[int, ...]] = [()]
     best = {}
     for size in range(1, n_members + 1):
-        candidates = (
-            list(combinations(range(n_members), size))
-            if exhaustive
-            else sorted(
-                {tuple(sorted({*kept, k})) for kept in beam for k in range(n_members) if k not in kept}
-            )
-        )
+        candidates: Iterable[tuple[int, ...]] = combinations(range(n_members), size)
+        if n_members > EXHAUSTIVE_MEMBERS:
+            candidates = _extended(beam, n_members)
         ranked = sorted((-accuracy(members), members) for members in candidates)
         beam = [members for _, members in ranked[:_BEAM]]
         best[size] = beam[0]
         progress(size / n_members)
     return best
+
+
+def _extended(beam: Iterable[tuple[int, ...]], n_members: int) -> set[tuple[int, ...]]:
+    """The sets of a beam with one more member each, members ascending."""
+    larger = set()
+    for kept in beam:
+        for k in set(range(n_members)).difference(kept):
+            larger.add(tuple(sorted((*kept, k))))
+    return larger

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots, encode_answers
-from langchain_selectllm.voting.grounding import N_GROUNDS, grounding, read_reasoning
+from langchain_selectllm.voting.grounding import N_GROUNDS, Reasoning, grounding, read_reasoning
 from langchain_selectllm.voting.votes import Verdict, VoteStrategy, count_votes
 
 
@@ -48,53 +48,50 @@ class RecordedVotes:
             pooled: One ballot for each of a member's samples instead of one for its first.
             grounded: Whether the replies' reasoning is read; only the learned vote uses it.
         """
-        n, n_members = outcomes.answers.shape
-        depth = max(max((len(cell) for cell in outcomes.answers.ravel()), default=1), 1) if pooled else 1
-        codes = np.full((n, n_members * depth), NOT_CALLED, dtype=np.int64)
-        lengths = np.full(codes.shape, np.nan)
-        candidates = []
-        for i, row in enumerate(outcomes.answers):
-            cells = [cell[:depth] or (None,) for cell in row]
-            at = [k * depth + j for k, cell in enumerate(cells) for j in range(len(cell))]
-            codes[i, at], names = encode_answers([answer for cell in cells for answer in cell])
-            candidates.append(names)
-            for k, cell in enumerate(outcomes.replies[i]):
-                lengths[i, k * depth : k * depth + len(cell[:depth])] = [len(reply) for reply in cell[:depth]]
-        grounds = _grounds(outcomes, depth, candidates) if grounded else None
-        correct = np.full((n, max((len(names) for names in candidates), default=1) or 1), np.nan)
-        for i, (names, gold) in enumerate(zip(candidates, outcomes.references, strict=True)):
-            if gold is not None:
-                correct[i, : len(names)] = outcomes.matches(names, gold)
-        slots = np.repeat(np.arange(n_members), depth)
-        agreement = (
-            None
-            if outcomes.comparer is None
-            else [outcomes.comparer.agreement(names) for names in candidates]
+        layout = _Slots.of(outcomes, pooled=pooled)
+        codes, candidates = _encode(outcomes, layout)
+        grounds = None
+        if grounded:
+            grounds = _grounds(outcomes, layout, candidates)
+        agreement = None
+        if outcomes.comparer is not None:
+            agreement = [outcomes.comparer.agreement(names) for names in candidates]
+        return cls(
+            codes=codes,
+            slots=layout.members,
+            lengths=_lengths(outcomes, layout),
+            candidates=candidates,
+            correct=_matches(outcomes, candidates),
+            scores=outcomes.scores,
+            agreement=agreement,
+            grounds=grounds,
         )
-        return cls(codes, slots, lengths, candidates, correct, outcomes.scores, agreement, grounds)
 
     def take(self, rows: NDArray[np.intp]) -> "RecordedVotes":
         """The votes on some of the queries."""
-        return replace(
+        taken = replace(
             self,
             codes=self.codes[rows],
             lengths=self.lengths[rows],
             candidates=[self.candidates[i] for i in rows],
             correct=self.correct[rows],
             scores=self.scores[rows],
-            agreement=None if self.agreement is None else [self.agreement[i] for i in rows],
-            grounds=None if self.grounds is None else self.grounds[rows],
         )
+        if self.agreement is not None:
+            taken = replace(taken, agreement=[self.agreement[i] for i in rows])
+        if self.grounds is not None:
+            taken = replace(taken, grounds=self.grounds[rows])
+        return taken
 
     def ballots(self, probabilities: NDArray[np.float64], latencies: NDArray[np.float64]) -> Ballots:
         """The ballots of all members, given P(correct) (n, K) and recorded latencies (K,)."""
         return Ballots(
-            self.codes,
-            self.slots,
-            probabilities,
-            latencies,
-            self.lengths,
-            self.candidates,
+            codes=self.codes,
+            members=self.slots,
+            probabilities=probabilities,
+            latencies=latencies,
+            lengths=self.lengths,
+            candidates=self.candidates,
             agreement=self.agreement,
             grounds=self.grounds,
         )
@@ -139,12 +136,87 @@ class RecordedVotes:
         return verdict, np.where(verdict.winners == ABSTAIN, self.scores[rows, most_probable], score)
 
 
-def _grounds(outcomes: OutcomeTable, depth: int, candidates: Sequence[Sequence[str]]) -> NDArray[np.float32]:
-    n, n_members = outcomes.answers.shape
-    most = max((len(names) for names in candidates), default=1) or 1
-    grounds = np.zeros((n, n_members * depth, most, N_GROUNDS), dtype=np.float32)
+@dataclass(frozen=True, kw_only=True)
+class _Slots:
+    """Layout of the recorded ballots: the slots of a member stand side by side, one per sample."""
+
+    n_members: int
+    depth: int
+    """Slots per member."""
+
+    @classmethod
+    def of(cls, outcomes: OutcomeTable, *, pooled: bool) -> "_Slots":
+        """As many slots per member as it has samples at most, or one each."""
+        depth = 1
+        if pooled:
+            depth = max(1, max(map(len, outcomes.answers.ravel()), default=1))
+        return cls(n_members=outcomes.answers.shape[1], depth=depth)
+
+    @property
+    def n_slots(self) -> int:
+        """Slots of all members."""
+        return self.n_members * self.depth
+
+    @property
+    def members(self) -> NDArray[np.intp]:
+        """Pool index of each slot's member, (n_slots,)."""
+        return np.repeat(np.arange(self.n_members), self.depth)
+
+    def slot_of(self, member: int, sample: int) -> int:
+        """Slot of one sample of a member."""
+        return member * self.depth + sample
+
+
+def _encode(outcomes: OutcomeTable, layout: _Slots) -> tuple[NDArray[np.int64], list[list[str]]]:
+    """Codes of the recorded ballots, (n, n_slots), and the candidates of each query."""
+    codes = np.full((len(outcomes), layout.n_slots), NOT_CALLED, dtype=np.int64)
+    candidates = []
+    for i, row in enumerate(outcomes.answers):
+        slots: list[int] = []
+        answers: list[str | None] = []
+        for member, cell in enumerate(row):
+            # A member without a recorded reply abstains.
+            for sample, answer in enumerate(cell[: layout.depth] or (None,)):
+                slots.append(layout.slot_of(member, sample))
+                answers.append(answer)
+        codes[i, slots], names = encode_answers(answers)
+        candidates.append(names)
+    return codes, candidates
+
+
+def _lengths(outcomes: OutcomeTable, layout: _Slots) -> NDArray[np.float64]:
+    """Characters of the reply behind each ballot, (n, n_slots); NaN without a reply."""
+    lengths = np.full((len(outcomes), layout.n_slots), np.nan)
+    for i, row in enumerate(outcomes.replies):
+        for member, cell in enumerate(row):
+            for sample, reply in enumerate(cell[: layout.depth]):
+                lengths[i, layout.slot_of(member, sample)] = len(reply)
+    return lengths
+
+
+def _matches(outcomes: OutcomeTable, candidates: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+    """Whether each candidate equals the reference, (n, n_candidates); NaN without a reference."""
+    correct = np.full((len(outcomes), _most(candidates)), np.nan)
+    for i, (names, gold) in enumerate(zip(candidates, outcomes.references, strict=True)):
+        if gold is not None:
+            correct[i, : len(names)] = outcomes.matches(names, gold)
+    return correct
+
+
+def _grounds(
+    outcomes: OutcomeTable, layout: _Slots, candidates: Sequence[Sequence[str]]
+) -> NDArray[np.float32]:
+    """Grounding of each candidate in each reply, (n, n_slots, n_candidates, 3)."""
+    grounds = np.zeros((len(outcomes), layout.n_slots, _most(candidates), N_GROUNDS), dtype=np.float32)
     for i, names in enumerate(candidates):
-        replies = [(*cell[:depth], *(None,) * (depth - len(cell[:depth]))) for cell in outcomes.replies[i]]
-        reasons = [None if reply is None else read_reasoning(reply) for cell in replies for reply in cell]
+        reasons: list[Reasoning | None] = [None] * layout.n_slots
+        for member, cell in enumerate(outcomes.replies[i]):
+            for sample, reply in enumerate(cell[: layout.depth]):
+                reasons[layout.slot_of(member, sample)] = read_reasoning(reply)
         grounds[i, :, : len(names)] = grounding(outcomes.texts[i], reasons, names)
     return grounds
+
+
+def _most(candidates: Sequence[Sequence[str]]) -> int:
+    """Candidates of the query that has most of them, at least 1."""
+    return max(1, max(map(len, candidates), default=1))
