@@ -111,7 +111,7 @@ class ResponseWriter:
         output = [shown for _, shown in finished]
         counted = reported.metadata["usage"]
         decision = reported.body(explain=self.explain)
-        # The end is told by the metadata; a call that is not needed for it stays out.
+        # The metadata names the end of the reply; calls of tools are not needed for it.
         ending = AIMessage("", response_metadata=self._metadata)
         response = self.envelope.finished(ending, output, decision, counted)
         yield self._event(f"response.{response['status']}", response=response)
