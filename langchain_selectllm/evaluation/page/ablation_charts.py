@@ -62,16 +62,28 @@ def _lines(values: list[dict[str, Any]], title: str, study: str) -> dict[str, An
     kind = "linear"
     if study == "training":
         kind = "log"
-    x = alt.X("number:Q", title=title, scale=alt.Scale(type=kind, nice=False), axis=alt.Axis(format="~d"))
+    x = alt.X(
+        "number:Q",
+        title=title,
+        scale=alt.Scale(type=kind, nice=False, zero=False),
+        axis=alt.Axis(format="~d"),
+    )
     percent = {"title": "accuracy (%)", "axis": alt.Axis(format=".0%"), "scale": alt.Scale(zero=False)}
     y, y_low = alt.Y("accuracy:Q", **percent), alt.Y("low:Q", **percent)
-    names = list(dict.fromkeys(value["series"] for value in values))
-    colour = alt.Color("series:N", title=None, scale=_colours(names), sort=names)
-    dash = alt.StrokeDash("series:N", title=None, sort=names)
+    # "best first, oracle" is a line of the order "best first" and of the kind "oracle".
+    for value in values:
+        value["group"], _, value["kind"] = value["series"].partition(", ")
+        value["kind"] = value["kind"] or "selectllm"
+    groups = list(dict.fromkeys(value["group"] for value in values))
+    kinds = list(dict.fromkeys(value["kind"] for value in values))
+    colour = alt.Color("group:N", title=None, scale=_colours(groups), sort=groups)
+    dash = alt.StrokeDash("kind:N", title=None, sort=kinds)
+    if len(kinds) == 1:
+        dash = alt.StrokeDash("group:N", title=None, sort=groups, legend=None)
     base = alt.Chart(alt.Data(values=values))
     chart = alt.layer(
-        base.mark_area(opacity=0.12).encode(x=x, y=y_low, y2="high:Q", color=colour),
-        base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash),
+        base.mark_rule(opacity=0.3).encode(x=x, y=y_low, y2="high:Q", color=colour),
+        base.mark_line().encode(x=x, y=y, color=colour, strokeDash=dash, detail="series:N"),
         base.mark_point(filled=True, size=40, opacity=1).encode(x=x, y=y, color=colour),
     )
     return specification(chart, description=f"Accuracy by {title}.", height=300)
