@@ -135,6 +135,10 @@ ablations: $(STAMP)
 latency: $(STAMP)
 	$(BIN)/python benchmarks/latency.py $(DATA) --write docs/explanation/latency.md
 
+.PHONY: notebooks
+notebooks: $(STAMP)
+	$(BIN)/python benchmarks/notebooks.py
+
 # The documentation site, in site/; a broken link is an error.
 .PHONY: docs
 docs: $(STAMP)
