@@ -1,4 +1,4 @@
-"""Writes docs/reference/api.md: the public names with their signatures and first docstring lines.
+"""Writes docs/reference/api.md, the public names with their signatures, and the page that the site renders.
 
 Usage: python docs/write_api.py
 """
@@ -141,6 +141,20 @@ def entries(name: str) -> Iterator[tuple[str, str]]:
         yield signature(f"{name}.{method_name}", method), first_line(method)
 
 
+PYTHON_HEAD = """# Python reference
+
+Signatures and docstrings of the [public names](api.md), taken from the code when the site is built. The list is written by
+`python docs/write_api.py`.
+
+"""
+
+
+def python_page() -> str:
+    """The text of docs/reference/python.md: one directive of mkdocstrings per public name."""
+    names = [f"::: langchain_selectllm.{name}\n" for name in langchain_selectllm.__all__]
+    return PYTHON_HEAD + "\n".join(names)
+
+
 def page() -> str:
     """Markdown of the whole page."""
     parts = [HEAD]
@@ -154,3 +168,4 @@ def page() -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    PAGE.with_name("python.md").write_text(python_page(), encoding="utf-8")

@@ -8,4 +8,6 @@ from tests.support.pages import DOCS
 
 def test_every_public_name_is_in_the_python_reference():
     text = (DOCS / "reference" / "python.md").read_text()
-    assert re.findall(r"^::: langchain_selectllm\.(\w+)$", text, re.MULTILINE) == langchain_selectllm.__all__
+    assert re.findall(r"^::: langchain_selectllm\.(\w+)$", text, re.MULTILINE) == list(
+        langchain_selectllm.__all__
+    ), "run python docs/write_api.py"
