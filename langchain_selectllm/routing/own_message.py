@@ -31,7 +31,7 @@ def own_message(message: _Message, model: str, *, with_costs: bool) -> _Message:
 
 
 def own_chunk(chunk: AIMessageChunk, model: str, *, with_costs: bool) -> AIMessageChunk:
-    """The chunk under the chat model's name, which the last one carries: names of several chunks are joined."""
+    """The chunk under the chat model's name, which the last one carries: several names are joined."""
     if chunk.chunk_position == "last":
         return own_message(chunk, model, with_costs=with_costs)
     if "model_name" not in chunk.response_metadata:

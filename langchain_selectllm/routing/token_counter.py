@@ -18,8 +18,8 @@ _CHARS_PER_TOKEN = 4.0
 class TokenCounter(BaseChatModel):
     """A chat model over others that counts the most tokens a prompt has for one of them.
 
-    A model with `custom_get_token_ids` counts with it; this one's own replaces those of the members. The others
-    are approximated, because their own methods may download a tokenizer or call the provider.
+    A model with `custom_get_token_ids` counts with it; this one's own replaces those of the members. The
+    others are approximated, because their own methods may download a tokenizer or call the provider.
     """
 
     @property
