@@ -15,7 +15,7 @@ from trials import SETTINGS
 from langchain_selectllm import OutcomeTable
 from langchain_selectllm.evaluation.ablation import AblationPoint, ablate
 from langchain_selectllm.evaluation.page.ablation_charts import study_chart
-from langchain_selectllm.evaluation.page.plots import save_chart
+from langchain_selectllm.evaluation.page.pictures import save_chart
 
 FOLDERS = ("zeroeval", "gsm8k_solutions")
 """Data sets, each with the first of its pools in `trials`: one of similar members, one with a dominant member."""

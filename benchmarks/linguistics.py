@@ -18,7 +18,7 @@ from langchain_selectllm import OutcomeTable, SelectLLMClassifier
 from langchain_selectllm.evaluation.effects import Effect
 from langchain_selectllm.evaluation.linguistics import LinguisticAnalysis, analyze_queries
 from langchain_selectllm.evaluation.page.linguistics_charts import router_chart
-from langchain_selectllm.evaluation.page.plots import save_chart
+from langchain_selectllm.evaluation.page.pictures import save_chart
 
 DATA_SETS = {
     "mmlu_pro": "MMLU-Pro, 22 members",

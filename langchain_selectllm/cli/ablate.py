@@ -19,7 +19,7 @@ def ablate(
     study: Annotated[
         list[str] | None,
         typer.Option(
-            help="set_size, pool_size, training, encoder, calibration or vote; may be repeated; all by default."
+            help="set_size, pool_size, training, encoder, calibration or vote; may be repeated; else all."
         ),
     ] = None,
     encoder: Annotated[

@@ -15,7 +15,7 @@ from langchain_selectllm.evaluation.page.figure import (
     altair,
     specification,
 )
-from langchain_selectllm.evaluation.page.plots import save_chart
+from langchain_selectllm.evaluation.page.pictures import save_chart
 
 _AXES = {
     "set_size": "members called at most",

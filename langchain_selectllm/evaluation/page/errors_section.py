@@ -15,7 +15,7 @@ from langchain_selectllm.evaluation.page.figure import (
     altair,
     specification,
 )
-from langchain_selectllm.evaluation.page.members_section import difference_row, forest
+from langchain_selectllm.evaluation.page.forest import difference_row, forest
 from langchain_selectllm.evaluation.page.numbers import Numbers, Path
 
 CAUSES = {

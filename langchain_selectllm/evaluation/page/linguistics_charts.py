@@ -5,8 +5,8 @@ from typing import Any
 
 from langchain_selectllm.evaluation.linguistics import GroupComparison, LinguisticAnalysis
 from langchain_selectllm.evaluation.page.figure import altair, short_names, specification
-from langchain_selectllm.evaluation.page.members_section import forest
-from langchain_selectllm.evaluation.page.plots import save_chart
+from langchain_selectllm.evaluation.page.forest import forest
+from langchain_selectllm.evaluation.page.pictures import save_chart
 
 
 def save_linguistics_plots(analysis: LinguisticAnalysis, folder: str | Path) -> list[Path]:

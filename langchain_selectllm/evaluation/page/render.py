@@ -16,7 +16,7 @@ from langchain_selectllm.evaluation.page.errors_section import CAUSES, errors_se
 from langchain_selectllm.evaluation.page.figure import Figure, Section
 from langchain_selectllm.evaluation.page.members_section import members_section
 from langchain_selectllm.evaluation.page.numbers import Numbers
-from langchain_selectllm.evaluation.page.plots import to_svg
+from langchain_selectllm.evaluation.page.pictures import to_svg
 from langchain_selectllm.evaluation.page.spending_section import spending_section
 from langchain_selectllm.evaluation.page.systems_section import systems_section
 

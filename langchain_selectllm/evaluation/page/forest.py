@@ -1,0 +1,47 @@
+"""Forest plots: differences with their intervals, one row each."""
+
+from typing import Any
+
+from langchain_selectllm.evaluation.page.figure import BLUE, GREY, altair, specification
+
+
+def _forest(values: list[dict[str, Any]], title: str, sort: Any, label: str) -> Any:
+    """Differences with intervals, one row each, and a line at 0."""
+    alt = altair()
+    base = alt.Chart(alt.Data(values=values))
+    y = alt.Y("name:N", sort=sort, title=label)
+    x = alt.X("difference:Q", title=title, axis=alt.Axis(format="+~r"))
+    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=GREY, strokeWidth=1.5)
+    rules = base.mark_rule(color=BLUE, strokeWidth=2).encode(
+        y=y, x=alt.X("low:Q", title=title, axis=alt.Axis(format="+~r")), x2="high:Q"
+    )
+    tooltip = [
+        alt.Tooltip("name:N"),
+        alt.Tooltip("difference:Q", format="+.2f"),
+        alt.Tooltip("low:Q", format="+.2f", title="95 % from"),
+        alt.Tooltip("high:Q", format="+.2f", title="95 % to"),
+    ]
+    points = base.mark_point(color=BLUE, filled=True, size=60, opacity=1).encode(y=y, x=x, tooltip=tooltip)
+    return alt.layer(zero.encode(x="zero:Q"), rules, points)
+
+
+def forest(
+    values: list[dict[str, Any]], *, title: str, sort: Any, label: str, description: str
+) -> dict[str, Any]:
+    """Specification of a forest plot.
+
+    Args:
+        values: Rows with `name`, `difference`, `low` and `high`, in the unit of the axis.
+        title: Title of the axis of differences, with its unit.
+        sort: Order of the rows, as names.
+        label: Title of the axis of rows.
+        description: Text alternative.
+    """
+    height = max(24 * len(values), 60)
+    return specification(_forest(values, title, sort, label), description=description, height=height)
+
+
+def difference_row(name: str, one: dict[str, Any]) -> dict[str, Any]:
+    """A row of a forest plot in percentage points."""
+    low, high = one["ci95"]
+    return {"name": name, "difference": 100 * one["difference"], "low": 100 * low, "high": 100 * high}
