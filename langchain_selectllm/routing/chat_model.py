@@ -56,9 +56,11 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, TokenCounter):
     stop: list[str] | None = None
     """Stop sequences of every call that passes none."""
     costs_in_usage: bool = False
-    """Whether `usage_metadata` has `input_cost`, `output_cost` and `total_cost`, which LangSmith reads. Off
-    by default: `add_usage` of langchain-core (1.8) refuses such numbers, and `UsageMetadataCallbackHandler` with
-    it. A member's own stream has none."""
+    """Whether `usage_metadata` has `input_cost`, `output_cost` and `total_cost`, which LangSmith reads.
+
+    Off by default: `add_usage` of langchain-core (1.8), and `UsageMetadataCallbackHandler` with it, refuses
+    fractions. A member's own stream has none.
+    """
 
     @model_validator(mode="after")
     def _set_selectllm_version(self) -> Self:
