@@ -12,6 +12,7 @@ from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.classifier.metrics import classifier_metrics, selective_metrics
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.figures import report_figures
+from langchain_selectllm.evaluation.parsed import VotingParser, read_anew, vote_of
 from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.evaluation.replayable import (
     complete_queries,
@@ -35,6 +36,7 @@ def evaluate(
     outcomes: OutcomeTable,
     *,
     policies: Sequence[str] | None = None,
+    parser: VotingParser | None = None,
     pooled: bool = False,
     allow_training_queries: bool = False,
     allow_unreadable: bool = False,
@@ -52,6 +54,8 @@ def evaluate(
         outcomes: Outcomes of all its members; others are ignored.
         policies: Systems such as "weighted_max_conf:3" or "fixed_best" (every size); the controls `oracle`,
             `single_best` and `all_members` always come along. Every system in every size when None.
+        parser: Reads and votes on the recorded replies, such as `VotingOutputParser(answer=SemanticAnswers(...))`;
+            the outcomes' own answers and each policy's vote when None. Recorded scores stay as they are.
         pooled: Whether all samples of a member vote, instead of its first one.
         allow_training_queries: Whether queries that the classifier was trained on may be used. Figures on
             them are no
@@ -69,10 +73,14 @@ def evaluate(
     """
     table = members_outcomes(classifier, outcomes)
     leaked = count_training_queries(classifier, table, allowed=allow_training_queries)
+    if parser is not None:
+        table = read_anew(table, parser)
     check_readable(table, allow_unreadable=allow_unreadable)
     complete = complete_queries(table)
     progress("predict", 0.0)
     recording = _record(classifier, complete, pooled=pooled)
+    if parser is not None:
+        recording = replace(recording, vote=vote_of(parser, recording.pool))
     replays = _replay_all(recording, _system_names(policies, recording), progress)
     report = _report(
         classifier, recording, replays, seed=seed, n_dropped=len(table) - len(complete), leaked=leaked

@@ -14,7 +14,7 @@ from langchain_selectllm.selection.policies import Policy, RandomK, Selection
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.learned_vote import winning_confidence
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
-from langchain_selectllm.voting.votes import MajorityVote, Verdict
+from langchain_selectllm.voting.votes import MajorityVote, Verdict, VoteStrategy
 
 _RANDOM_SEEDS = 10
 
@@ -52,6 +52,9 @@ class Recording:
     decision_s: float
     """Seconds that the classifier takes for one query; part of the latency of systems that look at the
     query."""
+
+    vote: VoteStrategy | None = None
+    """Vote in place of the policies' own; theirs when None."""
 
     @classmethod
     def of(
@@ -145,7 +148,8 @@ class Recording:
         return rounds
 
     def _vote(self, selection: Selection, mask: NDArray[np.bool_]) -> tuple[Verdict, NDArray[np.float64]]:
-        return self.votes.replay(selection.vote, mask, selection.probabilities, self.pool.latencies)
+        vote = self.vote or selection.vote
+        return self.votes.replay(vote, mask, selection.probabilities, self.pool.latencies)
 
     def _confidence(self, mask: NDArray[np.bool_], verdict: Verdict) -> NDArray[np.float64]:
         if self.pool.vote is None:
