@@ -1,6 +1,6 @@
 """Recorded outcomes read and voted on by another parser than at training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
@@ -59,5 +59,5 @@ def vote_of(parser: VotingParser, pool: PoolStatistics) -> VoteStrategy | None:
     return vote
 
 
-def _answers(extractor: AnswerExtractor, replies: Sequence[str], query: str) -> tuple[str | None, ...]:
+def _answers(extractor: AnswerExtractor, replies: Iterable[str], query: str) -> tuple[str | None, ...]:
     return tuple([read_answer(extractor, reply, query) for reply in replies])
