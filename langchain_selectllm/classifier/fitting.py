@@ -23,8 +23,8 @@ from langchain_selectllm.voting.vote_fitting import why_no_vote
 
 _MIN_VOTE_QUERIES = 50
 _CALIBRATION_FOLDS = 5
-# Topics are easy to tell apart, so that two thirds of the queries do. Chosen by training time: on two seeds of
-# MMLU-Pro no selection changed in accuracy beyond noise, see docs/explanation/research-log.md.
+# Topics are easy to tell apart, so that two thirds of the queries do. Chosen by training time: on two seeds
+# of MMLU-Pro no selection changed in accuracy beyond noise, see docs/explanation/research-log.md.
 _TOPIC_FOLDS = 3
 
 

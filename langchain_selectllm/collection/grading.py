@@ -64,7 +64,7 @@ def grade_outcomes(
         name: Name of the grading in the store; the grader's own when None.
         queries: References are read from there first.
         redo: Whether replies that have a grade of that name are graded again.
-        allow_unreadable: Whether replies are graded even if (nearly) all of a kind are wrong or cannot be read;
+        allow_unreadable: Whether replies are graded even if (nearly) all of a kind are wrong or unreadable;
             the scores of a function are not checked.
         progress: Called as grading goes on.
 

@@ -45,7 +45,7 @@ def _files(url: str) -> list[Path]:
 
 
 def _remove_unused(store: "OutcomeStore", files: list[Path]) -> None:
-    """Removes the store with its files unless a call is recorded in it, or another process collects into it."""
+    """Removes the store's files unless a call is recorded in it or another process collects into it."""
     lock = lock_of(store)
     try:
         if not lock.acquire():

@@ -22,7 +22,7 @@ class RequestTimer:
     def error(self) -> DeadlineError:
         """The error of a member whose reply did not come before the request's end."""
         return DeadlineError(
-            f"No reply within request_deadline_s={self.deadline_s:g}, which bounds all rounds together. Raise it, "
+            f"No reply within request_deadline_s={self.deadline_s:g}, which bounds all rounds. Raise it, "
             "or bound single calls by a shorter deadline_s."
         )
 
@@ -53,7 +53,7 @@ class Limits:
         return self.timer is not None and self.timer.left_s == 0.0
 
     def of_a_call(self) -> Deadline | None:
-        """The deadline of a call that starts now: its own, or what is left of the request; None without both."""
+        """Deadline of a call that starts now: its own, or the rest of the request's; None without both."""
         timer, deadline_s = self.timer, self.deadline_s
         if timer is not None and (deadline_s is None or timer.left_s < deadline_s):
             return Deadline(seconds=timer.left_s, error=timer.error())

@@ -68,8 +68,8 @@ class SelectLLMRouter(EngineRunnable):
     deadline_s: float | None = None
     """Deadline of one member's call in seconds; a late member counts as failed."""
     request_deadline_s: float | None = None
-    """Deadline of the whole request in seconds, from the decision to the vote: top-ups, further rounds and the judge
-    get the time that is left. The replies that have come by then vote."""
+    """Deadline of the whole request in seconds, from the decision to the vote: top-ups, further rounds and
+    the judge get the time that is left. The replies that have come by then vote."""
     min_replies: int | None = None
     """Other members are called when failures leave fewer replies; half the selection when None."""
     max_calls: int | None = None

@@ -1,4 +1,4 @@
-"""LlamaIndex instrumentation of routed calls: the decision as an event, member names on spans, no open spans."""
+"""LlamaIndex instrumentation of routed calls: the decision as an event, spans with the names of members."""
 
 import inspect
 from collections.abc import Generator, Iterator, Sequence
@@ -50,7 +50,7 @@ class SelectLLMDecisionEvent(BaseEvent):
 
 
 class RequestSpans:
-    """Spans of one request's members: nested under the span that is active now, and closed with the request."""
+    """Spans of one request's members, nested under the active span and closed with the request."""
 
     def __init__(self) -> None:
         """Remember the active span; later steps may run where another one is active."""
@@ -72,7 +72,7 @@ class RequestSpans:
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """Drops the spans of the request that are still open at the end: those of calls that were given up."""
+        """Drops the spans that are still open at the end of the request: those of cancelled calls."""
         try:
             yield
         finally:

@@ -28,7 +28,7 @@ from langchain_selectllm.members.registry import Member
 
 
 class LlamaIndexChatModel(BaseChatModel):
-    """Speaks for a LlamaIndex LLM wherever LangChain expects a chat model: tools, streams and usage included."""
+    """LangChain chat model over a LlamaIndex LLM, with tools, streams and usage."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -121,7 +121,7 @@ class LlamaIndexChatModel(BaseChatModel):
 
     @property
     def _blocks(self) -> bool:
-        """Whether the LLM's async form is its sync form, which would hold up every other member; LangChain uses a thread."""
+        """Whether the LLM's async form blocks the event loop like its sync form and needs a thread."""
         # A static look-up: LlamaIndex wraps its methods anew at every access.
         return getattr_static(self.llm, "achat") is getattr_static(CustomLLM, "achat")
 
@@ -183,7 +183,7 @@ class LlamaIndexChatModel(BaseChatModel):
 
 
 def adapted(model: Any) -> Any:
-    """The model as a chat model: a LlamaIndex LLM is wrapped, alone or in a `Member`; others stay as they are."""
+    """The model as a chat model: wraps a LlamaIndex LLM, alone or in a `Member`; returns others unchanged."""
     if isinstance(model, Member):
         return replace(model, model=adapted(model.model))
     if isinstance(model, LLM):

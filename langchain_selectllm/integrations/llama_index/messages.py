@@ -25,8 +25,8 @@ _SYSTEM = {MessageRole.SYSTEM, MessageRole.DEVELOPER}
 _ASSISTANT = {MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL}
 _TOOL = {MessageRole.TOOL, MessageRole.FUNCTION}
 _CARRIED = (TextBlock, ImageBlock, AudioBlock, DocumentBlock, ToolCallBlock)
-# Blocks that LangChain has no word for (thinking, cache points, …) travel here as JSON, with their places, so that a
-# LlamaIndex member gets them back; LangChain's own models never look at it.
+# Blocks without a counterpart in LangChain (thinking, cache points, …) travel here as JSON with their places,
+# so that a LlamaIndex member gets them back; LangChain's own models ignore them.
 _UNCARRIED = "llama_index_blocks"
 _BLOCK: TypeAdapter[ContentBlock] = TypeAdapter(ContentBlock)
 
@@ -104,7 +104,8 @@ def _role(message: BaseMessage) -> MessageRole:
         if isinstance(message, kind):
             return role
     raise ValueError(
-        f"LlamaIndex has no counterpart for a {type(message).__name__}. Use system, human, AI or tool messages."
+        f"LlamaIndex has no counterpart for a {type(message).__name__}. "
+        "Use system, human, AI or tool messages."
     )
 
 

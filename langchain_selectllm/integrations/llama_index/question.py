@@ -17,7 +17,7 @@ _question: ContextVar[str | None] = ContextVar("selectllm_question", default=Non
 
 
 def current_question() -> str | None:
-    """The question of the prompt template that is being answered; None outside of one, or without a question."""
+    """Question of the prompt template that is being answered; None without a template or a question."""
     return _question.get()
 
 
@@ -92,7 +92,7 @@ def _asking(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _question_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
-    """LlamaIndex's prompts name the question `query_str`, as an argument or filled into the template before."""
+    """Returns `query_str`, LlamaIndex's name of the question: an argument, or filled in before."""
     found = kwargs.get("query_str")
     for value in (*args, *kwargs.values()):
         if found is None and isinstance(value, BasePromptTemplate):

@@ -19,10 +19,10 @@ from langchain_selectllm.selection.policy_names import parse_policy
 
 
 class SelectLLMSelector(BaseSelector):
-    """Routes a `RouterQueryEngine` to the query engines that will answer right, the most probable first; never to none.
+    """Selects the query engines of a `RouterQueryEngine` by P(correct), the most probable first; never none.
 
-    The names of the query engine tools are the members that the classifier was fitted for. A selection of one engine is
-    `policy="max_conf:1"`; any other policy selects several.
+    The names of the query engine tools are the members that the classifier was fitted for. A selection of one
+    engine is `policy="max_conf:1"`; any other policy selects several.
     """
 
     def __init__(self, classifier: SelectLLMClassifier, *, policy: str | Policy = "max_conf:1") -> None:
@@ -86,7 +86,7 @@ class SelectLLMSelector(BaseSelector):
         members = self._classifier.members
         if sorted(map(str, names)) != sorted(members):
             raise MemberMismatchError(
-                f"The classifier was fitted for members {members}; the choices are named {tuple(names)}. Name every query "
-                "engine tool after one member, or fit on outcomes of these engines."
+                f"The classifier was fitted for members {members}; the choices are named {tuple(names)}. "
+                "Name every query engine tool after one member, or fit on outcomes of these engines."
             )
         return {str(name): i for i, name in enumerate(names)}

@@ -39,7 +39,7 @@ class SpecifiedTool(BaseTool):
 
 
 def choice_of(choice: str | bool | Mapping[str, Any] | None) -> str | None:
-    """The tool choice in the words that every LangChain model takes: None, "any", "none", or the name of a tool."""
+    """The tool choice as every LangChain model takes it: None, "any", "none", or the name of a tool."""
     if isinstance(choice, Mapping):
         return str(choice["function"]["name"])
     if isinstance(choice, bool):
@@ -54,8 +54,9 @@ def openai_call(call: ToolCallBlock) -> dict[str, Any]:
 
 
 def _schema_class(name: str, parameters: Mapping[str, Any]) -> type[BaseModel]:
-    """A class with the given JSON schema: LlamaIndex asks a class, and some providers ask for its schema themselves."""
+    """A class with the given JSON schema, for LlamaIndex and for providers that read the class's schema."""
     schema = create_model(name)
     # Providers write into the schema they are given.
-    schema.model_json_schema = classmethod(lambda *_, **__: copy.deepcopy(dict(parameters)))  # type: ignore[assignment]
+    own_schema = classmethod(lambda *_, **__: copy.deepcopy(dict(parameters)))
+    schema.model_json_schema = own_schema  # type: ignore[assignment]
     return schema
