@@ -150,6 +150,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy langchain_selectllm
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/structure.py --check
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

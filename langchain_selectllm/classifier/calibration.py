@@ -21,7 +21,8 @@ class StackedCalibration:
     P(correct) of member k = sigmoid(bias_k + topics @ topic_weights[:, k] + logits @ weights[:, k]): Platt
     scaling (Platt, 1999) with the other members' logits beside a member's own, since a query that is hard for
     others is often hard for this member too, and with an intercept for every topic, which shrinks a member's
-    strength on a query towards its strength on that kind of query. Fitted on queries that the heads had not seen.
+    strength on a query towards its strength on that kind of query. Fitted on queries that the heads had not
+    seen.
     """
 
     weights: NDArray[np.float64]

@@ -12,8 +12,8 @@ class SqliteLock:
     """An open transaction in a database beside the store's, and on Linux a name made of device and inode.
 
     The database beside works wherever SQLite works, and for every machine that shares the folder. A hard link
-    in another folder is covered by the name alone, which is that of an abstract Unix socket: it needs no file,
-    belongs to no user, and ends with the process.
+    in another folder is covered by the name alone, which is that of an abstract Unix socket: it needs no
+    file, belongs to no user, and ends with the process.
     """
 
     def __init__(self, database: Path) -> None:
