@@ -55,8 +55,8 @@ def evaluate(
         policies: Systems such as "weighted_max_conf:3" or "fixed_best" (every size); the controls `oracle`,
             `single_best` and `all_members` always come along. Every system in every size when None.
         parser: Reads and votes on the recorded replies, such as
-            `VotingOutputParser(answer=SemanticAnswers(...))`; the outcomes' own answers and each policy's vote
-            when None. Recorded scores stay as they are.
+            `VotingOutputParser(answer=SemanticAnswers(...))`; the outcomes' own answers and each policy's
+            vote when None. Recorded scores stay as they are.
         pooled: Whether all samples of a member vote, instead of its first one.
         allow_training_queries: Whether queries that the classifier was trained on may be used. Figures on
             them are no
