@@ -4,14 +4,14 @@ import importlib
 from functools import partial
 from typing import Any, cast
 
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from langchain_selectllm._optional import require
 from langchain_selectllm.embedded.names import EMBEDDED_PREFIX
-from langchain_selectllm.exceptions import MissingDependencyError, PoolFileError
+from langchain_selectllm.exceptions import MemberMismatchError, MissingDependencyError, PoolFileError
 from langchain_selectllm.members.pool_file import MemberSpec
 
 ChatModel = Runnable[LanguageModelInput, AIMessage]
@@ -45,6 +45,45 @@ def connect(name: str, spec: MemberSpec, *, max_retries: int = 2) -> ChatModel:
     return RunnableLambda(partial(_after_system, spec.system_prompt)) | cast("ChatModel", model)
 
 
+def as_chat_model(name: str, model: object) -> ChatModel:
+    """Returns the model of a member, connected where it is given as a provider string; no model is called.
+
+    Args:
+        name: Name of the member, for errors.
+        model: A chat model, another Runnable that returns a message, or a provider string as
+            `init_chat_model` takes it.
+
+    Raises:
+        MemberMismatchError: If it is neither.
+        PoolFileError: If the provider refuses the model, or misses its key in the environment.
+        MissingDependencyError: If the provider's package is not installed.
+    """
+    if isinstance(model, str) and model:
+        return connect(name, MemberSpec(model=model))
+    if isinstance(model, BaseChatModel):
+        return model
+    returned = "no message"
+    if isinstance(model, Runnable):
+        if _may_return_message(model):
+            return model
+        returned = f"{model.OutputType.__name__}, no message"
+    raise MemberMismatchError(
+        f"Member {name!r} is a {type(model).__name__}, which returns {returned}. Register a chat model, a "
+        "Runnable that returns a model's message, or a provider string such as 'openai:gpt-4o-mini'."
+    )
+
+
+def _may_return_message(model: Runnable[Any, Any]) -> bool:
+    """Whether the declared type of the output is a message, or is unknown."""
+    try:
+        output: Any = model.OutputType
+    except TypeError:
+        return True
+    if output in (Any, object) or not isinstance(output, type):
+        return True
+    return issubclass(output, BaseMessage)
+
+
 def _provider_model(name: str, spec: MemberSpec, settings: dict[str, Any]) -> Any:
     chat_models = require("langchain.chat_models", extra="collect", needed_by=f"Member {name!r}")
     if spec.base_url is not None:
@@ -55,8 +94,8 @@ def _provider_model(name: str, spec: MemberSpec, settings: dict[str, Any]) -> An
         raise MissingDependencyError(f"Member {name!r} ({spec.model}): {error}") from error
     except Exception as error:
         raise PoolFileError(
-            f"Member {name!r} ({spec.model}) cannot be set up: {error} Check its entry in the pool "
-            "file, and that its key is in the environment."
+            f"Member {name!r} ({spec.model}) cannot be set up: {error} Check its settings, and that its "
+            "key is in the environment."
         ) from error
 
 

@@ -1,14 +1,14 @@
 """Registry of a pool: chat models by name, in order."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from langchain_selectllm.exceptions import MemberMismatchError, PoolFileError
 from langchain_selectllm.members.pool_file import MemberSpec, read_pool_file
 from langchain_selectllm.members.prices import FREE, CallCost, CataloguePrices, Prices, TokenPrices
-from langchain_selectllm.members.providers import ChatModel, connect
+from langchain_selectllm.members.providers import ChatModel, as_chat_model, connect
 
 __all__ = ["ChatModel", "Member", "ModelRegistry", "connect_member"]
 
@@ -107,14 +107,17 @@ def _catalogue_prices(name: str, spec: MemberSpec) -> CataloguePrices | None:
 class ModelRegistry(Mapping[str, Member]):
     """Ordered names of members with their chat models."""
 
-    def __init__(self, models: Mapping[str, ChatModel | Member]) -> None:
+    def __init__(self, models: Mapping[str, ChatModel | Member | str]) -> None:
         """Register chat models.
 
         Args:
-            models: Chat models by name, or `Member`s where prices or latencies are known.
+            models: Chat models by name, or `Member`s where prices or latencies are known. Provider strings
+                such as "openai:gpt-4o-mini" are connected by `init_chat_model`.
 
         Raises:
-            MemberMismatchError: If there is no model, or a name is empty.
+            MemberMismatchError: If there is no model, a name is empty, or a member returns no message.
+            PoolFileError: If a provider refuses a model, or misses its key in the environment.
+            MissingDependencyError: If the package of a provider is not installed.
         """
         if not models or not all(models):
             raise MemberMismatchError(
@@ -122,10 +125,13 @@ class ModelRegistry(Mapping[str, Member]):
             )
         self._members: dict[str, Member] = {}
         for name, model in models.items():
-            if isinstance(model, Member):
-                self._members[name] = model
-            else:
-                self._members[name] = Member(model)
+            if not isinstance(model, Member):
+                self._members[name] = Member(as_chat_model(name, model))
+                continue
+            connected = as_chat_model(name, model.model)
+            self._members[name] = model
+            if connected is not model.model:
+                self._members[name] = replace(model, model=connected)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Self:

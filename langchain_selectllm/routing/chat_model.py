@@ -8,12 +8,7 @@ from importlib import import_module
 from typing import Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import (
-    BaseChatModel,
-    LangSmithParams,
-    LanguageModelInput,
-    ModelProfile,
-)
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -37,6 +32,7 @@ from langchain_selectllm.members.tool_binding import raw_models
 from langchain_selectllm.routing.own_message import as_cached, own_chunk, own_message
 from langchain_selectllm.routing.request import Request
 from langchain_selectllm.routing.runnable import EngineRunnable, StructuredOutput
+from langchain_selectllm.routing.settings_checks import STANDARD_PARAMETERS, check_names
 from langchain_selectllm.routing.sticky import thread_of
 from langchain_selectllm.routing.structured_vote import StructuredVote
 from langchain_selectllm.routing.token_counter import TokenCounter
@@ -67,6 +63,11 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, TokenCounter):
         # By name: the root module lists names of every layer.
         self._add_version("langchain-selectllm", import_module("langchain_selectllm").__version__)
         return self
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Check the names of the fields, with a `TypeError` for unknown ones."""
+        check_names(type(self).__name__, kwargs.keys() - STANDARD_PARAMETERS, type(self).model_fields)
+        super().__init__(**kwargs)
 
     @override
     def bind_tools(

@@ -10,6 +10,19 @@ from langchain_selectllm.exceptions import LowConfidenceError, MemberMismatchErr
 _ACTIONS = ("raise", "abstain")
 
 
+def check_below_confidence(below: str, members: Sequence[str]) -> None:
+    """Checks the action below the least confidence.
+
+    Raises:
+        MemberMismatchError: If it is neither an action nor a member.
+    """
+    if below not in _ACTIONS and below not in members:
+        raise MemberMismatchError(
+            f"below_confidence is {below!r}. Use 'raise', 'abstain', or one of the members "
+            f"{', '.join(members)}."
+        )
+
+
 @dataclass(frozen=True)
 class ConfidenceRule:
     """Least confidence that an answer needs, and the action below it."""
@@ -18,16 +31,14 @@ class ConfidenceRule:
     below: str
     """Either "raise", "abstain", or the name of the member whose answer is taken instead."""
 
-    def check(self, members: Sequence[str], *, learned: bool) -> None:
+    def check(self, *, learned: bool) -> None:
         """Checks that the rule can be applied.
 
         Args:
-            members: Members of the pool.
             learned: Whether there is a learned vote, which estimates confidences.
 
         Raises:
             PolicyError: If the minimum is no probability, or there is no learned vote.
-            MemberMismatchError: If the member to escalate to is unknown.
         """
         if not 0.0 <= self.minimum <= 1.0:
             raise PolicyError(f"min_confidence is {self.minimum!r}. Use a probability between 0 and 1.")
@@ -35,11 +46,6 @@ class ConfidenceRule:
             raise PolicyError(
                 "min_confidence needs a learned vote, and this artefact has none. Fit on outcomes with "
                 "replies."
-            )
-        if self.below not in _ACTIONS and self.below not in members:
-            raise MemberMismatchError(
-                f"below_confidence is {self.below!r}. Use 'raise', 'abstain', or one of the members "
-                f"{', '.join(members)}."
             )
 
     def escalates_to(self, members: Sequence[str]) -> int | None:

@@ -19,6 +19,7 @@ from langchain_selectllm.fanout.member_calls import MemberCalls, Scope, child_sc
 from langchain_selectllm.routing.election import Election, ElectionTerms
 from langchain_selectllm.routing.judge import call_judge, call_judge_async
 from langchain_selectllm.routing.reply_reader import Reply, ReplyReader
+from langchain_selectllm.routing.settings_checks import check_names
 from langchain_selectllm.voting.tally import Tally
 from langchain_selectllm.voting.votes import VoteStrategy, get_vote
 
@@ -50,7 +51,9 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         Raises:
             AnswerError: If the extractor is unknown.
             PolicyError: If the vote is unknown.
+            TypeError: If a keyword argument is no field.
         """
+        check_names(type(self).__name__, kwargs, type(self).model_fields)
         super().__init__(**kwargs)
         self._reader = ReplyReader.of(get_extractor(self.answer))
         if self.vote is not None and self.vote != "learned":

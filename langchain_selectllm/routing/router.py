@@ -16,7 +16,7 @@ from langchain_selectllm.members.registry import ChatModel, Member, ModelRegistr
 from langchain_selectllm.members.tool_binding import BoundTools, Tools, bind_registry
 from langchain_selectllm.prompts import TextOf, last_human_text
 from langchain_selectllm.routing.chat_model import ChatSelectLLM
-from langchain_selectllm.routing.confidence_rule import ConfidenceRule
+from langchain_selectllm.routing.confidence_rule import ConfidenceRule, check_below_confidence
 from langchain_selectllm.routing.configurable import ConfigurableRouter
 from langchain_selectllm.routing.decision import Decision, decide_all
 from langchain_selectllm.routing.engine import Engine
@@ -25,6 +25,7 @@ from langchain_selectllm.routing.output_parser import VotingOutputParser
 from langchain_selectllm.routing.response_format import response_structure
 from langchain_selectllm.routing.runnable import EngineRunnable
 from langchain_selectllm.routing.settings import RoutingSettings
+from langchain_selectllm.routing.settings_checks import check_min_replies, check_names, check_seconds
 from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.routing.structured_vote import StructuredVote
 from langchain_selectllm.selection.policies import Policy
@@ -59,7 +60,7 @@ class SelectLLMRouter(EngineRunnable):
     classifier: SelectLLMClassifier
     """Fitted; predicts which members answer a prompt correctly."""
     models: ModelRegistry
-    """The members; a plain dict of chat models by name is converted."""
+    """The members; a plain dict of chat models or provider strings ("openai:gpt-4o-mini") is converted."""
     policy: Policy = Field(default_factory=_policy_of_classifier)
     """Turns probabilities into a selection; a name such as "selectllm:3" is parsed. By default `selectllm:3`,
     or `weighted_max_conf:3` where the classifier has no operating points."""
@@ -100,9 +101,12 @@ class SelectLLMRouter(EngineRunnable):
 
         Raises:
             MemberMismatchError: If the models are not exactly the classifier's members.
-            PolicyError: If the policy is unknown or does not fit the pool, `max_calls` is below 1, or the
-                confidence rule cannot be applied.
+            PolicyError: If the policy is unknown or does not fit the pool, a bound or a deadline is out of
+                range, or the confidence rule cannot be applied.
+            PoolFileError: If a provider refuses the model that a provider string names.
+            TypeError: If a keyword argument is no field.
         """
+        check_names(type(self).__name__, kwargs, type(self).model_fields)
         # Not in validators: pydantic would wrap these errors in its own.
         models, policy = kwargs.get("models"), kwargs.get("policy")
         if isinstance(models, Mapping) and not isinstance(models, ModelRegistry):
@@ -114,16 +118,20 @@ class SelectLLMRouter(EngineRunnable):
         super().__init__(**kwargs)
         if self.max_calls is not None and self.max_calls < 1:
             raise PolicyError(f"max_calls is {self.max_calls}. Use at least 1, or None for no bound.")
+        check_seconds("deadline_s", self.deadline_s)
+        check_seconds("request_deadline_s", self.request_deadline_s)
         self.models.check_covers(self.classifier.members)
+        check_min_replies(self.min_replies, len(self.models))
         decide_all(self.classifier, self.policy, [""])
+        check_below_confidence(self.below_confidence, self.classifier.members)
         if self._rule is not None:
-            self._rule.check(self.classifier.members, learned=self.classifier.pool.vote is not None)
+            self._rule.check(learned=self.classifier.pool.vote is not None)
 
     @classmethod
     def from_pretrained(
         cls,
         folder: str | Path,
-        models: Mapping[str, ChatModel | Member],
+        models: Mapping[str, ChatModel | Member | str],
         *,
         encoder_model: str | None = None,
         **kwargs: Any,

@@ -55,8 +55,15 @@ class Adaptive:
         """The operating point for the budget.
 
         Raises:
-            PolicyError: If no operating point is within the budget.
+            PolicyError: If no operating point is within the budget, or the budget has more calls than the
+                pool has members.
         """
+        n_members = len(pool.members)
+        if self.calls is not None and self.calls > n_members:
+            raise PolicyError(
+                f"A budget of {self.calls:g} calls does not fit the pool ({n_members} members), which are "
+                f"called once each. Use {n_members} calls at most."
+            )
         found = self.find(pool)
         if found is None:
             raise PolicyError(self._out_of_reach(pool))

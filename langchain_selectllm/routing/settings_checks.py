@@ -1,0 +1,51 @@
+"""Checks of the settings that a router is made with, whether a request uses them or not."""
+
+import difflib
+from collections.abc import Iterable
+
+from langchain_selectllm.exceptions import PolicyError
+
+STANDARD_PARAMETERS = frozenset(
+    {"temperature", "max_tokens", "timeout", "max_retries", "api_key", "streaming"}
+)
+"""Parameters that LangChain's standard tests pass to every chat model; a pool's belong to its members."""
+
+
+def check_names(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Checks that keyword arguments are fields.
+
+    Raises:
+        TypeError: If one is not; names the most similar field.
+    """
+    names = sorted(known)
+    for name in given:
+        if name in names:
+            continue
+        advice = f"It takes {', '.join(names)}."
+        similar = difflib.get_close_matches(name, names, n=1)
+        if similar:
+            advice = f"Did you mean {similar[0]!r}?"
+        raise TypeError(f"{owner} got an unexpected keyword argument {name!r}. {advice}")
+
+
+def check_seconds(name: str, seconds: float | None) -> None:
+    """Checks a deadline.
+
+    Raises:
+        PolicyError: If it is not above 0.
+    """
+    if seconds is not None and not seconds > 0:
+        raise PolicyError(f"{name} is {seconds!r}. Use seconds above 0, or None for no deadline.")
+
+
+def check_min_replies(min_replies: int | None, n_members: int) -> None:
+    """Checks the number of replies below which other members are called.
+
+    Raises:
+        PolicyError: If the pool cannot give so many replies, or it is below 1.
+    """
+    if min_replies is not None and not 1 <= min_replies <= n_members:
+        raise PolicyError(
+            f"min_replies is {min_replies}. Use 1 to {n_members}, the members of the pool, or None for half "
+            "of the selection."
+        )
