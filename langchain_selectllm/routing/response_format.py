@@ -12,6 +12,9 @@ def response_structure(arguments: Mapping[str, Any]) -> StructuredVote | None:
     Args:
         arguments: Keyword arguments of a call or of a binding. `response_format` is a class or a mapping as
             OpenAI's chat completions take it; `text` holds one under "format", as OpenAI's responses take it.
+
+    Raises:
+        AnswerError: If the JSON schema is not valid.
     """
     form = arguments.get("response_format")
     text = arguments.get("text")
@@ -29,7 +32,9 @@ def response_structure(arguments: Mapping[str, Any]) -> StructuredVote | None:
     by: VoteBy = "whole"
     if schema.get("type") == "object":
         by = "fields"
-    return StructuredVote(schema, by, in_text=True)
+    structure = StructuredVote(schema, by, in_text=True)
+    structure.check()
+    return structure
 
 
 def _schema_of(form: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -43,15 +43,29 @@ class StructuredVote:
         return parameters
 
     def read(self, reply: Reply) -> Any:
-        """Object of a reply, as the schema reads it; None = abstain: no object, a refusal, or not valid."""
-        if not isinstance(reply, AIMessage) or ended(reply) is Ending.REFUSED:
+        """Object of a reply, as the schema reads it; None = abstain: no object, a refusal, or not valid.
+
+        The arguments of a call that was cut off may be valid by chance, and abstain; cut-off text is no JSON.
+        """
+        ending = ended(reply)
+        if not isinstance(reply, AIMessage) or ending is Ending.REFUSED:
             return None
         if self.in_text and not reply.tool_calls:
             return self.normal(read_json(reply.text))
+        if ending is Ending.CUT_OFF:
+            return None
         for call in reply.tool_calls:
             if call["name"] == self.tool["name"]:
                 return self.normal(call["args"])
         return None
+
+    def check(self) -> None:
+        """Checks the schema, so that no member is called for objects that nothing can be.
+
+        Raises:
+            AnswerError: If the JSON schema is not valid.
+        """
+        self.normal({})
 
     def normal(self, value: Any) -> Any:
         """The object as the schema reads it; None where it is not valid."""

@@ -10,8 +10,10 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 
 from langchain_selectllm import VotingOutputParser
+from langchain_selectllm.exceptions import AnswerError
 from langchain_selectllm.integrations.agent_middleware import SelectLLMMiddleware
 from langchain_selectllm.routing.response_format import response_structure
+from langchain_selectllm.routing.structured_vote import StructuredVote
 from tests.support.message_models import MessageModel
 from tests.support.routers import as_facade, call, make_router, metadata_of
 from tests.support.tool_models import ToolModel, tool_models
@@ -170,3 +172,20 @@ def test_any_object_votes_whole_without_a_schema(fitted):
 )
 def test_other_arguments_prescribe_no_object(arguments):
     assert response_structure(arguments) is None
+
+
+@facades
+def test_an_invalid_schema_is_an_error_before_any_call(fitted, facade):
+    models = native(EIGHT_SEVEN_SEVEN, fitted.members)
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "objekt"}}}
+    with pytest.raises(AnswerError, match="The JSON schema is not valid"):
+        as_facade(make(fitted, models=models), facade).invoke("x", response_format=form)
+    assert [model.calls for model in models.values()] == [[]] * 5
+
+
+def test_a_call_of_the_schema_that_was_cut_off_abstains():
+    tool_call = {"name": "Sum", "args": {"total": 1}, "id": "1"}
+    message = AIMessage("", tool_calls=[tool_call])
+    cut_off = AIMessage("", tool_calls=[tool_call], response_metadata={"finish_reason": "length"})
+    structure = StructuredVote(Sum)
+    assert (structure.read(message), structure.read(cut_off)) == ({"total": 1}, None)
