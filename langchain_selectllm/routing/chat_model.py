@@ -52,10 +52,9 @@ class ChatSelectLLM(StructuredOutput, BoundedBatches, TokenCounter):
     stop: list[str] | None = None
     """Stop sequences of every call that passes none."""
     costs_in_usage: bool = False
-    """Whether `usage_metadata` has `input_cost`, `output_cost` and `total_cost`, which LangSmith reads.
+    """Whether `usage_metadata` has the costs that LangSmith reads; a member's own stream has none.
 
-    Off by default: `add_usage` of langchain-core (1.8), and `UsageMetadataCallbackHandler` with it, refuses
-    fractions. A member's own stream has none.
+    Off by default: `add_usage` and `UsageMetadataCallbackHandler` of langchain-core (1.8) refuse fractions.
     """
 
     @model_validator(mode="after")
