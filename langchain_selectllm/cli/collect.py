@@ -113,8 +113,9 @@ def _print_collected(collected: Collected, store: str) -> None:
         )
         return
     if collected.smallest_budget_usd is not None:
+        budget_usd = f"{collected.smallest_budget_usd:.3g}"
         out.print(
-            f"The smallest --max-cost-usd for one more call is {collected.smallest_budget_usd:.3g} USD: "
+            f"The smallest --max-cost-usd that permits one more call is {budget_usd} USD: "
             "the recorded cost plus the most that the cheapest call left can cost.",
             highlight=False,
         )
