@@ -1,4 +1,6 @@
+import gc
 import hashlib
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +26,15 @@ def minilm():
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     assert digest.startswith("53aa51172d14")
     return str(folder)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _clients_are_collected():
+    """Providers' clients keep connections open until they are collected: here, not within a later test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(autouse=True, scope="session")

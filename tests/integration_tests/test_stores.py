@@ -265,11 +265,10 @@ def test_the_exported_folder_and_the_store_are_the_same_table(store, tmp_path):
 def test_several_gradings_have_to_be_told_apart(store, tmp_path):
     collect_outcomes({"m": CountingModel()}, queries(2), store, samples=1)
     grade_outcomes(store)
-    grade_outcomes(store, "text")
-    with pytest.raises(StoreError, match="holds the gradings reference, text. Name one"):
+    grade_outcomes(store, lambda *_: 0.0, name="strict")
+    with pytest.raises(StoreError, match="holds the gradings reference, strict. Name one"):
         read_outcomes(store)
-    # As text "the answer is 13" is not "13".
-    assert read_outcomes(store, grade="text").scores.max() == 0
+    assert read_outcomes(store, grade="strict").scores.max() == 0
     assert read_outcomes(store, grade="reference").scores.min() == 1
     with pytest.raises(StoreError, match="holds no grading 'judge'"):
         export_outcomes(store, tmp_path / "folder", grade="judge")
