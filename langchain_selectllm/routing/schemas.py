@@ -4,22 +4,18 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonschema import Draft7Validator, Draft201909Validator, Draft202012Validator, validators
-from jsonschema.exceptions import SchemaError
-from jsonschema.protocols import Validator
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 from pydantic.v1 import BaseModel as BaseModelV1
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from langchain_selectllm.exceptions import AnswerError
 
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
 Schema = dict[str, Any] | type
-_DRAFTS = (Draft202012Validator, Draft201909Validator, Draft7Validator)
-"""Drafts of JSON Schema that a schema without `$schema` is tried against, the newest first."""
 
 
 def tool_of(schema: Schema) -> dict[str, Any]:
@@ -41,12 +37,19 @@ def normal_object(schema: Schema, parameters: Mapping[str, Any], given: Any) -> 
         given: The member's object.
 
     Raises:
-        AnswerError: If the JSON schema is not valid, or refers to a schema that it does not contain.
+        AnswerError: If the JSON schema is not valid, or refers to a schema that it does not contain or to
+            itself without end.
     """
     if isinstance(schema, type) and issubclass(schema, BaseModel | BaseModelV1):
         return _normal_model(schema, given)
+    # Imported when the first JSON schema is checked: most routers never meet one.
+    from referencing.exceptions import Unresolvable
+
     try:
         is_valid = _validator(json.dumps(parameters, default=str)).is_valid(given)
+    except RecursionError:
+        # The schema itself ends, as `_validator` checks: the member's object is nested too deeply.
+        return None
     except Unresolvable as error:
         raise AnswerError(
             f"The JSON schema has a $ref that it does not contain ({error}). Put the schema that it names "
@@ -58,8 +61,13 @@ def normal_object(schema: Schema, parameters: Mapping[str, Any], given: Any) -> 
 
 
 @lru_cache(maxsize=256)
-def _validator(written: str) -> Validator:
+def _validator(written: str) -> "Validator":
     """The validator of a JSON schema, given as text."""
+    from jsonschema import validators
+    from jsonschema.exceptions import SchemaError
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
     schema = json.loads(written)
     draft = validators.validator_for(schema, default=_draft_of(schema))
     try:
@@ -67,12 +75,24 @@ def _validator(written: str) -> Validator:
     except SchemaError as error:
         raise AnswerError(f"The JSON schema is not valid at {error.json_path}: {error.message}") from error
     # An empty registry: a reference to another address is never fetched.
-    return draft(schema, registry=Registry())
+    validator = draft(schema, registry=Registry())
+    # References that cannot be resolved are reported where an object meets them.
+    with suppress(Unresolvable):
+        try:
+            validator.is_valid({})
+        except RecursionError as error:
+            raise AnswerError(
+                "The JSON schema has a $ref that refers to itself without end. Remove it."
+            ) from error
+    return validator
 
 
-def _draft_of(schema: Any) -> type[Validator]:
+def _draft_of(schema: Any) -> "type[Validator]":
     """The newest draft by which a schema without `$schema` is valid."""
-    for draft in _DRAFTS:
+    from jsonschema import Draft7Validator, Draft201909Validator, Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    for draft in (Draft202012Validator, Draft201909Validator, Draft7Validator):
         with suppress(SchemaError):
             draft.check_schema(schema)
             return draft

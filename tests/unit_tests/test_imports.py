@@ -5,7 +5,16 @@ import pytest
 
 import langchain_selectllm
 
-HEAVY = ("torch", "transformers", "sentence_transformers", "sklearn", "scipy", "pandas")
+HEAVY = (
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "sqlalchemy",
+    "jsonschema",
+)
 
 
 def modules_after(code):

@@ -148,6 +148,20 @@ def test_a_reference_resolves_by_anchor_and_by_escaped_pointer():
     assert normal_object(schema, schema, {"b": 1}) is None
 
 
+def test_a_reference_to_itself_without_end_is_an_error():
+    with pytest.raises(AnswerError, match="refers to itself without end"):
+        normal_object({"title": "Loop", "$ref": "#"}, {"$ref": "#"}, {"a": 1})
+
+
+def test_an_object_nested_beyond_what_can_be_checked_abstains():
+    schema = {"title": "Nest", "properties": {"n": {"$ref": "#"}}}
+    given: dict[str, Any] = {}
+    for _ in range(2_000):
+        given = {"n": given}
+    assert normal_object(schema, schema, {"n": {}}) == {"n": {}}
+    assert normal_object(schema, schema, given) is None
+
+
 @pytest.mark.parametrize("reference", ["#/$defs/missing", "http://127.0.0.1:9/schema.json"])
 def test_a_reference_to_a_schema_elsewhere_is_an_error_and_never_fetched(reference):
     schema = {"title": "Open", "type": "object", "properties": {"a": {"$ref": reference}}}
