@@ -46,19 +46,21 @@ def recommended(replays: Mapping[str, Replay], bootstrap: Bootstrap) -> dict[str
     """The cheapest system shown to be at most one point below the most accurate one.
 
     Cheap in cost where costs are known for all systems, otherwise in calls. Chosen on the queries of the
-    report itself, so that its accuracy is slightly optimistic.
+    report itself, so that its accuracy is slightly optimistic. Of equal systems the guarded `selectllm` is
+    taken, which is the one to serve.
 
     Args:
         replays: Systems that can be served, by name; at least one.
         bootstrap: Resamples of their queries.
     """
-    best = max(replays.values(), key=lambda one: (round(float(one.score.mean()), 12), -one.calls.mean()))
+    guarded_first = sorted(replays.values(), key=lambda one: not one.name.startswith("selectllm"))
+    best = max(guarded_first, key=lambda one: (round(float(one.score.mean()), 12), -one.calls.mean()))
     price = "cost_usd"
     for replay in replays.values():
         if np.isnan(replay.cost_usd).any():
             price = "calls"
     chosen = best
-    for replay in replays.values():
+    for replay in guarded_first:
         low, _ = bootstrap.interval(replay.score - best.score)
         if low >= -MARGIN and _price(replay, price).mean() < _price(chosen, price).mean():
             chosen = replay

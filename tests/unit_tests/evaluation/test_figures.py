@@ -193,3 +193,10 @@ def test_outcomes_without_replies_have_figures_without_confidence():
     assert figures["confidence"] is None
     assert figures["categories"] == []
     assert isinstance(test, OutcomeTable)
+
+
+def test_of_equal_systems_the_guarded_one_is_recommended():
+    ones, nothing = np.ones(50), np.full(50, np.nan)
+    names = ("adaptive:2", "selectllm:2")
+    equal = {name: Replay(name, ones, ones, nothing, nothing, nothing) for name in names}
+    assert recommended(equal, Bootstrap(50, seed=0))["system"] == "selectllm:2"
