@@ -1,5 +1,7 @@
 """From a URL to a store."""
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
 _BUSY_S = 30.0
 """Seconds that a statement waits for another process's transaction on the same SQLite file."""
+
+_BUSY_RETRY_S = 0.02
+"""Seconds between two attempts to switch a file that another process has locked to write-ahead logging."""
 
 
 def is_store_url(text: str) -> bool:
@@ -94,8 +99,32 @@ def _file_exists(engine: "Engine") -> bool:
     return engine.dialect.name != "sqlite" or Path(str(engine.url.database)).exists()
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # WAL lets others read while replies are saved. FULL makes a commit outlive a power cut too: the rows were
     # paid for.
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    _use_wal(connection)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switches the file to write-ahead logging, also while other processes do the same.
+
+    Raises:
+        sqlite3.OperationalError: If the file is still locked after `_BUSY_S`, or cannot be written.
+    """
+    deadline = time.monotonic() + _BUSY_S
+    # SQLite does not wait for the lock of this switch, whatever the timeout of the connection: two
+    # connections with a shared lock would wait for each other.
+    while not _wal_is_on(connection, last_attempt=time.monotonic() > deadline):
+        time.sleep(_BUSY_RETRY_S)
+
+
+def _wal_is_on(connection: sqlite3.Connection, *, last_attempt: bool) -> bool:
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if last_attempt or "locked" not in str(error):
+            raise
+        return False
+    return True

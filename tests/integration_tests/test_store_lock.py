@@ -1,8 +1,11 @@
 """Locks and creation of a store: another name of the same file, concurrent creation, a lost lock, a folder in the way."""
 
 import asyncio
+import contextlib
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,26 @@ def test_processes_that_create_a_store_at_the_same_moment_all_succeed(kind, tmp_
             process.stdin.flush()
         errors = [process.communicate(timeout=60)[1] for process in processes]
         assert [process.returncode for process in processes] == [0] * 4, "\n".join(errors)
+
+
+def test_a_store_waits_for_another_process_that_writes_a_new_file_before_write_ahead_logging_is_on(tmp_path):
+    """SQLite refuses the switch to write-ahead logging at once while another connection holds the write lock."""
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE t (x)")
+    other.execute("BEGIN IMMEDIATE")
+    with (
+        contextlib.closing(sqlite3.connect(path)) as refused,
+        pytest.raises(sqlite3.OperationalError, match="locked"),
+    ):
+        refused.execute("PRAGMA journal_mode=WAL")
+    release = threading.Timer(0.3, other.execute, ["COMMIT"])
+    release.start()
+    open_store(f"sqlite:///{path}").engine.dispose()
+    release.join()
+    other.close()
+    with contextlib.closing(sqlite3.connect(path)) as opened:
+        assert opened.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_no_call_is_made_while_the_lock_is_lost(postgres_url):
