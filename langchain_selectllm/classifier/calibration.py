@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.classifier.logistic import fit_logistic, sigmoid
 
-# Inverse strength of the L2 penalty. Both constants were set together with the topics, on RouterDC and
-# MMLU-Pro (see docs/explanation/research-log.md); no search over them is recorded.
 _CALIBRATION_C = 0.1
-# Scale of P(topic) beside the logits: the penalty shrinks the few intercepts of topics less.
+"""Inverse strength of the L2 penalty. This and `_TOPIC_SCALE` were set by hand together with the topics, on
+RouterDC and MMLU-Pro (see docs/explanation/research-log.md); no search over them is recorded."""
 _TOPIC_SCALE = 3.0
+"""Scale of P(topic) beside the logits: the penalty shrinks the few intercepts of topics less."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,10 +22,14 @@ from langchain_selectllm.voting.recorded_votes import RecordedVotes
 from langchain_selectllm.voting.vote_fitting import why_no_vote
 
 _MIN_VOTE_QUERIES = 50
+"""Fully observed queries that a vote is learned from at least: roughly one per weight of the vote of four
+members. Set by hand, not searched."""
 _CALIBRATION_FOLDS = 5
-# Topics are easy to tell apart, so that two thirds of the queries do. Chosen by training time: on two seeds
-# of MMLU-Pro no selection changed in accuracy beyond noise, see docs/explanation/research-log.md.
+"""Folds of the out-of-sample calibration. Five or ten are usual (Hastie, Tibshirani and
+Friedman, The Elements of Statistical Learning, 2009, 7.10); not searched."""
 _TOPIC_FOLDS = 3
+"""Folds of the heads of topics. Chosen by training time on two seeds of MMLU-Pro: no selection changed in
+accuracy beyond noise, see docs/explanation/research-log.md."""
 
 
 def learn(

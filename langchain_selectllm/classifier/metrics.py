@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from langchain_selectllm._optional import require
 
 _BINS = 15
+"""Bins of the expected calibration error, as in Guo et al., 2017."""
 
 
 def classifier_metrics(

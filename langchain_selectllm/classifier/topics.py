@@ -10,7 +10,11 @@ from langchain_selectllm.classifier.heads import LinearHeads
 from langchain_selectllm.encoders import Features
 
 _MIN_QUERIES = 20
+"""Queries that a category needs to be a topic. Set by hand with RouterDC and MMLU-Pro in view, whose
+categories all have more; not searched."""
 _MAX_TOPICS = 64
+"""Topics at most; more categories are labels of single sources. Bounds training time, not searched: the
+57 subjects of MMLU are within it."""
 
 
 @dataclass(frozen=True, eq=False)

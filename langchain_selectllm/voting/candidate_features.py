@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots
 from langchain_selectllm.voting.grounding import N_GROUNDS
+from langchain_selectllm.voting.votes import PROBABILITY_MARGIN
 
-_CLIP = 1e-4
-# Log-odds of a member that was not called: below those of any probability that `_CLIP` allows.
 _NOT_CALLED_LOG_ODDS = -10.0
+"""Log-odds of a member that was not called: below those of any probability by `PROBABILITY_MARGIN`."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -116,7 +116,7 @@ def candidate_features(
 
 def _support(ballots: Ballots, lengths: NDArray[np.float64]) -> _Support:
     n, n_members = ballots.probabilities.shape
-    p = np.clip(ballots.probabilities, _CLIP, 1 - _CLIP)
+    p = np.clip(ballots.probabilities, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
     # Ballots per slot times this matrix are ballots per member: members may cast several.
     to_member = (ballots.members[:, None] == np.arange(n_members)).astype(np.float64)
     cast = (ballots.codes != NOT_CALLED).astype(np.float64) @ to_member

@@ -15,9 +15,11 @@ from langchain_selectllm.answers.words import COMMON, words
 
 N_GROUNDS = 3
 
-# Bounds the work on a reply of any length, and on an answer that is itself a long text.
 _REASONING = 8_000
+"""Characters of a reply that are read, from its start. Bounds the work; not searched."""
 _STATEMENT = 2_000
+"""Characters of an answer that are compared. Bounds the work on an answer that is a long text; not
+searched."""
 
 _CONCLUSION = cue(["answer"])
 

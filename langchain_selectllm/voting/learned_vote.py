@@ -11,8 +11,9 @@ from langchain_selectllm.voting.ballots import ABSTAIN, Ballots
 from langchain_selectllm.voting.candidate_features import CandidateFeatures, candidate_features
 from langchain_selectllm.voting.votes import Verdict
 
-# Standard deviations of log reply length.
 _MAX_LENGTH = 2.5
+"""Standard deviations of log reply length at most: 99 % of a normal distribution are within them. A bound
+for prompts that change the length of every reply; not searched."""
 
 
 @dataclass(frozen=True, eq=False)

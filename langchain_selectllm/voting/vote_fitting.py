@@ -12,20 +12,29 @@ from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 
-# Weight of the summed squares of the scaled weights; a query counts once, in however many subsets it occurs.
-# Penalties from 10 to 400 are within 0.2 points of one another, see docs/explanation/research-log.md.
 _PENALTY = 50.0
-# Kinds of called subsets; the noise makes the fit meet subsets that are not quite the best, on the scale of
-# usual differences in log-odds and in base rates. None of these was searched.
+"""Weight of the summed squares of the scaled weights; a query counts once, in however many subsets it occurs.
+Chosen on MMLU-Pro, eight members: penalties from 10 to 400 are within 0.2 points of one another, see
+docs/explanation/research-log.md."""
 _SUBSETS = ("most probable", "most probable, with noise", "most probable, with noise", "best base rates")
+"""Kinds of called subsets that a query occurs in. Set by hand, not searched."""
 _LOG_ODDS_NOISE, _BASE_RATE_NOISE = 0.3, 0.006
-# A few answers that recur on most queries are options: at most 16, each on 1 % of the queries or more.
+"""Scale of the noise, by which the fit meets subsets that are not quite the best: usual differences in
+log-odds and in base rates. Set by hand, not searched."""
 _MAX_KNOWN = 16
+"""Answers with a weight of their own at most. The ten options of MMLU-Pro, and some room; not searched."""
 _KNOWN_SHARE = 0.01
-# Least share of the queries on which two members agree, for a vote to have something to count.
+"""Share of the queries on which such an answer occurs at least. Set by hand, not searched."""
+_KNOWN_COVERAGE = 0.5
+"""Share of all answers that these make up at least: a majority, or they recur by chance. Set by hand, not
+searched."""
 _MIN_AGREEMENT = 0.05
-# Cells of the feature matrix: 160 MB.
+"""Share of the queries on which two members agree at least, for a vote to have something to count. Set by
+hand to tell options and numbers from free-form texts; not searched."""
 _MAX_CELLS = 2e7
+"""Cells of the feature matrix at most, 160 MB; a bound on memory."""
+_MIN_ROWS = 200
+"""Queries per kind of subset that are kept however large the pool is. Set by hand, not searched."""
 
 
 def why_no_vote(recorded: RecordedVotes) -> str | None:
@@ -95,7 +104,9 @@ def _affordable(ballots: Ballots, n_members: int) -> int:
     """Queries for each subset that keep the feature matrix within memory; all of them for a usual pool."""
     n_features = 6 * n_members + n_members * (n_members - 1) // 2 + _MAX_KNOWN
     n_candidates = float(ballots.exists.sum(axis=1).mean())
-    return min(len(ballots.codes), max(int(_MAX_CELLS / (len(_SUBSETS) * n_features * n_candidates)), 200))
+    return min(
+        len(ballots.codes), max(int(_MAX_CELLS / (len(_SUBSETS) * n_features * n_candidates)), _MIN_ROWS)
+    )
 
 
 def _subsets(
@@ -160,7 +171,8 @@ def _recurring(candidates: Sequence[Sequence[str]]) -> tuple[str, ...]:
     least = _KNOWN_SHARE * len(candidates)
     recurring = [name for name, count in counts.items() if count >= max(least, 2)]
     # A few answers that recur on most queries are options; hundreds that recur now and then are chance.
-    if len(recurring) > _MAX_KNOWN or sum(counts[name] for name in recurring) < 0.5 * sum(counts.values()):
+    covered = sum(counts[name] for name in recurring)
+    if len(recurring) > _MAX_KNOWN or covered < _KNOWN_COVERAGE * sum(counts.values()):
         return ()
     return tuple(sorted(recurring))
 

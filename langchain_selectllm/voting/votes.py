@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.voting.ballots import ABSTAIN, Ballots
 
-# Sums of the same weights in another order differ in their last bits; a tie must not be decided by them.
+PROBABILITY_MARGIN = 1e-4
+"""Distance of a probability from 0 and 1 at least, so that its log-odds are within 9.2. A numerical bound
+that calibrated probabilities hardly reach; not searched."""
 _DECIMALS = 12
+"""Decimals of a score that decide. Sums of the same weights in another order differ in their last bits; a tie
+must not be decided by them."""
 
 
 @runtime_checkable
@@ -77,7 +81,7 @@ class LogOddsVote:
 
     def weights(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """Log-odds of each member against a guess, (n, K)."""
-        p = np.clip(probabilities, 1e-4, 1 - 1e-4)
+        p = np.clip(probabilities, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
         return np.maximum(np.log(p * (self.n_options - 1) / (1 - p)), 0.0)
 
     def score(self, ballots: Ballots) -> NDArray[np.float64]:
