@@ -7,8 +7,9 @@ from rich.table import Table
 
 from langchain_selectllm.cli.console import out
 from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
+from langchain_selectllm.selection.policy_names import REPEATED_POLICIES
 
-_CONTROLS = ("oracle", "single_best", "all_members", "fixed_best", "self_consistency")
+_CONTROLS = ("oracle", "single_best", "all_members", "fixed_best", *REPEATED_POLICIES)
 _QUERY_AWARE = ("selectllm", "adaptive", "learned", "weighted_max_conf", "max_conf", "labelled_max_conf")
 _MARKS = {"better": "▲", "worse": "▼", "no difference shown": "~"}
 _NAME_WIDTH = len("selectllm:0.000503usd")
@@ -148,4 +149,6 @@ def _left_out(report: Report) -> str:
         )
     if report.n_training_queries:
         parts.append(f"{report.n_training_queries:,} queries are TRAINING queries: no evidence.")
+    if report.not_evaluated:
+        parts.append(report.not_evaluated)
     return " ".join(parts)

@@ -20,11 +20,22 @@ from langchain_selectllm.evaluation.replayable import (
     members_outcomes,
 )
 from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
-from langchain_selectllm.evaluation.self_consistency import replay_self_consistency
+from langchain_selectllm.evaluation.self_consistency import (
+    beyond_samples,
+    default_control,
+    is_repeated,
+    missing_note,
+    repeated_sizes,
+)
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.outcomes import OutcomeTable, check_readable
 from langchain_selectllm.selection.adaptive import Adaptive
-from langchain_selectllm.selection.policy_names import SIZED_POLICIES, parse_policy, size_of
+from langchain_selectllm.selection.policy_names import (
+    REPEATED_POLICIES,
+    SIZED_POLICIES,
+    parse_policy,
+    size_of,
+)
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 _PRICE_SHARES = (0.25, 0.5, 0.75, 1.0)
@@ -86,6 +97,7 @@ def evaluate(
     report = _report(
         classifier, recording, replays, seed=seed, n_dropped=len(table) - len(complete), leaked=leaked
     )
+    report = replace(report, not_evaluated=missing_note(policies, recording))
     return replace(report, figures=report_figures(recording, replays, report.headline, seed=seed, rows=rows))
 
 
@@ -104,11 +116,13 @@ def _system_names(policies: Sequence[str] | None, recording: Recording) -> list[
     asked = [*SIZED_POLICIES] if policies is None else [name for name in policies if name not in controls]
     names = list(controls)
     for name in asked:
-        if name in SIZED_POLICIES:
+        if name in REPEATED_POLICIES:
+            names += [f"{name}:{size}" for size in repeated_sizes(recording)]
+        elif name in SIZED_POLICIES:
             names += [f"{name}:{size}" for size in sizes if _is_learned(name, size, recording)]
         else:
             size = size_of(name)
-            if not recording.can_vote and size not in {1, None}:
+            if not recording.can_vote and not is_repeated(name) and size not in {1, None}:
                 raise PolicyError(
                     f"{name!r} needs a vote, and these outcomes hold no replies. "
                     "Use size 1, such as 'max_conf:1'."
@@ -119,7 +133,9 @@ def _system_names(policies: Sequence[str] | None, recording: Recording) -> list[
                 names.append(f"fixed_best:{size}")
     if policies is None:
         names += _cost_budgets(recording.pool)
-    return list(dict.fromkeys(names))
+    names += default_control(recording)
+    beyond = beyond_samples(names, recording)
+    return [name for name in dict.fromkeys(names) if name not in beyond]
 
 
 def _cost_budgets(pool: PoolStatistics) -> list[str]:
@@ -155,9 +171,7 @@ def _replay_all(recording: Recording, names: Sequence[str], progress: StageProgr
     controls = {_control(replay) for replay in replays if ":" in replay.name} - set(names)
     known = [name for name in controls if size_of(name) in recording.pool.fixed_sets]
     replays += [_replay(recording, name) for name in sorted(known)]
-    # As many samples as members are called by default.
-    consistency = replay_self_consistency(recording, 3)
-    return replays if consistency is None else [*replays, consistency]
+    return replays
 
 
 def _replay(recording: Recording, name: str) -> Replay:

@@ -13,7 +13,7 @@ PRICES = ("calls", "cost_usd", "latency_parallel_s")
 """What accuracy is weighed against, by name of the array of a replay."""
 MARGIN = 0.01
 """Accuracy that the recommended system may lie below the best one, with 95 % confidence."""
-NOT_SERVED = ("oracle", "random", "self_consistency")
+NOT_SERVED = ("oracle", "random")
 """Controls that no router serves; they are never on the frontier."""
 
 

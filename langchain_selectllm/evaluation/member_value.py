@@ -126,17 +126,17 @@ class MemberValue:
 
     def _decisive(self, member: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
         """Whether the winner changes without the member's ballots, and the score that they add, (n,) each."""
-        trace, votes = self.whole.trace, self.recording.votes
+        trace = self.whole.trace
         assert trace is not None
-        mask = trace.mask.copy()
-        mask[:, member] = False
-        selection = trace.selection
+        calls = trace.calls.copy()
+        calls[:, member] = 0
+        selection, votes = trace.selection, self.recording.votes_of(calls)
         verdict, score = votes.replay(
-            selection.vote, mask, selection.probabilities, self.recording.pool.latencies
+            selection.vote, calls, selection.probabilities, self.recording.pool.latencies
         )
         changed = (verdict.winners != trace.verdict.winners) & trace.mask[:, member]
         # Without any ballot there is no answer, whatever score the recording holds.
-        score = np.where(mask.any(axis=1), score, 0.0)
+        score = np.where(calls.any(axis=1), score, 0.0)
         if votes.agreement is None:
             return changed, trace.score - score
         for i in np.flatnonzero(changed).tolist():

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.evaluation.oracle_gap import ErrorSplit
 from langchain_selectllm.evaluation.replay import Recording, Replay
+from langchain_selectllm.evaluation.trace import Trace
 from langchain_selectllm.voting.ballots import ABSTAIN
 
 _TEXT_CHARACTERS = 240
@@ -56,17 +57,18 @@ def _row(recording: Recording, replay: Replay, i: int) -> dict[str, Any]:
         "text": _cut(outcomes.texts[i], _TEXT_CHARACTERS),
         "called": called,
         "answers": answers,
-        "answer": _cut(_winner(recording, int(replay.trace.verdict.winners[i]), i), _ANSWER_CHARACTERS),
+        "answer": _cut(_winner(recording, replay.trace, i), _ANSWER_CHARACTERS),
         "reference": _cut(outcomes.references[i], _ANSWER_CHARACTERS),
         "score": float(replay.score[i]),
         "confidence": _at(replay.confidence, i),
     }
 
 
-def _winner(recording: Recording, code: int, i: int) -> str | None:
+def _winner(recording: Recording, trace: Trace, i: int) -> str | None:
+    code = int(trace.verdict.winners[i])
     if code == ABSTAIN:
         return None
-    return recording.votes.candidates[i][code]
+    return recording.votes_of(trace.calls).candidates[i][code]
 
 
 def _right_members(members: Sequence[str], scores: NDArray[np.float64]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.selection.policies import Policy, RandomK, Selection
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
+from langchain_selectllm.voting.ballots import CallMatrix
 from langchain_selectllm.voting.learned_vote import winning_confidence
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 from langchain_selectllm.voting.votes import MajorityVote, Verdict, VoteStrategy
@@ -27,7 +29,7 @@ class Replay:
     score: NDArray[np.float64]
     """Score of the final answer, (n,) in [0, 1]."""
     calls: NDArray[np.float64]
-    """Members called, (n,)."""
+    """Calls of members, (n,)."""
     cost_usd: NDArray[np.float64]
     """(n,); NaN where not recorded."""
     latency_parallel_s: NDArray[np.float64]
@@ -68,6 +70,22 @@ class Recording:
         """The recording of fully observed outcomes, as a classifier sees them."""
         votes = RecordedVotes.from_outcomes(outcomes, pooled=pooled)
         return cls(outcomes, votes, classifier.pool, classifier.predict_proba(outcomes.texts), decision_s)
+
+    @cached_property
+    def n_samples(self) -> int:
+        """Samples recorded of every member on every query; 0 without replies."""
+        return min(map(len, self.outcomes.answers.ravel()), default=0)
+
+    @cached_property
+    def samples(self) -> RecordedVotes:
+        """The ballots of all recorded samples, of which selections with several calls cast the first ones."""
+        return RecordedVotes.from_outcomes(self.outcomes, pooled=True)
+
+    def votes_of(self, calls: CallMatrix) -> RecordedVotes:
+        """The ballots that calls per member are replayed on: those of all samples where some are repeated."""
+        if calls.dtype == np.bool_:
+            return self.votes
+        return self.samples
 
     @property
     def can_vote(self) -> bool:
@@ -122,23 +140,31 @@ class Recording:
         selection = policy.select(self.probabilities, self.pool)
         nobody = np.zeros(len(self.pool.members), dtype=np.bool_)
         rounds = tuple(self._rounds(selection, nobody if unavailable is None else unavailable))
-        verdict, score = self._vote(selection, np.any(rounds, axis=0))
+        calls = rounds[0]
+        for further in rounds[1:]:
+            calls = calls + further
+        verdict, score = self._vote(selection, calls)
         return Trace(selection=selection, rounds=rounds, verdict=verdict, score=score)
 
     def replay_trace(self, name: str, trace: Trace) -> Replay:
         """The accuracy, cost and latency of traced calls."""
-        mask = trace.mask
+        calls = trace.calls
         reads_query = trace.selection.probabilities is self.probabilities
         decision_s = self.decision_s if reads_query else 0.0
-        replay = self._replay(name, trace.score, mask, rounds=trace.rounds, decision_s=decision_s)
+        replay = self._replay(name, trace.score, calls, rounds=trace.rounds, decision_s=decision_s)
         if self.pool.vote is None:
             return replace(replay, trace=trace)
-        return replace(replay, trace=trace, confidence=self._confidence(mask, trace.verdict))
+        return replace(replay, trace=trace, confidence=self._confidence(calls, trace.verdict))
 
-    def _rounds(self, selection: Selection, unavailable: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
-        """The members that each round calls, (n, K)."""
+    def _rounds(self, selection: Selection, unavailable: NDArray[np.bool_]) -> list[CallMatrix]:
+        """The calls of each round, (n, K).
+
+        Raises:
+            PolicyError: If a member is called more often than it was sampled.
+        """
         nobody = np.zeros(selection.mask.shape, dtype=np.bool_)
-        rounds = [substitute(selection.mask, nobody, unavailable, self.probabilities)]
+        rounds = [substitute(selection.calls, nobody, unavailable, self.probabilities)]
+        self._check_samples(rounds[0])
         further = selection.further
         if further is None:
             return rounds
@@ -147,37 +173,45 @@ class Recording:
         rounds.append(substitute(added, rounds[0], unavailable, self.probabilities))
         return rounds
 
-    def _vote(self, selection: Selection, mask: NDArray[np.bool_]) -> tuple[Verdict, NDArray[np.float64]]:
-        vote = self.vote or selection.vote
-        return self.votes.replay(vote, mask, selection.probabilities, self.pool.latencies)
+    def _check_samples(self, calls: CallMatrix) -> None:
+        most = int(calls.max(initial=0))
+        if calls.dtype != np.bool_ and most > self.n_samples:
+            raise PolicyError(
+                f"{most} calls of one member cannot be replayed: {self.n_samples} samples per member and "
+                f"query were recorded. Use {self.n_samples} at most, or collect more samples."
+            )
 
-    def _confidence(self, mask: NDArray[np.bool_], verdict: Verdict) -> NDArray[np.float64]:
+    def _vote(self, selection: Selection, calls: CallMatrix) -> tuple[Verdict, NDArray[np.float64]]:
+        vote, votes = self.vote or selection.vote, self.votes_of(calls)
+        return votes.replay(vote, calls, selection.probabilities, self.pool.latencies)
+
+    def _confidence(self, calls: CallMatrix, verdict: Verdict) -> NDArray[np.float64]:
         if self.pool.vote is None:
             raise PolicyError(
                 "A second round needs a learned vote, which is missing here. Fit on outcomes with replies."
             )
-        ballots = self.votes.ballots(self.probabilities, self.pool.latencies).masked(mask)
+        ballots = self.votes_of(calls).ballots(self.probabilities, self.pool.latencies).masked(calls)
         return winning_confidence(self.pool.vote, ballots, verdict)
 
     def _replay(
         self,
         name: str,
         score: NDArray[np.float64],
-        mask: NDArray[np.bool_],
+        calls: CallMatrix,
         *,
         decision_s: float,
-        rounds: Sequence[NDArray[np.bool_]] | None = None,
+        rounds: Sequence[CallMatrix] | None = None,
     ) -> Replay:
         spent = self.pool.call_costs(self.outcomes)
         # Rounds follow one another: a user waits for the slowest member of each.
-        waits = [spent.slowest(called) for called in rounds or [mask]]
+        waits = [spent.slowest(called) for called in rounds or [calls]]
         return Replay(
             name=name,
             score=score,
-            calls=mask.sum(axis=1).astype(np.float64),
-            cost_usd=spent.cost(mask),
+            calls=calls.sum(axis=1).astype(np.float64),
+            cost_usd=spent.cost(calls),
             latency_parallel_s=np.sum(waits, axis=0) + decision_s,
-            latency_total_s=np.where(mask, spent.latencies, 0.0).sum(axis=1) + decision_s,
+            latency_total_s=spent.total(calls) + decision_s,
         )
 
 

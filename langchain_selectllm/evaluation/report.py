@@ -72,6 +72,8 @@ class Report:
     labels_from: str = "references"
     """What systems were measured against: "references" (or recorded scores), or agreement with the pool's own
     vote."""
+    not_evaluated: str = ""
+    """Why the systems that call one member several times are missing; empty where they are not."""
     figures: Mapping[str, Any] | None = None
     """Members, errors, categories, confidence and prices of the headline system; see
     docs/reference/report.md."""
@@ -137,6 +139,7 @@ class Report:
             "fixed_set_search": self.fixed_set_search,
             "decision_s": self.decision_s,
             "labels_from": self.labels_from,
+            "not_evaluated": self.not_evaluated,
             "headline": headline,
             "figures": self.figures,
             "verdict": self.verdict,

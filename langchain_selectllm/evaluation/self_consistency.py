@@ -1,54 +1,51 @@
-"""Self-consistency: several samples of the single best member, voting by majority (Wang et al., 2023)."""
+"""Systems that call one member several times, as far as samples of it were recorded."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 
-import numpy as np
+from langchain_selectllm.evaluation.replay import Recording
+from langchain_selectllm.selection.policy_names import REPEATED_POLICIES, size_of
 
-from langchain_selectllm.evaluation.replay import Recording, Replay
-from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.voting.recorded_votes import RecordedVotes
-from langchain_selectllm.voting.votes import MajorityVote
-
-NAME = "self_consistency"
+_DEFAULT_SAMPLES = 3
 
 
-def replay_self_consistency(recording: Recording, size: int) -> Replay | None:
-    """The majority of up to `size` samples of the single best member; None if fewer than two were recorded.
+def is_repeated(name: str) -> bool:
+    """Whether a system's S is a number of samples of one member."""
+    return name.partition(":")[0] in REPEATED_POLICIES
 
-    Cost is that of one recorded call times the samples. The recorded latency of a call is a mean over its
-    samples, so that the latency of parallel samples is a lower bound.
+
+def repeated_sizes(recording: Recording) -> range:
+    """Numbers of samples that are compared by default: from 2, as one sample is another system."""
+    return range(2, min(recording.n_samples, len(recording.pool.members)) + 1)
+
+
+def default_control(recording: Recording) -> list[str]:
+    """The control that comes along with other systems; none where one sample per member was recorded."""
+    size = min(_DEFAULT_SAMPLES, recording.n_samples)
+    if size < 2:
+        return []
+    return [f"self_consistency:{size}"]
+
+
+def beyond_samples(names: Sequence[str], recording: Recording) -> list[str]:
+    """The systems that call one member more often than it was sampled."""
+    repeated = filter(is_repeated, names)
+    return [name for name in repeated if (size_of(name) or 1) > recording.n_samples]
+
+
+def missing_note(asked: Sequence[str] | None, recording: Recording) -> str:
+    """One line about the systems that are left out for lack of samples; empty where none is.
 
     Args:
+        asked: Names of the requested systems; all when None.
         recording: The replayed queries.
-        size: Samples per query at most, at least 2.
     """
-    best = recording.pool.single_best
-    outcomes = recording.outcomes.subset((recording.pool.members[best],))
-    size = min(size, _fewest_samples(outcomes))
-    if size < 2:
-        return None
-    votes = RecordedVotes.from_outcomes(_first_samples(outcomes, size), pooled=True, grounded=False)
-    spent = recording.pool.call_costs(recording.outcomes)
-    everybody = np.ones((len(outcomes), 1), dtype=np.bool_)
-    probabilities = recording.probabilities[:, [best]]
-    score = votes.replay(MajorityVote(), everybody, probabilities, recording.pool.latencies[[best]])[1]
-    return Replay(
-        name=f"{NAME}:{size}",
-        score=score,
-        calls=np.full(len(outcomes), float(size)),
-        cost_usd=size * spent.costs[:, best],
-        latency_parallel_s=spent.latencies[:, best],
-        latency_total_s=size * spent.latencies[:, best],
+    requested = list(filter(is_repeated, asked or REPEATED_POLICIES))
+    missing = beyond_samples(requested, recording)
+    if recording.n_samples < 2:
+        missing = requested
+    if not missing:
+        return ""
+    return (
+        f"{' and '.join(missing)} not evaluated: samples recorded per member and query: "
+        f"{recording.n_samples}."
     )
-
-
-def _fewest_samples(outcomes: OutcomeTable) -> int:
-    return min(map(len, outcomes.answers[:, 0]))
-
-
-def _first_samples(outcomes: OutcomeTable, size: int) -> OutcomeTable:
-    answers, replies = outcomes.answers.copy(), outcomes.replies.copy()
-    for i in range(len(outcomes)):
-        answers[i, 0] = outcomes.answers[i, 0][:size]
-        replies[i, 0] = outcomes.replies[i, 0][:size]
-    return replace(outcomes, answers=answers, replies=replies)

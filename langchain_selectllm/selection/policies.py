@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
+from langchain_selectllm.voting.ballots import CallMatrix
 from langchain_selectllm.voting.votes import LogOddsVote, VoteStrategy, get_vote
 
 
@@ -27,6 +28,15 @@ class Selection:
     """How the ballots are scored when the user asks for no other vote."""
     further: FurtherRounds | None = None
     """Further rounds of calls, where the policy plans them."""
+    samples: NDArray[np.int64] | None = None
+    """Calls of each chosen member, (n, K), 0 outside of `mask`; one call per member when None."""
+
+    @property
+    def calls(self) -> CallMatrix:
+        """Calls of each member, (n, K); the mask itself where each is called once at most."""
+        if self.samples is None:
+            return self.mask
+        return self.samples
 
 
 @runtime_checkable

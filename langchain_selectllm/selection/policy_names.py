@@ -18,6 +18,7 @@ from langchain_selectllm.selection.policies import (
     WeightedMaxConf,
 )
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
+from langchain_selectllm.selection.self_consistency import RoutedSelfConsistency, SelfConsistency
 
 _SIZED: dict[str, Callable[[int], Policy]] = {
     "random": RandomK,
@@ -29,12 +30,16 @@ _SIZED: dict[str, Callable[[int], Policy]] = {
     "learned": LearnedMaxConf,
     "adaptive": lambda size: Adaptive(calls=size),
     "selectllm": lambda size: Adaptive(calls=size, guarded=True),
+    "self_consistency": SelfConsistency,
+    "routed_self_consistency": RoutedSelfConsistency,
 }
 _BUDGETED = {"adaptive": False, "selectllm": True}
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?(?:e-?\d+)?)(usd|s|)(?::([1-9]\d*)rounds?)?")
 _PLAIN: dict[str, Callable[[], Policy]] = {"single_best": SingleBest, "all_members": AllMembers}
 _DEFAULT_SIZE = 3
 SIZED_POLICIES: tuple[str, ...] = tuple(_SIZED)
+REPEATED_POLICIES = ("self_consistency", "routed_self_consistency")
+"""Those that call one member S times: S is a number of samples."""
 
 
 def parse_policy(spec: str) -> Policy:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.exceptions import MemberMismatchError
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.selection.operating_points import OperatingPoint
+from langchain_selectllm.voting.ballots import CallMatrix
 from langchain_selectllm.voting.learned_vote import LearnedVote
 
 
@@ -21,19 +22,27 @@ class CallCosts:
     latencies: NDArray[np.float64]
     """`latency_s`, (n, K); NaN where unknown."""
 
-    def cost(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Summed cost of the called members (n, K) of each query, (n,)."""
-        total: NDArray[np.float64] = np.where(mask, self.costs, 0.0).sum(axis=1)
+    def cost(self, calls: CallMatrix) -> NDArray[np.float64]:
+        """Summed cost of the calls per member (n, K) of each query, (n,)."""
+        total: NDArray[np.float64] = np.where(calls > 0, calls * self.costs, 0.0).sum(axis=1)
         return total
 
-    def slowest(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Latency of the slowest called member of each query, (n,); 0 where no member is called."""
-        longest: NDArray[np.float64] = np.where(mask, self.latencies, 0.0).max(axis=1)
+    def total(self, calls: CallMatrix) -> NDArray[np.float64]:
+        """Summed latency of the calls per member (n, K) of each query, (n,)."""
+        summed: NDArray[np.float64] = np.where(calls > 0, calls * self.latencies, 0.0).sum(axis=1)
+        return summed
+
+    def slowest(self, calls: CallMatrix) -> NDArray[np.float64]:
+        """Latency of the slowest called member of each query, (n,); 0 where no member is called.
+
+        The recorded latency is a mean over a member's samples: for parallel samples a lower bound.
+        """
+        longest: NDArray[np.float64] = np.where(calls > 0, self.latencies, 0.0).max(axis=1)
         return longest
 
-    def per_query(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Calls, US dollars and seconds of one round with these members (n, K), one row per unit, (3, n)."""
-        return np.stack([mask.sum(axis=1).astype(np.float64), self.cost(mask), self.slowest(mask)])
+    def per_query(self, calls: CallMatrix) -> NDArray[np.float64]:
+        """Calls, US dollars and seconds of one round with these calls (n, K), one row per unit, (3, n)."""
+        return np.stack([calls.sum(axis=1).astype(np.float64), self.cost(calls), self.slowest(calls)])
 
 
 @dataclass(frozen=True, eq=False)

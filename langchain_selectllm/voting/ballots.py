@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 ABSTAIN = -1
 NOT_CALLED = -2
 
+CallMatrix = NDArray[np.bool_] | NDArray[np.int64]
+"""Whether each member is called for each query, or how many times, (n, K)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ballots:
@@ -94,9 +97,22 @@ class Ballots:
             taken = replace(taken, ungrouped=self.ungrouped[rows])
         return taken
 
-    def masked(self, called: NDArray[np.bool_]) -> "Ballots":
-        """The same ballots with the members outside `called` (n, K) not called."""
-        codes = np.where(called[:, self.members], self.own_codes, NOT_CALLED)
+    @cached_property
+    def samples(self) -> NDArray[np.intp]:
+        """Number of each slot among those of its member, from 0, (n_slots,)."""
+        return np.arange(len(self.members)) - np.searchsorted(self.members, self.members)
+
+    def masked(self, called: CallMatrix) -> "Ballots":
+        """The same ballots without those that were not called for.
+
+        Args:
+            called: Whether each member is called, with all of its ballots, (n, K); or how many of its
+                ballots are cast, the first ones first.
+        """
+        cast = called[:, self.members]
+        if called.dtype != np.bool_:
+            cast = cast > self.samples
+        codes = np.where(cast, self.own_codes, NOT_CALLED)
         return replace(self, codes=codes, ungrouped=None).grouped()
 
     def grouped(self) -> "Ballots":

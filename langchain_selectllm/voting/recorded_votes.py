@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots, encode_answers
+from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots, CallMatrix, encode_answers
 from langchain_selectllm.voting.grounding import N_GROUNDS, Reasoning, grounding, read_reasoning
 from langchain_selectllm.voting.votes import Verdict, VoteStrategy, count_votes
 
@@ -112,7 +112,7 @@ class RecordedVotes:
     def replay(
         self,
         vote: VoteStrategy,
-        mask: NDArray[np.bool_],
+        mask: CallMatrix,
         probabilities: NDArray[np.float64],
         latencies: NDArray[np.float64],
     ) -> tuple[Verdict, NDArray[np.float64]]:
@@ -120,20 +120,22 @@ class RecordedVotes:
 
         Args:
             vote: How ballots are scored.
-            mask: Called members, (n, K); at least one a row.
+            mask: Called members, or calls of each member, (n, K), as `Ballots.masked`; at least one a row.
             probabilities: P(correct) for vote and tie rule, (n, K).
             latencies: Recorded latencies, (K,), for the tie rule.
 
         Returns:
             The verdict, and the score of each final answer, (n,): that of the winning candidate; where all
-            abstain, the score of the most probable called member.
+            abstain, 0, or the score of the most probable called member where there is no reference.
         """
         ballots = self.ballots(probabilities, latencies).masked(mask)
         verdict = count_votes(vote, ballots)
         rows = np.arange(len(mask))
         score = self.candidate_scores(ballots)[rows, np.maximum(verdict.winners, 0)]
         most_probable = np.argmax(np.where(mask, probabilities, -np.inf), axis=1)
-        return verdict, np.where(verdict.winners == ABSTAIN, self.scores[rows, most_probable], score)
+        has_reference = ~np.isnan(self.correct[:, 0])
+        unread = np.where(has_reference, 0.0, self.scores[rows, most_probable])
+        return verdict, np.where(verdict.winners == ABSTAIN, unread, score)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ _GROUPS = {
     "fixed_best": "fixed members",
     "prior_only": "fixed members",
     "self_consistency": "self-consistency",
+    "routed_self_consistency": "self-consistency",
     "random": "random",
 }
 _OTHER = "query-aware"

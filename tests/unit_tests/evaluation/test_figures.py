@@ -14,7 +14,6 @@ from langchain_selectllm.evaluation.confidence_figures import (
 from langchain_selectllm.evaluation.frontier import frontier, recommended
 from langchain_selectllm.evaluation.member_value import error_correlation
 from langchain_selectllm.evaluation.replay import Recording, Replay
-from langchain_selectllm.evaluation.self_consistency import replay_self_consistency
 from langchain_selectllm.evaluation.spending import distributions, quantiles
 from tests.support.worlds import reply_table, score_table
 
@@ -170,17 +169,6 @@ def test_unknown_costs_have_no_distribution():
     assert quantiles(np.array([1.0, np.nan])) is None
     assert distributions(replay("a", [1, 0], 2))["cost_usd"] is None
     assert distributions(replay("a", [1, 0], 2))["calls"] == [{"calls": 2, "n": 2, "share": 1.0}]
-
-
-def test_self_consistency_is_the_majority_of_the_best_members_samples(fitted):
-    table = reply_table([["ABB", "CCC"], ["ABC", "CCC"]], ["B", "A"], members=["m0", "m1"])
-    classifier = SelectLLMClassifier().fit(reply_table(["AB"] * 10, ["A"] * 10))
-    recording = Recording.of(table, classifier)
-    # A B B has majority B; A B C is a tie, which goes to the first answer.
-    assert replay_self_consistency(recording, 3).score.tolist() == [1, 1]
-    assert replay_self_consistency(recording, 3).calls.tolist() == [3, 3]
-    single = Recording.of(reply_table(["AB"], ["A"]), classifier)
-    assert replay_self_consistency(single, 3) is None
 
 
 def test_the_figures_are_json_and_hold_no_nan(figures):
