@@ -1,5 +1,7 @@
-"""Hashes of the word and character n-grams of a text, without a Python loop over its characters."""
+"""Hashes of the word and character n-grams of texts, without a Python loop over their characters."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -8,30 +10,61 @@ from numpy.typing import NDArray
 MAX_CHARACTERS = 20_000
 """Characters of a text that are read, so that a pasted book does not slow the decision down."""
 
+MAX_TEXTS = 1 << 10
+"""Texts that are hashed at once: the number of a text takes the lowest bits of a hash."""
+
+HASH_BITS = np.uint64((1 << 64) - MAX_TEXTS)
+"""Bits of an entry of `NgramHashes` that are the hash; the others are the number of its text."""
+
 _BASE = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 _BIGRAM = np.uint64(0xD6E8FEB86659FD93)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 # Scripts written without spaces (Han, kana, Hangul …): every character is a word of its own.
 _IDEOGRAPHS = (0x2E80, 0xD7FF)
+_GRAM = 4
 
 
-def ngram_hashes(text: str) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Hashes of the words with their pairs, and of the character 4-grams, each in order of the text.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NgramHashes:
+    """N-grams of up to `MAX_TEXTS` texts: 54 bits of a hash, then 10 bits of the number of the text."""
+
+    words: NDArray[np.uint64]
+    """Words and pairs of neighbouring words, (n_words + n_pairs,)."""
+    characters: NDArray[np.uint64]
+    """Character 4-grams, (n_4_grams,)."""
+
+
+def ngram_hashes(texts: Sequence[str]) -> NgramHashes:
+    """Hashes of the n-grams of at most `MAX_TEXTS` texts; an n-gram has the same hash in every text.
 
     A rolling (Karp-Rabin) hash: with prefix sums of c_i P^i modulo 2^64, the hash of any span is one
-    subtraction and one product away.
+    subtraction and one product away, wherever the span stands.
     """
-    codes = np.frombuffer(text[:MAX_CHARACTERS].lower().encode("utf-32-le", "replace"), dtype=np.uint32)
+    read = [text[:MAX_CHARACTERS].lower() for text in texts]
+    # A line break ends each text: it is part of no word, and 4-grams that hold it are left out.
+    joined = "".join([f"{text}\n" for text in read])
+    codes = np.frombuffer(joined.encode("utf-32-le", "replace"), dtype=np.uint32)
+    lengths = np.array([len(text) + 1 for text in read])
+    text_of = np.repeat(np.arange(len(texts), dtype=np.uint64), lengths)
     powers, inverse = _powers(len(codes))
     prefix = np.zeros(len(codes) + 1, dtype=np.uint64)
     np.cumsum((codes.astype(np.uint64) + np.uint64(1)) * powers[: len(codes)], out=prefix[1:])
     starts, ends = _words(codes)
     words = (prefix[ends] - prefix[starts]) * inverse[starts]
-    pairs = words[:-1] * _BIGRAM + words[1:]
-    at = np.arange(max(len(codes) - 3, 0))
-    characters = (prefix[at + 4] - prefix[at]) * inverse[at] + np.uint64(1)
-    return _mix(np.concatenate([words, pairs])), _mix(characters)
+    word_text = text_of[starts]
+    paired = word_text[:-1] == word_text[1:]
+    pairs = (words[:-1] * _BIGRAM + words[1:])[paired]
+    within = np.ones(max(len(codes) - _GRAM + 1, 0), dtype=np.bool_)
+    breaks = np.cumsum(lengths) - 1
+    for behind in range(_GRAM):
+        within[(breaks - behind)[(breaks >= behind) & (breaks - behind < len(within))]] = False
+    at = np.flatnonzero(within)
+    characters = (prefix[at + _GRAM] - prefix[at]) * inverse[at] + np.uint64(1)
+    return NgramHashes(
+        words=_mix(np.concatenate([words, pairs])) | np.concatenate([word_text, word_text[:-1][paired]]),
+        characters=_mix(characters) | text_of[at],
+    )
 
 
 def _words(codes: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -47,7 +80,7 @@ def _words(codes: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp
 
 def _mix(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     mixed = (hashes ^ (hashes >> np.uint64(33))) * _MIX
-    return mixed ^ (mixed >> np.uint64(29))
+    return (mixed ^ (mixed >> np.uint64(29))) & HASH_BITS
 
 
 def _powers(length: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,39 @@ class SparseRows:
     n_columns: int
 
     @classmethod
-    def from_rows(
-        cls, rows: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]], n_columns: int
-    ) -> "SparseRows":
-        """Rows given as (columns, values)."""
+    def dense(cls, values: NDArray[np.float32]) -> "SparseRows":
+        """Every value of an array (n, n_columns), zeros too."""
+        n, n_columns = values.shape
+        return cls(np.arange(n + 1) * n_columns, np.tile(np.arange(n_columns), n), values.ravel(), n_columns)
+
+    @classmethod
+    def beside(cls, blocks: Sequence["SparseRows"]) -> "SparseRows":
+        """The columns of one block behind those of another; all have n rows."""
+        offsets = list(accumulate((block.n_columns for block in blocks), initial=0))
+        columns = np.concatenate([block.columns + at for block, at in zip(blocks, offsets, strict=False)])
+        values = np.concatenate([block.values for block in blocks])
+        if len(blocks[0].indptr) == 2:
+            return cls(np.array([0, len(values)]), columns, values, offsets[-1])
+        lengths = np.stack([np.diff(block.indptr) for block in blocks], axis=1)
+        indptr = np.concatenate([[0], np.cumsum(lengths.sum(axis=1))])
+        # Values stand block by block now; each run of a row moves to its place within that row.
+        starts = (indptr[:-1, None] + np.cumsum(lengths, axis=1) - lengths).T.ravel()
+        runs = lengths.T.ravel()
+        places = np.repeat(starts - np.cumsum(runs) + runs, runs) + np.arange(len(values))
+        row_columns, row_values = np.empty_like(columns), np.empty_like(values)
+        row_columns[places], row_values[places] = columns, values
+        return cls(indptr, row_columns, row_values, offsets[-1])
+
+    @classmethod
+    def below(cls, parts: Sequence["SparseRows"], n_columns: int) -> "SparseRows":
+        """The rows of one part behind those of another; all have `n_columns` columns."""
+        if len(parts) == 1:
+            return parts[0]
+        lengths = [np.diff(part.indptr) for part in parts]
         return cls(
-            np.cumsum([0, *(len(columns) for columns, _ in rows)], dtype=np.int64),
-            np.concatenate([columns for columns, _ in rows] or [np.empty(0, dtype=np.int64)]),
-            np.concatenate([values for _, values in rows] or [np.empty(0, dtype=np.float32)]),
+            np.concatenate([[0], np.cumsum(np.concatenate([*lengths, []]), dtype=np.int64)]),
+            np.concatenate([*(part.columns for part in parts), np.empty(0, dtype=np.int64)]),
+            np.concatenate([*(part.values for part in parts), np.empty(0, dtype=np.float32)]),
             n_columns,
         )
 

@@ -1,6 +1,7 @@
 """Surface features of a text beside its words: length, options, formulas, digits."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,26 +25,32 @@ _CUES = (
 N_SURFACE = 9 + len(_CUES)
 
 
-def surface_features(text: str) -> NDArray[np.float64]:
-    """Raw surface features of one text, (N_SURFACE,); unscaled."""
-    first = _OPTION.search(text)
-    stem = text[: first.start()] if first else text
-    n = max(len(text), 1)
-    codes = np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
+def surface_features(texts: Sequence[str]) -> NDArray[np.float64]:
+    """Raw surface features of n texts, (n, N_SURFACE); unscaled.
+
+    Logarithms of the counts (length, length before and from the first option, spaces before it, lines, cues),
+    then the number of options and the shares of digits, capitals and characters beyond ASCII.
+    """
+    counts = np.array([_counts(text) for text in texts], dtype=np.float64).reshape(len(texts), -1)
+    # The line break behind each text is none of the characters that are counted.
+    codes = np.frombuffer(("\n".join(texts) + "\n").encode("utf-32-le", "replace"), dtype=np.uint32)
+    lengths = counts[:, 0]
+    starts = np.concatenate([[0], np.cumsum(lengths[:-1] + 1)]).astype(np.intp)
     digits = (codes >= ord("0")) & (codes <= ord("9"))
     capitals = (codes >= ord("A")) & (codes <= ord("Z"))
+    kinds = np.stack([digits, capitals, codes > 127]).astype(np.float64)
+    shares = np.add.reduceat(kinds, starts, axis=1).T / np.maximum(lengths, 1)[:, None]
+    return np.concatenate([np.log1p(counts[:, :-1]), counts[:, -1:], shares], axis=1)
+
+
+def _counts(text: str) -> list[int]:
+    """Length, length of the stem and behind it, spaces of the stem, lines, cues, and options of one text."""
+    first = _OPTION.search(text)
+    stem, n_options = text, 0
+    if first:
+        stem = text[: first.start()]
+        n_options = len(_OPTION.findall(text))
     lower = text.lower()
-    return np.array(
-        [
-            np.log1p(len(text)),
-            np.log1p(len(stem)),
-            np.log1p(len(text) - len(stem)),
-            len(_OPTION.findall(text)),
-            digits.sum() / n,
-            capitals.sum() / n,
-            (codes > 127).sum() / n,
-            np.log1p(stem.count(" ")),
-            np.log1p(text.count("\n")),
-            *(np.log1p(lower.count(cue)) for cue in _CUES),
-        ]
-    )
+    counts = [len(text), len(stem), len(text) - len(stem), stem.count(" "), text.count("\n")]
+    counts.extend(lower.count(cue) for cue in _CUES)
+    return [*counts, n_options]

@@ -150,11 +150,11 @@ def test_a_truncated_configuration_is_refused(saved):
 
 @pytest.mark.parametrize(
     ("version", "advice"),
-    [(5, "written by an earlier release: train again"), (99, "written by a newer release: upgrade")],
+    [(6, "written by an earlier release: train again"), (99, "written by a newer release: upgrade")],
 )
 def test_another_format_is_refused_with_the_way_out(saved, version, advice):
     edit_config(saved, format_version=version)
-    message = f"has format {version}; this release reads format 6. It was {advice}"
+    message = f"has format {version}; this release reads format 7. It was {advice}"
     with pytest.raises(ArtefactFormatError, match=message):
         SelectLLMClassifier.from_pretrained(saved)
 

@@ -1,17 +1,24 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from langchain_selectllm.encoders import SparseRows, get_encoder, is_slow, row_dot
 from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
 from langchain_selectllm.encoders.lexical import LexicalEncoder
-from langchain_selectllm.encoders.ngrams import MAX_CHARACTERS, ngram_hashes
+from langchain_selectllm.encoders.ngrams import MAX_CHARACTERS, MAX_TEXTS, ngram_hashes
 from langchain_selectllm.encoders.novelty import Familiarity
 from langchain_selectllm.encoders.sentence import SentenceEncoder
 from langchain_selectllm.exceptions import EncoderError, MissingDependencyError, NotFittedError
 
 
+def sparse_rows(rows, n_columns):
+    parts = [SparseRows(np.array([0, len(columns)]), columns, values, n_columns) for columns, values in rows]
+    return SparseRows.below(parts, n_columns)
+
+
 def words(text):
-    return ngram_hashes(text)[0].tolist()
+    return ngram_hashes([text]).words.tolist()
 
 
 def test_a_word_has_one_hash_wherever_it_stands():
@@ -30,10 +37,10 @@ def test_scripts_without_spaces_are_read_character_by_character():
 
 
 def test_character_n_grams_slide_over_the_text():
-    characters = ngram_hashes("abcdabcd")[1]
+    characters = ngram_hashes(["abcdabcd"]).characters
     assert len(characters) == 5
     assert characters[0] == characters[4]
-    assert len(ngram_hashes("abc")[1]) == 0
+    assert len(ngram_hashes(["abc"]).characters) == 0
 
 
 @pytest.mark.parametrize("text", ["", " ", "x", "\n\n", "\ud800", "🙂", "a" * (2 * MAX_CHARACTERS)])
@@ -49,11 +56,37 @@ def test_features_of_a_text_do_not_depend_on_its_neighbours():
     np.testing.assert_array_equal(together.to_scipy()[1].toarray(), alone.to_scipy().toarray())
 
 
+def test_a_batch_of_several_chunks_has_the_features_of_its_texts_alone():
+    # 40 texts of 4,000 characters are more than two chunks; blank and long texts and line breaks stand between.
+    rng = np.random.default_rng(0)
+    vocabulary = np.array(["red", "green", "blue", "sum", "of", "two", "naïve", "東京", "x=1", "A) one"])
+    texts = [" ".join(rng.choice(vocabulary, 900)) for _ in range(40)]
+    texts[3:3] = ["", "\n\nA) red\nB) green\n", " ", "\ud800 red", "a" * (2 * MAX_CHARACTERS)]
+    encoder = LexicalEncoder().fit(texts[:20], np.zeros((20, 1)), np.zeros(20, bool))
+    together = encoder.encode(texts)
+    assert together.shape[0] == len(texts)
+    novelty = encoder.novelty(texts, together)
+    for number, text in enumerate(texts):
+        alone = encoder.encode([text])
+        row = together[np.array([number])]
+        np.testing.assert_array_equal(row.columns, alone.columns)
+        np.testing.assert_array_equal(row.values, alone.values)
+        assert encoder.novelty([text], alone) == novelty[number]
+
+
+def test_more_texts_than_are_hashed_at_once_keep_their_own_words():
+    texts = [f"word{number} word{number + 1}" for number in range(2 * MAX_TEXTS + 3)]
+    encoder = LexicalEncoder().fit(texts, np.zeros((len(texts), 1)), np.zeros(len(texts), bool))
+    rows = encoder.encode(texts).to_scipy()[:, : len(encoder.save(Path())[1]["words"])]
+    # Each inner text shares one word with its neighbour on either side: 2 known words, the pair is its own.
+    assert np.diff(rows.indptr).tolist() == [1, *[2] * (len(texts) - 2), 1]
+
+
 def test_only_n_grams_of_several_training_texts_are_kept():
     encoder = LexicalEncoder().fit(
         ["alpha beta", "alpha gamma", "alpha delta"], np.zeros((3, 1)), np.zeros(3, bool)
     )
-    assert len(encoder._arrays["words"]) == 1
+    assert len(encoder.save(Path())[1]["words"]) == 1
 
 
 def test_novelty_is_the_share_of_unseen_words_beyond_the_usual():
@@ -106,10 +139,10 @@ def test_saved_arrays_that_do_not_fit_are_refused(tmp_path):
 def test_row_products_agree_between_sparse_and_dense():
     dense = np.array([[0, 2, 0], [0, 0, 0], [1, 0, 3]], dtype=np.float32)
     rows = [(np.flatnonzero(row), row[row != 0]) for row in dense]
-    sparse = SparseRows.from_rows(rows, 3)
+    sparse = sparse_rows(rows, 3)
     weights = np.array([1, 10, 100], dtype=np.float32)
     assert row_dot(sparse, weights).tolist() == row_dot(dense, weights).tolist() == [20, 0, 301]
-    assert row_dot(SparseRows.from_rows([], 3), weights).tolist() == []
+    assert row_dot(sparse_rows([], 3), weights).tolist() == []
     # The rows taken have the products of the rows that they are.
     assert row_dot(sparse[np.array([2, 0, 2])], weights).tolist() == [301, 20, 301]
     assert row_dot(sparse[np.array([1])], weights).tolist() == [0]
@@ -119,7 +152,7 @@ def test_row_products_agree_between_sparse_and_dense():
 def test_a_sparse_row_has_the_same_bits_alone_in_a_batch_and_at_its_end():
     rng = np.random.default_rng(0)
     rows = [(np.arange(n), rng.normal(size=n).astype(np.float32)) for n in range(100, 600, 7)]
-    sparse = SparseRows.from_rows(rows, 600)
+    sparse = sparse_rows(rows, 600)
     weights = rng.normal(size=600).astype(np.float32)
     batch = row_dot(sparse, weights)
     assert [row_dot(sparse[np.array([i])], weights)[0] for i in range(len(rows))] == batch.tolist()
