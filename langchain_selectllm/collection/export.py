@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 FAILURES = "failures.jsonl"
 """File beside the replies with the calls that failed, when any did."""
 
-_COPIED = ("cost_usd", "latency_s", "input_tokens", "output_tokens", "finish_reason", "model_name")
+_COPIED = (
+    "cost_usd",
+    "latency_s",
+    "input_tokens",
+    "output_tokens",
+    "finish_reason",
+    "model_name",
+    "token_probabilities",
+)
 
 
 def export_outcomes(store: str, folder: str | Path, *, grade: str | None = None) -> dict[str, int]:

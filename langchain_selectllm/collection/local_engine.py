@@ -4,18 +4,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
 
+from langchain_selectllm.answers import get_extractor, infer_answer_type, read_answer
 from langchain_selectllm.answers.endings import finish_reason_of
+from langchain_selectllm.answers.token_probabilities import read_token_probabilities
 from langchain_selectllm.collection.budget import Budget, known_cost, upper_bound_usd
 from langchain_selectllm.collection.circuit_breaker import BreakerPolicy
 from langchain_selectllm.collection.inputs import PoolMember, pages
 from langchain_selectllm.collection.member_caller import Failure, MemberCaller, Reply
 from langchain_selectllm.collection.progress import Collected, MemberProgress, MemberProgressCallback
 from langchain_selectllm.collection.retries import RetryPolicy
-from langchain_selectllm.collection.rows import Call, ReplyRow, parameters_digest
+from langchain_selectllm.collection.rows import Call, ReplyRow, parameters_digest, storable
 from langchain_selectllm.collection.store_lock import LockWatch, StoreLock
 from langchain_selectllm.collection.store_thread import StoreThread
 from langchain_selectllm.collection.worker_pool import innermost, work_through
@@ -122,7 +124,13 @@ class _MemberRun:
             for query in page:
                 for sample in range(self.job.settings.samples):
                     if (query.query_id, sample) not in answered:
-                        yield Call(query_id=query.query_id, sample=sample, prompt=query.text)
+                        yield Call(
+                            query_id=query.query_id,
+                            sample=sample,
+                            prompt=query.text,
+                            reference=query.reference,
+                            answer_type=query.answer_type,
+                        )
 
     async def _answered(self, query_ids: Sequence[str]) -> set[tuple[str, int]]:
         return await self.thread.run(self.job.store.answered, self.member.name, self.digest, query_ids)
@@ -238,7 +246,23 @@ def _row(call: Call, member: str, parameters: str, result: Reply | Failure) -> R
         output_tokens=output_tokens,
         cost_usd=result.cost_usd,
         latency_s=result.latency_s,
+        token_probabilities=_token_probabilities(call, message),
     )
+
+
+def _token_probabilities(call: Call, message: AIMessage) -> dict[str, Any] | None:
+    """Figures of the reply, about the answer that the query's kind of answer reads from it."""
+    if not message.response_metadata.get("logprobs"):
+        return None
+    text = storable(message.text) or ""
+    kind = call.answer_type or infer_answer_type(call.prompt, call.reference, [text])
+    metadata = message.response_metadata
+    finish_reason = finish_reason_of(message.content, message.additional_kwargs, metadata)
+    answer = read_answer(get_extractor(kind), text, call.prompt, finish_reason=finish_reason)
+    found = read_token_probabilities(metadata, answer)
+    if found is None:
+        return None
+    return found.to_fields()
 
 
 def _tokens(message: AIMessage) -> tuple[int | None, int | None]:

@@ -19,8 +19,6 @@ logger = logging.getLogger(__name__)
 
 Step = Callable[[Connection], None]
 
-STEPS: dict[int, Step] = {}
-"""Steps by the format that each one starts from: step n turns format n into format n + 1."""
 
 _CREATION_LOCK = 0x5E1EC712
 """Key of the PostgreSQL advisory lock during creation and migration; any constant of our own."""
@@ -84,6 +82,14 @@ def add_column(connection: Connection, table: Table, column: "Column[object]") -
     """Adds a column to an existing table; existing rows hold NULL, or its server default."""
     definition = CreateColumn(column).compile(dialect=connection.dialect)
     connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
+
+
+def _add_token_probabilities(connection: Connection) -> None:
+    add_column(connection, tables.replies, tables.replies.c.token_probabilities)
+
+
+STEPS: dict[int, Step] = {1: _add_token_probabilities}
+"""Steps by the format that each one starts from: step n turns format n into format n + 1."""
 
 
 def _bring_up_to_date(connection: Connection) -> bool:

@@ -17,6 +17,8 @@ class Call:
     query_id: str
     sample: int
     prompt: str
+    reference: str | None = None
+    answer_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class ReplyRow:
     """None without prices or usage."""
     latency_s: float | None = None
     """Duration of the attempt that brought the reply."""
+    token_probabilities: Mapping[str, Any] | None = None
+    """Figures as `TokenProbabilities.to_fields` gives them; None without log-probabilities."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

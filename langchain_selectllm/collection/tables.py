@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, Column, Float, ForeignKey, Integer, MetaData, String, Table, Text
 
-FORMAT = 1
+FORMAT = 2
 """Format of these tables; `migrations` brings a store of an earlier format up to it."""
 
 metadata = MetaData()
@@ -52,6 +52,8 @@ replies = Table(
     Column("latency_s", Float),
     Column("attempts", Integer, nullable=False),
     Column("finished_at", Float, nullable=False),
+    # Figures of the tokens' log-probabilities; NULL where the provider sent none.
+    Column("token_probabilities", JSON(none_as_null=True)),
 )
 
 gradings = Table(

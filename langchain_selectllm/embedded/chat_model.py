@@ -33,6 +33,12 @@ class EmbeddedChatModel(BaseChatModel):
     seed: int | None = None
     """Seed of the sampling: equal seeds and prompts give equal replies; fresh randomness when None."""
 
+    logprobs: bool = False
+    """Whether replies carry the log-probabilities of their tokens, in the shape of OpenAI's chat completions,
+    under `response_metadata["logprobs"]`."""
+    top_logprobs: int = 5
+    """Most probable tokens per place that are listed with them."""
+
     def sample(self, prompts: Sequence[str], n: int = 1) -> list[list[AIMessage]]:
         """Returns several replies to each prompt, sampled in large batches: much faster than single calls.
 
@@ -92,18 +98,22 @@ class EmbeddedChatModel(BaseChatModel):
 
     def _settings(self, overrides: dict[str, Any]) -> dict[str, Any]:
         own = {"temperature": self.temperature, "max_tokens": self.max_tokens, "seed": self.seed}
-        return {name: overrides.get(name, value) for name, value in own.items()}
+        settings = {name: overrides.get(name, value) for name, value in own.items()}
+        settings["top_logprobs"] = None
+        if overrides.get("logprobs", self.logprobs):
+            settings["top_logprobs"] = overrides.get("top_logprobs", self.top_logprobs)
+        return settings
 
     def _message(self, reply: Sampled) -> AIMessage:
         finish_reason = "length"
         if reply.finished:
             finish_reason = "stop"
+        metadata: dict[str, Any] = {"model_name": self.model, "finish_reason": finish_reason}
+        if reply.logprobs is not None:
+            metadata["logprobs"] = {"content": list(reply.logprobs), "refusal": None}
         return AIMessage(
             reply.text,
-            response_metadata={
-                "model_name": self.model,
-                "finish_reason": finish_reason,
-            },
+            response_metadata=metadata,
             usage_metadata={
                 "input_tokens": reply.input_tokens,
                 "output_tokens": reply.output_tokens,

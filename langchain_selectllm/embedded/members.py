@@ -23,7 +23,7 @@ def load_embedded(name: str, **settings: Any) -> EmbeddedChatModel:
 
     Args:
         name: Such as "arithmetic" or "embedded:arithmetic".
-        settings: Fields of the chat model: `temperature`, `max_tokens`, `seed`.
+        settings: Fields of the chat model: `temperature`, `max_tokens`, `seed`, `logprobs`.
 
     Raises:
         EmbeddedModelError: If there is no such model.

@@ -1,8 +1,8 @@
 """Sampling from a small causal language model: many prompts and many samples at once."""
 
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache as remembered
 from inspect import signature
 from pathlib import Path
@@ -19,6 +19,11 @@ _WEIGHTS = "model.safetensors"
 _ROWS = 512
 """Replies that are sampled at once."""
 
+LogProbs = tuple[float, Sequence[tuple[int, float]]]
+"""Log-probability of a drawn token, and the most probable token ids with theirs."""
+_Step = tuple[list[int], list[int], list[LogProbs] | None]
+"""Unfinished rows, the next token id of each, and its log-probabilities where they are requested."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampled:
@@ -30,6 +35,8 @@ class Sampled:
     """Tokens drawn, the end mark included."""
     finished: bool
     """Whether the model ended the reply itself, before the limit."""
+    logprobs: Sequence[Mapping[str, Any]] | None = None
+    """One entry per token of the text, as OpenAI's chat completions have them; None unless requested."""
 
 
 class Sampler:
@@ -38,6 +45,7 @@ class Sampler:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model = model
         self._tokenizer = tokenizer
+        self._texts = tokenizer.batch_decode([[i] for i in range(len(tokenizer))], skip_special_tokens=True)
         self._marks = [i for i in tokenizer.all_special_ids if i != tokenizer.eos_token_id]
         self._torch = require("torch", extra="embedded", needed_by="The embedded pool")
         # Renamed in transformers 5.24; the old name then warns.
@@ -71,6 +79,7 @@ class Sampler:
         max_tokens: int = 64,
         seed: int | None = None,
         stop: Sequence[str] = (),
+        top_logprobs: int | None = None,
     ) -> list[list[Sampled]]:
         """Returns replies to each text.
 
@@ -81,6 +90,8 @@ class Sampler:
             max_tokens: Tokens per reply, at most.
             seed: Equal seeds and texts give equal replies; fresh randomness when None.
             stop: A reply is cut in front of the first of these.
+            top_logprobs: Alternatives per token that are listed with their log-probabilities; replies have no
+                log-probabilities at all when None.
 
         Raises:
             EmbeddedModelError: If a prompt is longer than MAX_PROMPT_TOKENS, or a setting is out of its
@@ -91,12 +102,10 @@ class Sampler:
         results: list[list[Sampled]] = [[] for _ in texts]
         order = sorted(range(len(texts)), key=lambda i: len(prompts[i]))
         for rows in _chunks(order, max(_ROWS // n, 1)):
-            drawn: list[list[int]] = [[] for _ in range(len(rows) * n)]
-            for alive, tokens in _guarded(
-                self._steps([prompts[i] for i in rows], n, temperature, max_tokens, generator)
-            ):
-                for row, token in zip(alive, tokens, strict=True):
-                    drawn[row].append(token)
+            drawn = [_Drawn() for _ in range(len(rows) * n)]
+            batch = [prompts[i] for i in rows]
+            for step in _guarded(self._steps(batch, n, temperature, max_tokens, generator, top_logprobs)):
+                _append(drawn, step)
             for position, i in enumerate(rows):
                 replies = drawn[position * n : (position + 1) * n]
                 results[i] = [self._sampled(reply, len(prompts[i]), stop) for reply in replies]
@@ -110,6 +119,7 @@ class Sampler:
         max_tokens: int = 64,
         seed: int | None = None,
         stop: Sequence[str] = (),
+        top_logprobs: int | None = None,
     ) -> Iterator[Sampled]:
         """Yields the growing reply to one text, token by token; it ends as the reply that `sample` draws.
 
@@ -118,9 +128,9 @@ class Sampler:
             range.
         """
         prompts = self._checked([text], n=1, temperature=temperature, max_tokens=max_tokens)
-        reply: list[int] = []
-        for _, tokens in _guarded(self._steps(prompts, 1, temperature, max_tokens, self._generator(seed))):
-            reply += tokens
+        reply, generator = _Drawn(), self._generator(seed)
+        for step in _guarded(self._steps(prompts, 1, temperature, max_tokens, generator, top_logprobs)):
+            _append([reply], step)
             yield self._sampled(reply, len(prompts[0]), stop)
 
     def _checked(
@@ -150,8 +160,14 @@ class Sampler:
         return generator
 
     def _steps(
-        self, prompts: Sequence[list[int]], n: int, temperature: float, max_tokens: int, generator: Any
-    ) -> Iterator[tuple[list[int], list[int]]]:
+        self,
+        prompts: Sequence[list[int]],
+        n: int,
+        temperature: float,
+        max_tokens: int,
+        generator: Any,
+        top_logprobs: int | None,
+    ) -> Iterator[_Step]:
         """Yields step by step the unfinished rows and their next token ids; n consecutive rows per prompt."""
         torch, model = self._torch, self._model
         padded = self._tokenizer.pad({"input_ids": list(prompts)}, return_tensors="pt")
@@ -169,7 +185,10 @@ class Sampler:
         for _ in range(max_tokens):
             logits[:, self._marks] = -torch.inf
             token = _next_token(torch, logits, temperature, generator)
-            yield alive.tolist(), token.tolist()
+            logprobs = None
+            if top_logprobs is not None:
+                logprobs = _log_probabilities(torch, logits, token, top_logprobs)
+            yield alive.tolist(), token.tolist(), logprobs
             going = (token != self._tokenizer.eos_token_id).nonzero()[:, 0]
             if not len(going):
                 return
@@ -182,13 +201,67 @@ class Sampler:
             out = model(input_ids=token[:, None], attention_mask=mask, position_ids=position, **remembers)
             logits = out.logits[:, -1]
 
-    def _sampled(self, reply: list[int], input_tokens: int, stop: Sequence[str]) -> Sampled:
+    def _sampled(self, drawn: "_Drawn", input_tokens: int, stop: Sequence[str]) -> Sampled:
+        reply = drawn.tokens
         finished = reply[-1] == self._tokenizer.eos_token_id
         text = self._tokenizer.decode(reply, skip_special_tokens=True)
         cuts = [text.index(mark) for mark in stop if mark and mark in text]
         if cuts:
             text, finished = text[: min(cuts)], True
-        return Sampled(text=text, input_tokens=input_tokens, output_tokens=len(reply), finished=finished)
+        return Sampled(
+            text=text,
+            input_tokens=input_tokens,
+            output_tokens=len(reply),
+            finished=finished,
+            logprobs=self._entries(drawn, text),
+        )
+
+    def _entries(self, drawn: "_Drawn", text: str) -> list[dict[str, Any]] | None:
+        """Log-probabilities of the tokens that make up the text, in OpenAI's shape; None unless requested."""
+        if drawn.logprobs is None:
+            return None
+        entries: list[dict[str, Any]] = []
+        length = 0
+        for token, (logprob, likeliest) in zip(drawn.tokens, drawn.logprobs, strict=True):
+            if length >= len(text):
+                break
+            entry = self._entry(token, logprob)
+            others = [self._entry(other, value) for other, value in likeliest]
+            entries.append({**entry, "top_logprobs": others})
+            length += len(entry["token"])
+        return entries
+
+    def _entry(self, token: int, logprob: float) -> dict[str, Any]:
+        """One token with its log-probability; the models read and write characters, one per token."""
+        return {"token": self._texts[token], "logprob": logprob, "bytes": None}
+
+
+@dataclass(slots=True)
+class _Drawn:
+    """Tokens of one reply so far, with their log-probabilities where they are requested."""
+
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[LogProbs] | None = None
+
+
+def _append(drawn: Sequence[_Drawn], step: _Step) -> None:
+    rows, tokens, logprobs = step
+    for i, (row, token) in enumerate(zip(rows, tokens, strict=True)):
+        drawn[row].tokens.append(token)
+        if logprobs is not None:
+            drawn[row].logprobs = [*(drawn[row].logprobs or ()), logprobs[i]]
+
+
+def _log_probabilities(torch: Any, logits: Any, tokens: Any, top: int) -> list[LogProbs]:
+    """Log-probabilities at temperature 1, as servers report them, whatever the sampling temperature."""
+    logprobs = torch.log_softmax(logits, dim=-1)
+    drawn = logprobs.gather(1, tokens[:, None])[:, 0].tolist()
+    likeliest = logprobs.topk(top, dim=-1)
+    pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+    return [
+        (logprob, list(zip(ids, values, strict=True)))
+        for logprob, (ids, values) in zip(drawn, pairs, strict=True)
+    ]
 
 
 _LOADING = threading.Lock()
@@ -205,7 +278,7 @@ def _load(folder: Path) -> Sampler:
     return Sampler.load(folder)
 
 
-def _guarded(steps: Iterator[tuple[list[int], list[int]]]) -> Iterator[tuple[list[int], list[int]]]:
+def _guarded(steps: Iterator[_Step]) -> Iterator[_Step]:
     """Yields the steps, each of which ends before the interpreter does."""
     while True:
         with SHUTDOWN:

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 from langchain_selectllm._progress import StageProgress, silent
+from langchain_selectllm.answers import get_extractor, read_answer
+from langchain_selectllm.answers.token_probabilities import read_token_probabilities
 from langchain_selectllm.embedded.chat_model import EmbeddedChatModel
 from langchain_selectllm.embedded.task import Task
 
@@ -40,6 +42,7 @@ def sample_outcomes(
     replies = []
     for name, sampled in zip(models, sampling, strict=True):
         for query, messages in zip(queries, sampled.result(), strict=True):
+            extractor = get_extractor(query["answer_type"])
             for i, message in enumerate(messages):
                 reply = {
                     "query_id": query["query_id"],
@@ -48,5 +51,9 @@ def sample_outcomes(
                     "response": message.text,
                     "usage": message.usage_metadata,
                 }
+                answer = read_answer(extractor, message.text, query["query"])
+                figures = read_token_probabilities(message.response_metadata, answer)
+                if figures is not None:
+                    reply["token_probabilities"] = figures.to_fields()
                 replies.append(reply)
     return queries, replies

@@ -53,6 +53,9 @@ class MemberSpec(BaseModel):
     """US dollars for a million input tokens written to it; the input price when None."""
     price_reasoning_usd_per_million: float | None = Field(default=None, ge=0)
     """US dollars for a million output tokens of reasoning; the output price when None."""
+    logprobs: bool = False
+    """Whether the log-probabilities of a reply's tokens are requested, which OpenAI-compatible servers,
+    Ollama and the embedded pool send; see `TokenProbabilities`."""
     catalogue_prices: bool = False
     """Whether missing prices are those of the `genai-prices` catalogue (extra `prices`)."""
 

@@ -14,6 +14,9 @@ from langchain_selectllm.embedded.names import EMBEDDED_PREFIX
 from langchain_selectllm.exceptions import MemberMismatchError, MissingDependencyError, PoolFileError
 from langchain_selectllm.members.pool_file import MemberSpec
 
+_TOP_LOGPROBS = 5
+"""Alternatives per token that are requested: every provider that sends log-probabilities permits five."""
+
 ChatModel = Runnable[LanguageModelInput, AIMessage]
 """A chat model, or any wrapper of one that still takes a prompt and returns a message."""
 
@@ -34,6 +37,8 @@ def connect(name: str, spec: MemberSpec, *, max_retries: int = 2) -> ChatModel:
     """
     sampling = {"temperature": spec.temperature, "max_tokens": spec.max_tokens}
     settings: dict[str, Any] = {key: value for key, value in sampling.items() if value is not None}
+    if spec.logprobs:
+        settings |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
     if spec.model.startswith(EMBEDDED_PREFIX):
         # By name, because the embedded pool brings torch along.
         embedded = importlib.import_module("langchain_selectllm.embedded")

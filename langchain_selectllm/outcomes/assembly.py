@@ -134,7 +134,7 @@ def _gold(query: QueryRecord, extractor: AnswerExtractor) -> str | None:
 
 def _empty_cells(n: int, n_members: int) -> dict[str, NDArray[Any]]:
     cells: dict[str, NDArray[Any]] = {}
-    for name in ("replies", "answers"):
+    for name in ("replies", "answers", "token_probabilities"):
         cells[name] = np.empty((n, n_members), dtype=np.object_)
         cells[name].fill(())
     for name in ("scores", "labels", "costs", "latencies"):
@@ -169,6 +169,7 @@ def _fill(
             scores.append(reply.score)
         if reply.text is not None:
             fields["replies"][at] += (reply.text,)
+            fields["token_probabilities"][at] += (reply.token_probabilities,)
             answers.append(read_answer(extractor, reply.text, text, finish_reason=reply.finish_reason))
     fields["answers"][at] = tuple(answers)
     fields["costs"][at], fields["latencies"][at] = _mean(costs), _mean(latencies)

@@ -57,6 +57,7 @@ def combine(old: OutcomeTable, new: OutcomeTable) -> OutcomeTable:
         latencies=mean("latencies"),
         replies=first("replies"),
         answers=first("answers"),
+        token_probabilities=first("token_probabilities"),
     )
 
 

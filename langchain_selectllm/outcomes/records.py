@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, SupportsInt
 
+from langchain_selectllm.answers.token_probabilities import TokenProbabilities, TokenProbabilitiesError
 from langchain_selectllm.exceptions import OutcomeError
 
 ANSWER_TYPES = ("choice", "code", "json", "number", "text")
@@ -42,6 +43,8 @@ class ReplyRecord:
     """NaN when not recorded."""
     finish_reason: str | None
     """The provider's word for the end of the reply; None when not recorded."""
+    token_probabilities: TokenProbabilities | None
+    """Figures from the log-probabilities of its tokens; None when unknown."""
     where: str
     fields: Mapping[str, Any]
 
@@ -102,6 +105,7 @@ def parse_reply(fields: Mapping[str, Any], where: str) -> ReplyRecord:
         cost_usd=_non_negative(fields, "cost_usd", where),
         latency_s=_non_negative(fields, "latency_s", where),
         finish_reason=_finish_reason(fields),
+        token_probabilities=_token_probabilities(fields, where),
         where=where,
         fields=fields,
     )
@@ -213,6 +217,16 @@ def _finish_reason(fields: Mapping[str, Any]) -> str | None:
     if isinstance(value, str):
         return value
     return None
+
+
+def _token_probabilities(fields: Mapping[str, Any], where: str) -> TokenProbabilities | None:
+    value = fields.get("token_probabilities")
+    if _is_null(value):
+        return None
+    try:
+        return TokenProbabilities.from_fields(value)
+    except TokenProbabilitiesError as error:
+        raise OutcomeError(f"{where}: token_probabilities: {error}.") from error
 
 
 def _number_or_none(fields: Mapping[str, Any], name: str, where: str) -> float | None:

@@ -57,6 +57,8 @@ class OutcomeTable:
     """Replies of each cell, (n, K): a tuple of texts in sample order, empty when none was recorded."""
     answers: NDArray[np.object_]
     """Parsed answers of each cell, (n, K): a tuple as long as that of `replies`; None = abstain."""
+    token_probabilities: NDArray[np.object_]
+    """Figures of each reply, (n, K): a tuple as long as that of `replies`; None = unknown."""
     costs: NDArray[np.float64]
     """Mean `cost_usd` of one call, (n, K); NaN when not recorded."""
     latencies: NDArray[np.float64]
@@ -199,7 +201,7 @@ class OutcomeTable:
 
 
 _QUERY_FIELDS = ("query_ids", "texts", "references", "answer_types", "types_inferred", "categories")
-_CELL_FIELDS = ("scores", "labels", "replies", "answers", "costs", "latencies")
+_CELL_FIELDS = ("scores", "labels", "replies", "answers", "token_probabilities", "costs", "latencies")
 
 
 def _rows(records: Any) -> Iterable[Mapping[str, Any]]:

@@ -228,3 +228,30 @@ def test_the_demo_tells_the_whole_story_and_what_it_keeps_can_be_asked(selectllm
     code, _, err = selectllm("demo", "--out", kept)
     assert code == 2
     assert "exists and is not an empty folder" in err
+
+
+def test_replies_carry_the_log_probabilities_of_their_tokens_when_requested():
+    silent, model = (load_embedded("arithmetic", seed=3, logprobs=asked) for asked in (False, True))
+    (task,) = generate_tasks(1, seed=3)
+    message = model.invoke(task.text)
+    assert message.text == silent.invoke(task.text).text
+    assert "logprobs" not in silent.invoke(task.text).response_metadata
+    assert "logprobs" in silent.invoke(task.text, logprobs=True, top_logprobs=2).response_metadata
+    said = message.response_metadata["logprobs"]["content"]
+    assert "".join(entry["token"] for entry in said) == message.text
+    for entry in said:
+        listed = {other["token"]: other["logprob"] for other in entry["top_logprobs"]}
+        assert len(listed) == 5
+        assert sum(map(np.exp, listed.values())) <= 1 + 1e-6
+        assert entry["logprob"] == listed.get(entry["token"], entry["logprob"]) <= 0
+    streamed = list(model.stream(task.text))
+    assert streamed[-1].response_metadata["logprobs"] == message.response_metadata["logprobs"]
+
+
+def test_sampled_outcomes_hold_figures_about_the_answer_that_is_read():
+    records = sample_outcomes(generate_tasks(20, seed=4), embedded_models(seed=4, logprobs=True), n=2)
+    table = OutcomeTable.from_records(*records)
+    for answers, cell in zip(table.answers.ravel(), table.token_probabilities.ravel(), strict=True):
+        for answer, figures in zip(answers, cell, strict=True):
+            assert figures.mean <= 0
+            assert answer is None or figures.log_probability_of(answer) is not None

@@ -8,6 +8,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
 
+from langchain_selectllm.answers.token_probabilities import TokenProbabilities, read_token_probabilities
 from langchain_selectllm.collection.rows import storable
 from langchain_selectllm.integrations.server.adapter import RouterCall, ServedRouter
 from langchain_selectllm.integrations.server.decision import Reported
@@ -65,6 +66,7 @@ class KeptReply:
     output_tokens: int | None
     cost_usd: float | None
     latency_s: float | None
+    token_probabilities: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,9 @@ def _with_outcomes(row: DecisionRow, answered: Answered) -> DecisionRow:
 
 def _kept_reply(name: str, answered: Answered) -> KeptReply:
     message = answered.replies[name]
+    figures = read_token_probabilities(
+        message.response_metadata, answered.reported.metadata["answers"].get(name)
+    )
     usage: Mapping[str, Any] = message.usage_metadata or {}
     return KeptReply(
         member=name,
@@ -127,7 +132,14 @@ def _kept_reply(name: str, answered: Answered) -> KeptReply:
         output_tokens=usage.get("output_tokens"),
         cost_usd=answered.served.cost_usd(name, message),
         latency_s=answered.reported.metadata["latencies_s"].get(name),
+        token_probabilities=_fields(figures),
     )
+
+
+def _fields(figures: TokenProbabilities | None) -> Mapping[str, Any] | None:
+    if figures is None:
+        return None
+    return figures.to_fields()
 
 
 def kept_metadata(metadata: Mapping[str, Any], *, keep_answers: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from langchain_selectllm import OutcomeTable
 from langchain_selectllm.exceptions import OutcomeError
-from langchain_selectllm.outcomes import split_folder
+from langchain_selectllm.outcomes import combine, split_folder
 from langchain_selectllm.outcomes.labels import majority_answer
 from tests.support.worlds import demo_table, reply_table, score_table
 
@@ -208,3 +208,22 @@ def test_split_folder_and_table_split_agree(tmp_path):
     table = demo_table(tmp_path, n_queries=60)
     split_folder(tmp_path / "demo60-0", tmp_path / "a", tmp_path / "b", share=0.3, seed=4)
     assert OutcomeTable.from_folders(tmp_path / "b").query_ids == table.split(0.3, seed=4)[1].query_ids
+
+
+def test_token_probabilities_stay_beside_their_reply():
+    figures = {"version": "1", "mean": -0.5, "answer": "4", "answers": {"4": -0.25}}
+    replies = [{**REPLIES[0], "token_probabilities": figures}, *REPLIES[1:]]
+    lists, frames = (
+        OutcomeTable.from_records(QUERIES, replies),
+        OutcomeTable.from_records(QUERIES, pd.DataFrame(replies)),
+    )
+    for table in (lists, frames, lists.subset(["a"]).take([0]), combine(lists, lists)):
+        (found,) = table.token_probabilities[0, 0]
+        assert (found.mean, found.log_probability_of("4")) == (-0.5, -0.25)
+    assert lists.token_probabilities[1].tolist() == [(None,), ()]
+
+
+def test_malformed_token_probabilities_are_an_error_with_their_place():
+    bad = {**REPLIES[0], "token_probabilities": {"version": "1", "mean": 0.5}}
+    with pytest.raises(OutcomeError, match=r"replies\[0\]: token_probabilities: mean is 0.5"):
+        OutcomeTable.from_records(QUERIES, [bad])
