@@ -1,4 +1,4 @@
-"""Contribution of each member of the pool: leave-one-out, share of calls, decisive ballots, common errors."""
+"""Contribution of each member of the pool: leave-one-out, share of calls, decisive ballots."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
+from langchain_selectllm.evaluation.member_pairs import answer_agreement, error_correlation
 from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.selection.policies import Policy
 
@@ -162,28 +163,8 @@ def suggested_pool(pools: list[SmallerPool]) -> SmallerPool | None:
     return suggested
 
 
-def error_correlation(member_scores: NDArray[np.float64]) -> list[list[float | None]]:
-    """Pearson correlation of the members' errors, (K, K); None for a member that is always right or wrong.
-
-    Args:
-        member_scores: Score of each member's own answer, (n, K).
-    """
-    errors = 1.0 - member_scores
-    centred = errors - errors.mean(axis=0)
-    spread = np.sqrt((centred**2).mean(axis=0))
-    covariance = centred.T @ centred / len(errors)
-    matrix: list[list[float | None]] = []
-    for i, row in enumerate(covariance):
-        cells: list[float | None] = [None] * len(row)
-        for j, value in enumerate(row):
-            if spread[i] > 0 and spread[j] > 0:
-                cells[j] = float(np.clip(value / (spread[i] * spread[j]), -1.0, 1.0))
-        matrix.append(cells)
-    return matrix
-
-
 def member_figures(value: MemberValue, member_scores: NDArray[np.float64]) -> dict[str, Any]:
-    """Leave-one-out, smaller pools, usage and error correlation as JSON types."""
+    """Leave-one-out, smaller pools, usage, agreement of answers and error correlation as JSON types."""
     single = value.leave_one_out()
     pools = value.smaller_pools(single)
     suggested = suggested_pool(pools)
@@ -193,10 +174,13 @@ def member_figures(value: MemberValue, member_scores: NDArray[np.float64]) -> di
         "smaller_pools": [one.to_dict() for one in pools],
         "suggested_pool": None,
         "usage": value.usage(),
+        "answer_agreement": None,
         "error_correlation": error_correlation(member_scores),
     }
     if suggested is not None:
         figures["suggested_pool"] = suggested.to_dict()
+    if value.recording.can_vote:
+        figures["answer_agreement"] = answer_agreement(value.recording.votes, value.recording.pool.members)
     return figures
 
 

@@ -106,7 +106,8 @@ def test_20_systems_12_members_and_200_queries_fit_in_one_and_a_half_mebibytes(p
     assert len(report["systems"]) >= 20
     assert len(report["members"]) == 12
     assert len(report["figures"]["rows"]) == 200
-    assert path.stat().st_size <= 1.5 * 2**20
+    # The limit is 1.5 MiB; 60 KiB stay free for one more figure.
+    assert path.stat().st_size <= (1536 - 60) * 2**10
 
 
 def test_charts_stay_inside_their_figures(browser, path):

@@ -82,7 +82,9 @@ def _reliability(numbers: Numbers) -> Figure:
     values, rows = [], []
     for i, one in enumerate(bins):
         at = (*_AT, "bins", i)
-        values.append({**one, "ci_low": one["ci95"][0], "ci_high": one["ci95"][1]})
+        low, high = one["ci95"]
+        drawn = {key: one[key] for key in ("n", "confidence", "accuracy")}
+        values.append({**drawn, "ci_low": low, "ci_high": high})
         rows.append(
             [
                 Markup("{} to {}").format(numbers.decimal(*at, "low"), numbers.decimal(*at, "high")),
@@ -133,7 +135,8 @@ def _coverage(numbers: Numbers) -> Figure:
     for i, one in enumerate(curve):
         at = (*_AT, "curve", i)
         low, high = one["ci95"]
-        values.append({**one, "place": i, "ci_low": low, "ci_high": high})
+        drawn = {key: one[key] for key in ("threshold", "coverage", "accuracy")}
+        values.append({**drawn, "place": i, "ci_low": low, "ci_high": high})
         rows.append(
             [
                 numbers.decimal(*at, "threshold"),

@@ -96,7 +96,7 @@ def specification(chart: Any, *, description: str, height: int | None = None) ->
         sized = sized.properties(height=height)
     spec: dict[str, Any] = _rounded(sized.to_dict())
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
-    spec["config"] = _CONFIG
+    spec["config"] = CONFIG
     spec.pop("$schema", None)
     return spec
 
@@ -113,7 +113,7 @@ def _rounded(value: Any) -> Any:
 
 
 _TEXT = {"labelColor": "currentColor", "titleColor": "currentColor", "labelFontSize": 12, "titleFontSize": 12}
-_CONFIG: dict[str, Any] = {
+CONFIG: dict[str, Any] = {
     # The wrapper of each chart carries the text alternative; marks are no stops for screen readers.
     "aria": False,
     "background": None,
@@ -144,3 +144,4 @@ _CONFIG: dict[str, Any] = {
     "text": {"color": "currentColor", "fontSize": 12},
     "title": {"color": "currentColor"},
 }
+"""Look of all charts, as Vega-Lite's configuration."""

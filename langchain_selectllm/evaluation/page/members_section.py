@@ -1,4 +1,4 @@
-"""Second question of the page: whom do I need? Leave-one-out, usage, common errors."""
+"""Second question of the page: whom do I need? Leave-one-out, usage, smaller pools."""
 
 from typing import Any
 
@@ -16,20 +16,21 @@ from langchain_selectllm.evaluation.page.figure import (
 )
 from langchain_selectllm.evaluation.page.forest import difference_row, forest
 from langchain_selectllm.evaluation.page.numbers import Numbers
+from langchain_selectllm.evaluation.page.pairs_figures import most_alike, pairs_figures
 
 _AT = ("figures", "members")
 _SEVERAL = 3
 
 
 def members_section(numbers: Numbers) -> Section:
-    """Leave-one-out, usage, error correlation, smaller pools."""
+    """Leave-one-out, usage, smaller pools, agreement of answers, error correlation."""
     figures = []
     members = numbers.value(*_AT)
     if members["leave_one_out"]:
         figures += [_leave_one_out(numbers), _usage(numbers)]
     if members["smaller_pools"]:
         figures.append(_smaller_pools(numbers))
-    figures.append(_correlation(numbers))
+    figures += pairs_figures(numbers)
     return Section(name="members", question="Whom do I need?", answer=_answer(numbers), figures=figures)
 
 
@@ -49,6 +50,9 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
         paragraphs.append(Markup("Least needed of those called: {}.").format(_sentence(numbers, called[-1])))
     if idle:
         paragraphs.append(f"Never called: {', '.join(idle)}.")
+    alike = most_alike(numbers)
+    if alike is not None:
+        paragraphs.append(alike)
     paragraphs.append(_suggestion(numbers))
     return paragraphs
 
@@ -223,49 +227,4 @@ def _smaller_pools(numbers: Numbers) -> Figure:
             columns=["members left", "without", "difference (points)", "95 %", "calls per query", "cost"],
             rows=rows,
         ),
-    )
-
-
-def _correlation(numbers: Numbers) -> Figure:
-    alt = altair()
-    names, matrix = numbers.report["members"], numbers.value(*_AT, "error_correlation")
-    labels = short_names(names)
-    order = [labels[name] for name in names]
-    values, rows = [], []
-    for i, first in enumerate(names):
-        cells: list[Markup | str] = [first]
-        for j, second in enumerate(names):
-            cells.append(numbers.decimal(*_AT, "error_correlation", i, j))
-            if i != j and matrix[i][j] is not None:
-                cell = {"first": labels[first], "second": labels[second], "correlation": matrix[i][j]}
-                values.append(cell)
-        rows.append(cells)
-    base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("first:N", sort=order, title="member", axis=alt.Axis(labelAngle=-60, labelOverlap=False)),
-        y=alt.Y("second:N", sort=order, title="member"),
-    )
-    colour = alt.Color(
-        "correlation:Q",
-        title="correlation of errors (-1 to 1)",
-        scale=alt.Scale(domain=[-1, 0, 1], range=["#8fb7ea", "#f2f2f2", "#f0a35e"]),
-        legend=alt.Legend(title="correlation (no unit)", gradientLength=160),
-    )
-    cells = base.mark_rect().encode(
-        color=colour, tooltip=["first:N", "second:N", alt.Tooltip("correlation:Q", format=".2f")]
-    )
-    chart: Any = cells
-    # Beyond that many members numbers would not fit the cells of a narrow page.
-    if len(names) <= 8:
-        text = base.mark_text(color="#111", fontSize=11).encode(text=alt.Text("correlation:Q", format=".1f"))
-        chart = alt.layer(cells, text)
-    return Figure(
-        name="error-correlation",
-        title="Errors in common",
-        caption="Pearson correlation of the members' errors. Members that err together add little to each "
-        "other's vote; 0 "
-        "means independent errors.",
-        spec=specification(
-            chart, description="Correlation of errors per pair of members.", height=max(26 * len(names), 120)
-        ),
-        table=DataTable(columns=["member", *names], rows=rows),
     )

@@ -37,23 +37,23 @@ class Numbers:
 
     def percent(self, *path: str | int) -> Markup:
         """A share as a percentage with one decimal."""
-        return self._mark(path, 100.0, ".1f", " %")
+        return self._mark(path, 100.0, "z.1f", " %")
 
     def points(self, *path: str | int) -> Markup:
         """A difference of shares in percentage points, with its sign."""
-        return self._mark(path, 100.0, "+.1f", " points")
+        return self._mark(path, 100.0, "+z.1f", " points")
 
     def distance(self, *path: str | int) -> Markup:
         """A distance between shares in percentage points, without a sign."""
-        return self._mark(path, 100.0, ".1f", " points")
+        return self._mark(path, 100.0, "z.1f", " points")
 
     def change(self, *path: str | int) -> Markup:
         """A relative change as a percentage, with its sign."""
-        return self._mark(path, 100.0, "+.0f", " %")
+        return self._mark(path, 100.0, "+z.0f", " %")
 
     def interval(self, *path: str | int, sign: bool = False) -> Markup:
         """Both bounds of an interval of shares, in percent or points."""
-        spec = "+.1f" if sign else ".1f"
+        spec = "+z.1f" if sign else "z.1f"
         low, high = self._mark((*path, 0), 100.0, spec, ""), self._mark((*path, 1), 100.0, spec, "")
         return Markup("[{}, {}]").format(low, high)
 

@@ -1,6 +1,6 @@
 const data = JSON.parse(document.getElementById("report-data").textContent);
 // The interpreter of expressions keeps the page's content policy free of "unsafe-eval".
-const options = { ast: true, renderer: "svg", actions: false, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
+const options = { config: data.config, ast: true, renderer: "svg", actions: false, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
 const views = {};
 const drawn = [...document.querySelectorAll("[data-chart]")].map(async (place) => {
   const name = place.dataset.chart;

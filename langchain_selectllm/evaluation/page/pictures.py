@@ -15,10 +15,14 @@ _PIXELS_PER_POINT = 2.0
 
 _SVG_NOISE = re.compile(
     r' (?:class|role|pointer-events|aria-hidden|aria-roledescription|xmlns:xlink|version|font-family)="[^"]*"'
-    r'|<path[^>]* d=""[^>]*/>| opacity="1"| transform="translate\(0,0\)"'
+    r'|<path[^>]* d="(?:M0,0h0v0h0Z)?"[^>]*/>| opacity="1"| transform="translate\(0,0\)"'
+    r'| font-size="12px"| fill="currentColor"| stroke-width="1"'
 )
-"""Parts of an SVG that a picture without scripts does not need: hooks for scripts, roles, defaults."""
-_LONG_NUMBER = re.compile(r"(\d+\.\d\d)\d+")
+"""Parts of an SVG that a picture without scripts does not need: hooks for scripts, roles, defaults.
+
+Size and colour of texts are those of the page's style sheet.
+"""
+_COORDINATE = re.compile(r"[1-9]\d*\.\d+|\d+\.\d\d\d+")
 
 
 def to_svg(spec: Mapping[str, Any]) -> str:
@@ -35,8 +39,12 @@ def to_svg(spec: Mapping[str, Any]) -> str:
 
 
 def _short_numbers(attribute: re.Match[str]) -> str:
-    """An attribute with coordinates in hundredths of a pixel."""
-    return _LONG_NUMBER.sub(r"\1", attribute.group())
+    """An attribute with coordinates in tenths of a pixel."""
+    return _COORDINATE.sub(_tenths, attribute.group())
+
+
+def _tenths(number: re.Match[str]) -> str:
+    return f"{float(number.group()):.1f}".removesuffix(".0")
 
 
 def save_chart(spec: Mapping[str, Any], folder: Path, name: str, *, png: bool = True) -> list[Path]:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from langchain_selectllm._optional import require
 from langchain_selectllm.evaluation.page.confidence_section import confidence_section
 from langchain_selectllm.evaluation.page.errors_section import CAUSES, errors_section
-from langchain_selectllm.evaluation.page.figure import Figure, Section
+from langchain_selectllm.evaluation.page.figure import CONFIG, Figure, Section, short_names
 from langchain_selectllm.evaluation.page.members_section import members_section
 from langchain_selectllm.evaluation.page.numbers import Numbers
 from langchain_selectllm.evaluation.page.pictures import to_svg
@@ -44,6 +44,7 @@ def render_page(report: Mapping[str, Any], *, title: str = "Router report") -> s
         sections=sections,
         rows=_rows(report),
         causes=CAUSES,
+        labels=short_names(report["members"]),
         style=Markup(style),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - a file of this package and the charting library
         style_hash=_policy_hash(style),
@@ -75,15 +76,16 @@ def _rows(report: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _page_data(report: Mapping[str, Any], sections: Sequence[Section]) -> dict[str, Any]:
-    """Specifications by name of the figure, and the curve that the slider moves along."""
+    """Specifications by name of the figure, their common look, and the curve that the slider moves along."""
     charts = {}
     for section in sections:
         for figure in section.figures:
-            charts[figure.name] = figure.spec
-    curve: Sequence[Any] = ()
+            charts[figure.name] = {key: part for key, part in figure.spec.items() if key != "config"}
+    curve = []
     if report["figures"] is not None and report["figures"]["confidence"] is not None:
-        curve = report["figures"]["confidence"]["curve"]
-    return {"charts": charts, "curve": curve}
+        for point in report["figures"]["confidence"]["curve"]:
+            curve.append({key: point[key] for key in ("threshold", "coverage", "accuracy")})
+    return {"config": CONFIG, "charts": charts, "curve": curve}
 
 
 def _embedded_json(value: Any) -> Markup:

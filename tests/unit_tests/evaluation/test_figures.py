@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ from langchain_selectllm.evaluation.confidence_figures import (
     wilson_interval,
 )
 from langchain_selectllm.evaluation.frontier import frontier, recommended
-from langchain_selectllm.evaluation.member_value import error_correlation
+from langchain_selectllm.evaluation.member_pairs import answer_agreement, error_correlation
 from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.evaluation.spending import distributions, quantiles
+from langchain_selectllm.voting.recorded_votes import RecordedVotes
 from tests.support.worlds import reply_table, score_table
 
 
@@ -96,6 +99,40 @@ def test_errors_of_members_correlate_as_they_do_by_hand():
     # Errors 0 1 0 1 and 0 1 0 0: covariance 1/4 - 1/8 = 1/8 over spreads 1/2 and sqrt(3)/4.
     assert matrix[0][1] == pytest.approx((1 / 8) / (0.5 * 3**0.5 / 4))
     assert matrix[0][3] is None
+
+
+def test_members_agree_on_the_queries_that_both_answer():
+    # Members 0 and 1 agree on two of three queries, once on a wrong answer; member 2 abstains on the last.
+    votes = RecordedVotes.from_outcomes(reply_table(["AAB", "BBB", "AB-"], ["A", "A", "A"]))
+    pairs = answer_agreement(votes, ["first", "second", "third"])
+    assert pairs == [
+        {"members": ["first", "second"], "n": 3, "share": pytest.approx(2 / 3)},
+        {"members": ["first", "third"], "n": 2, "share": 0.5},
+        {"members": ["second", "third"], "n": 2, "share": 0.5},
+    ]
+
+
+def test_a_members_first_sample_counts_for_its_agreement():
+    table = reply_table([["ABB", "BBA"], ["CBB", "CAA"]], ["B", "A"], members=["m0", "m1"])
+    votes = RecordedVotes.from_outcomes(table, pooled=True)
+    assert answer_agreement(votes, table.members) == [{"members": ["m0", "m1"], "n": 2, "share": 0.5}]
+
+
+def test_answers_compared_as_the_same_agree():
+    votes = RecordedVotes.from_outcomes(reply_table(["AB", "AC"], ["A", "A"]))
+    same, different = np.ones((2, 2)), np.eye(2)
+    compared = replace(votes, agreement=[same, different])
+    assert answer_agreement(compared, ["m0", "m1"])[0]["share"] == 0.5
+
+
+def test_members_that_never_answer_the_same_query_have_no_agreement():
+    votes = RecordedVotes.from_outcomes(reply_table(["A-", "-B"], ["A", "A"]))
+    assert answer_agreement(votes, ["m0", "m1"]) == [{"members": ["m0", "m1"], "n": 0, "share": None}]
+
+
+def test_the_report_holds_the_agreement_of_every_pair(figures, fitted):
+    pairs = figures["members"]["answer_agreement"]
+    assert [pair["members"] for pair in pairs] == [list(pair) for pair in combinations(fitted.members, 2)]
 
 
 def test_without_a_member_accuracy_and_cost_are_those_of_the_smaller_pool(figures, fitted, demo):
@@ -180,6 +217,7 @@ def test_outcomes_without_replies_have_figures_without_confidence():
     figures = evaluate(SelectLLMClassifier().fit(train), test).to_dict()["figures"]
     assert figures["confidence"] is None
     assert figures["categories"] == []
+    assert figures["members"]["answer_agreement"] is None
     assert isinstance(test, OutcomeTable)
 
 

@@ -24,18 +24,22 @@ class Page(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.numbers, self.scripts, self.styles, self.texts, self.tags = [], [], [], [], []
-        self._inside = None
+        self.unmarked = []
+        """Texts outside pictures that are no number of the report."""
+        self._inside, self._in_picture = None, False
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
         given = dict(attrs)
         self.tags.append((tag, given))
         self._inside = (tag, given)
+        self._in_picture |= tag == "svg"
         if "data-path" in given:
             self.numbers.append([given["data-path"], ""])
 
     def handle_endtag(self, tag):
         self._inside = None
+        self._in_picture &= tag != "svg"
 
     def handle_data(self, data):
         tag, given = self._inside or (None, {})
@@ -45,6 +49,8 @@ class Page(HTMLParser):
             self.styles.append(data)
         else:
             self.texts.append(data)
+            if "data-path" not in given and not self._in_picture:
+                self.unmarked.append(data)
         if "data-path" in given:
             self.numbers[-1][1] += data
 
@@ -73,6 +79,105 @@ def test_every_number_on_the_page_equals_the_report(page, report):
         for key in path.split("/"):
             found = found[int(key)] if isinstance(found, list) else found[key]
         assert text_means(text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-"), found), text
+
+
+CONSTANTS = {
+    "95",  # per cent of intervals
+    "1,000",  # queries that a cost is for
+    "5",  # percentiles of distributions
+    "25",
+    "75",
+    "0",  # difference or correlation of nothing
+    "1",  # largest correlation
+}
+
+
+def strings_in(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        for part in value.values():
+            yield from strings_in(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from strings_in(part)
+
+
+def numbers_in(value):
+    if isinstance(value, (int, float)):
+        yield float(value)
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from numbers_in(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from numbers_in(part)
+
+
+def test_no_other_number_stands_in_the_text_of_the_page(page, report):
+    pool_sizes = range(1, len(report["members"]) + 1)
+    known = CONSTANTS | {str(size) for size in (*pool_sizes, report["seed"], len(report["figures"]["rows"]))}
+    # Names, texts of queries, the verdict and the definitions stand on the page as they are in the report.
+    quoted = sorted(strings_in(report), key=len, reverse=True)
+    quoted = [text for text in quoted if re.search(r"\d", text)]
+    for text in page.unmarked:
+        rest = text
+        for one in quoted:
+            rest = rest.replace(one, "")
+        assert set(re.findall(r"\d+(?:[.,]\d+)*", rest)) <= known, text
+
+
+def test_every_number_in_a_chart_equals_the_report(page, report):
+    """Charts show shares in percent or points and costs per 1,000 queries, in five significant digits."""
+    known = {0.0}
+    for number in numbers_in(report):
+        for factor in (1, 100, 1000):
+            known.add(float(f"{factor * number:.5g}"))
+    data = page_data(page)
+    compared = 0
+    for name, spec in data["charts"].items():
+        for row in rows_of(spec):
+            for key, number in row.items():
+                # The place in the curve, and whether the point is on the frontier.
+                if key in {"place", "order"} or not isinstance(number, float):
+                    continue
+                compared += 1
+                assert number in known, (name, key, number)
+    assert compared > 300
+
+
+def test_the_slider_moves_along_the_curve_of_the_report(page, report):
+    curve = report["figures"]["confidence"]["curve"]
+    for shown, point in zip(page_data(page)["curve"], curve, strict=True):
+        assert shown == {key: point[key] for key in ("threshold", "coverage", "accuracy")}
+
+
+def test_the_causes_on_the_page_sum_to_the_gap_to_the_oracle(page, report):
+    errors = report["figures"]["errors"]
+    shown = {path.rpartition("/")[2] for path, _ in page.numbers if path.startswith("figures/errors/")}
+    causes = {"nobody_right", "not_called", "outvoted", "unreadable", "vote_beats_members"}
+    assert shown == {*causes, "total", "oracle_gap"} == errors.keys()
+    assert sum(errors[cause] for cause in causes) == pytest.approx(errors["total"], abs=1e-12)
+    gap = sum(errors[cause] for cause in causes - {"nobody_right"})
+    assert gap == pytest.approx(errors["oracle_gap"], abs=1e-12)
+
+
+def page_data(page):
+    return json.loads(next(text for kind, text in page.scripts if kind == "application/json"))
+
+
+def rows_of(spec):
+    """Rows of data in a chart or its layers."""
+    if isinstance(spec, dict):
+        data = spec.get("data")
+        if isinstance(data, dict):
+            yield from data["values"]
+        for part in spec.values():
+            yield from rows_of(part)
+    elif isinstance(spec, list):
+        for part in spec:
+            yield from rows_of(part)
 
 
 def text_means(text, value):
@@ -134,7 +239,7 @@ def test_every_figure_has_a_picture_without_scripts_a_caption_and_a_table(html):
 
 
 def test_every_axis_names_its_unit(page):
-    data = json.loads(next(text for kind, text in page.scripts if kind == "application/json"))
+    data = page_data(page)
     without_unit = {"category", "member", "system", "unavailable member", "members left in the pool", "round"}
     titles = set()
     for spec in data["charts"].values():
