@@ -40,7 +40,7 @@ def _same_answer(
     votes: RecordedVotes, first: NDArray[np.int64], second: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Whether the two candidates of each query are equal, or are compared as the same answer, (n,)."""
-    same = first == second
+    same = np.asarray(first == second, dtype=np.bool_)
     if votes.agreement is None:
         return same
     for i in np.flatnonzero((first >= 0) & (second >= 0)).tolist():

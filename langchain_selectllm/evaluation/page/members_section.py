@@ -1,7 +1,5 @@
 """Second question of the page: whom do I need? Leave-one-out, usage, smaller pools."""
 
-from typing import Any
-
 from markupsafe import Markup
 
 from langchain_selectllm.evaluation.page.figure import (

@@ -61,7 +61,9 @@ def _agreement(numbers: Numbers) -> Figure:
             description="Share of queries with the same answer per pair of members.",
             counts=[altair().Tooltip("n:Q", title="queries")],
         ),
-        table=DataTable(columns=["member", "other member", "same answer (% of queries)", "queries"], rows=rows),
+        table=DataTable(
+            columns=["member", "other member", "same answer (% of queries)", "queries"], rows=rows
+        ),
     )
 
 

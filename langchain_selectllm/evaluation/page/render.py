@@ -83,9 +83,12 @@ def _page_data(report: Mapping[str, Any], sections: Sequence[Section]) -> dict[s
             charts[figure.name] = {key: part for key, part in figure.spec.items() if key != "config"}
     curve = []
     if report["figures"] is not None and report["figures"]["confidence"] is not None:
-        for point in report["figures"]["confidence"]["curve"]:
-            curve.append({key: point[key] for key in ("threshold", "coverage", "accuracy")})
+        curve = [_slider_stop(point) for point in report["figures"]["confidence"]["curve"]]
     return {"config": CONFIG, "charts": charts, "curve": curve}
+
+
+def _slider_stop(point: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: point[key] for key in ("threshold", "coverage", "accuracy")}
 
 
 def _embedded_json(value: Any) -> Markup:
