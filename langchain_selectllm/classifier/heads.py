@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.classifier.logistic import fit_logistic
-from langchain_selectllm.encoders import Features, row_dot
+from langchain_selectllm.encoders import Features, row_dots
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +39,7 @@ class LinearHeads:
 
     def logits(self, features: Features) -> NDArray[np.float64]:
         """Uncalibrated logits, (n, K)."""
-        if not len(self.bias):
-            return np.zeros((features.shape[0], 0))
-        columns = [row_dot(features, weights) for weights in self.weights]
-        return (np.stack(columns, axis=1) + self.bias).astype(np.float64)
+        return (row_dots(features, self.weights) + self.bias).astype(np.float64)
 
     def with_member(self, head: "LinearHeads") -> "LinearHeads":
         """The heads with those of `head` behind them."""

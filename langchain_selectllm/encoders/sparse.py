@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from langchain_selectllm._optional import require
 
+_MOST_PRODUCTS = 1 << 20
+"""Products that are held in memory at once, 4 MiB; one weight vector at a time needs no fewer."""
+
 
 @dataclass(frozen=True, eq=False)
 class SparseRows:
@@ -77,17 +80,40 @@ class SparseRows:
         return sparse.csr_matrix((self.values, self.columns, self.indptr), shape=self.shape)
 
 
-def row_dot(
+def row_dots(
     features: "NDArray[np.float32] | SparseRows", weights: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Product of every row with one weight vector, (n,).
+    """Products of every row with K weight vectors, (n, K).
 
-    Each sum depends on its own row alone, so that a text gets the same bits alone and in any batch.
+    Each sum depends on its own row alone, so that a text gets the same bits alone and in any batch, and with
+    other weight vectors beside its own.
+
+    Args:
+        features: Rows, (n, n_features).
+        weights: Weight vectors, (K, n_features).
     """
-    if not isinstance(features, SparseRows):
-        dense: NDArray[np.float32] = (features * weights).sum(axis=1)
-        return dense
-    products = np.append(features.values * weights[features.columns], np.float32(0))
-    # The appended 0 is a segment of its own: within the last row's it would change the order of the sum.
-    sums = np.add.reduceat(products, features.indptr)[:-1]
-    return np.where(np.diff(features.indptr) > 0, sums, np.float32(0))
+    if isinstance(features, SparseRows):
+        dots, n_values = _sparse_dots, len(features.values)
+    else:
+        dots, n_values = _dense_dots, features.size
+    at_once = max(_MOST_PRODUCTS // max(n_values, 1), 1)
+    by_row = np.empty((features.shape[0], len(weights)), dtype=np.float32)
+    for start in range(0, len(weights), at_once):
+        some = slice(start, start + at_once)
+        by_row[:, some] = dots(features, weights[some]).T
+    return by_row
+
+
+def _dense_dots(features: Any, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    dots: NDArray[np.float32] = (features * weights[:, None, :]).sum(axis=2)
+    return dots
+
+
+def _sparse_dots(features: Any, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    products = np.zeros((len(weights), len(features.columns) + 1), dtype=np.float32)
+    np.multiply(weights.take(features.columns, axis=1), features.values, out=products[:, :-1])
+    # The last 0 is a segment of its own: within the last row's it would change the order of the sum.
+    dots: NDArray[np.float32] = np.add.reduceat(products, features.indptr, axis=1)[:, :-1]
+    # Of an empty segment numpy returns the first value behind it.
+    dots[:, features.indptr[:-1] == features.indptr[1:]] = 0.0
+    return dots

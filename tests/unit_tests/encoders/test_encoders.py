@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from langchain_selectllm.encoders import SparseRows, get_encoder, is_slow, row_dot
+from langchain_selectllm.encoders import SparseRows, get_encoder, is_slow, row_dots
 from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
 from langchain_selectllm.encoders.lexical import LexicalEncoder
 from langchain_selectllm.encoders.ngrams import MAX_CHARACTERS, MAX_TEXTS, ngram_hashes
@@ -140,12 +140,15 @@ def test_row_products_agree_between_sparse_and_dense():
     dense = np.array([[0, 2, 0], [0, 0, 0], [1, 0, 3]], dtype=np.float32)
     rows = [(np.flatnonzero(row), row[row != 0]) for row in dense]
     sparse = sparse_rows(rows, 3)
-    weights = np.array([1, 10, 100], dtype=np.float32)
-    assert row_dot(sparse, weights).tolist() == row_dot(dense, weights).tolist() == [20, 0, 301]
-    assert row_dot(sparse_rows([], 3), weights).tolist() == []
+    weights = np.array([[1, 10, 100], [0, 1, 0]], dtype=np.float32)
+    assert row_dots(sparse, weights).tolist() == [[20, 2], [0, 0], [301, 0]]
+    assert row_dots(dense, weights).tolist() == [[20, 2], [0, 0], [301, 0]]
+    # Neither rows nor weights.
+    assert row_dots(sparse_rows([], 3), weights).shape == (0, 2)
+    assert row_dots(sparse, weights[:0]).shape == (3, 0)
     # The rows taken have the products of the rows that they are.
-    assert row_dot(sparse[np.array([2, 0, 2])], weights).tolist() == [301, 20, 301]
-    assert row_dot(sparse[np.array([1])], weights).tolist() == [0]
+    assert row_dots(sparse[np.array([2, 0, 2])], weights[:1]).tolist() == [[301], [20], [301]]
+    assert row_dots(sparse[np.array([1])], weights[:1]).tolist() == [[0]]
     assert sparse[np.array([], dtype=np.intp)].shape == (0, 3)
 
 
@@ -153,11 +156,25 @@ def test_a_sparse_row_has_the_same_bits_alone_in_a_batch_and_at_its_end():
     rng = np.random.default_rng(0)
     rows = [(np.arange(n), rng.normal(size=n).astype(np.float32)) for n in range(100, 600, 7)]
     sparse = sparse_rows(rows, 600)
-    weights = rng.normal(size=600).astype(np.float32)
-    batch = row_dot(sparse, weights)
-    assert [row_dot(sparse[np.array([i])], weights)[0] for i in range(len(rows))] == batch.tolist()
+    weights = rng.normal(size=(2, 600)).astype(np.float32)
+    batch = row_dots(sparse, weights)
+    for i in range(len(rows)):
+        assert row_dots(sparse[np.array([i])], weights).tolist() == [batch[i].tolist()]
     for end in (5, 20, len(rows)):
-        assert row_dot(sparse[np.arange(end)], weights).tolist() == batch[:end].tolist()
+        assert row_dots(sparse[np.arange(end)], weights).tolist() == batch[:end].tolist()
+
+
+@pytest.mark.parametrize("most", [1, 2000, 1 << 20])
+def test_a_weight_vector_gives_the_same_bits_alone_and_beside_others(monkeypatch, most):
+    monkeypatch.setattr("langchain_selectllm.encoders.sparse._MOST_PRODUCTS", most)
+    rng = np.random.default_rng(0)
+    rows = [(np.arange(n), rng.normal(size=n).astype(np.float32)) for n in (0, 1, 130, 400)]
+    sparse, dense = sparse_rows(rows, 400), rng.normal(size=(4, 400)).astype(np.float32)
+    weights = rng.normal(size=(5, 400)).astype(np.float32)
+    for features in (sparse, dense):
+        together = row_dots(features, weights)
+        for k in range(len(weights)):
+            assert row_dots(features, weights[[k]])[:, 0].tolist() == together[:, k].tolist()
 
 
 def test_names_become_encoders():
