@@ -7,6 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm.voting.token_signals import TokenSignals
+
 ABSTAIN = -1
 NOT_CALLED = -2
 
@@ -38,6 +40,8 @@ class Ballots:
     """Pairwise agreement of the candidates per query, see `medoids`; None where only equal strings agree."""
     grounds: NDArray[np.float32] | None = None
     """Grounding of each candidate in each reply, (n, n_slots, most candidates, 3); see `grounding`."""
+    tokens: TokenSignals | None = None
+    """Token log-probabilities of the replies; None where none are known."""
     ungrouped: NDArray[np.int64] | None = None
     """Codes before answers that agree were counted for their medoid; None where nothing was grouped."""
 
@@ -93,6 +97,8 @@ class Ballots:
             taken = replace(taken, agreement=[self.agreement[i] for i in rows])
         if self.grounds is not None:
             taken = replace(taken, grounds=self.grounds[rows])
+        if self.tokens is not None:
+            taken = replace(taken, tokens=self.tokens.take(rows))
         if self.ungrouped is not None:
             taken = replace(taken, ungrouped=self.ungrouped[rows])
         return taken
@@ -139,6 +145,7 @@ def make_ballots(
     lengths: Sequence[float] | None = None,
     agreement: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
     grounds: Callable[[Sequence[int], Sequence[str]], NDArray[np.float64]] | None = None,
+    tokens: Callable[[Sequence[int], Sequence[str]], TokenSignals | None] | None = None,
 ) -> Ballots:
     """Builds the ballots of one query, in pool order whatever the order of arrival.
 
@@ -150,6 +157,7 @@ def make_ballots(
         lengths: Characters of the reply behind each ballot; unknown when None.
         agreement: Pairwise agreement of candidates, as `ComparesAnswers.agreement`.
         grounds: Grounding of candidates in the replies of members, as `grounding`.
+        tokens: Token log-probabilities of the replies of members, given the candidates.
     """
     order = sorted(range(len(slots)), key=slots.__getitem__)
     ordered_slots = [slots[i] for i in order]
@@ -170,6 +178,8 @@ def make_ballots(
     if grounds is not None:
         by_slot = grounds(ordered_slots, candidates)
         ballots = replace(ballots, grounds=by_slot[None].astype(np.float32))
+    if tokens is not None:
+        ballots = replace(ballots, tokens=tokens(ordered_slots, candidates))
     if agreement is not None:
         ballots = replace(ballots, agreement=[agreement(candidates)])
     return ballots.grouped()

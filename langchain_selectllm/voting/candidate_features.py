@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots
 from langchain_selectllm.voting.grounding import N_GROUNDS
+from langchain_selectllm.voting.token_calibration import TokenShifts
 from langchain_selectllm.voting.votes import PROBABILITY_MARGIN
 
 _NOT_CALLED_LOG_ODDS = -10.0
@@ -24,7 +25,7 @@ class CandidateFeatures:
     candidate: NDArray[np.intp]
     """Candidate of each row, (n_rows,)."""
     none: NDArray[np.float64]
-    """Features of "none", (n, 8)."""
+    """Features of "none", (n, 8), or (n, 10) with token probabilities."""
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -67,7 +68,10 @@ class _Support:
 
 
 def candidate_features(
-    ballots: Ballots, lengths: NDArray[np.float64], known: NDArray[np.float64]
+    ballots: Ballots,
+    lengths: NDArray[np.float64],
+    known: NDArray[np.float64],
+    shifts: TokenShifts | None = None,
 ) -> CandidateFeatures:
     """Features of the candidates of n queries, in named groups.
 
@@ -86,15 +90,17 @@ def candidate_features(
     | known | n_known | one indicator per known answer |
     | grounding_own | 3 | grounding in the supporters' reasoning, mean per figure; see `grounding` |
     | grounding_others | 3 | grounding in the other called members' reasoning, sum per figure |
+    | tokens | 3 | shifts by token probabilities: sum and mean of the supporters', sum of the others' |
 
     Those of "none" are 1; mean and maximum of the called members' log-odds; number of candidates, most
     supporters of one candidate and abstentions, each per called member; log of the number of called members,
-    and the number.
+    and the number; with token probabilities the mean and the maximum of the shifts of the answers given.
 
     Args:
         ballots: Ballots of n queries.
         lengths: Standardised log length of the reply behind each ballot, (n, n_slots).
         known: Indicators of known answers, (n, n_candidates, n_known).
+        shifts: Shifts by token probabilities; the vote has no features of them when None.
     """
     support = _support(ballots, lengths)
     own, others = _grounding(ballots, support)
@@ -109,9 +115,11 @@ def candidate_features(
         "grounding_own": own,
         "grounding_others": others,
     }
-    return CandidateFeatures(
-        groups=groups, query=support.query, candidate=support.candidate, none=_none(ballots, support)
-    )
+    none = _none(ballots, support)
+    if shifts is not None:
+        groups["tokens"] = _tokens(ballots, support, shifts)
+        none = np.hstack([none, _none_tokens(ballots, shifts)])
+    return CandidateFeatures(groups=groups, query=support.query, candidate=support.candidate, none=none)
 
 
 def _support(ballots: Ballots, lengths: NDArray[np.float64]) -> _Support:
@@ -172,6 +180,22 @@ def _grounding(ballots: Ballots, support: _Support) -> tuple[NDArray[np.float64]
     # Sums over slots s of each row r, per figure g.
     own = np.einsum("rs,rsg->rg", support.slots, grounds) / support.slots.sum(axis=1, keepdims=True)
     return own, np.einsum("rs,rsg->rg", (cast - support.slots) / per_member, grounds)
+
+
+def _tokens(ballots: Ballots, support: _Support, shifts: TokenShifts) -> NDArray[np.float64]:
+    per_member = np.bincount(ballots.members)[ballots.members]
+    cast = (ballots.codes != NOT_CALLED).astype(np.float64)[support.query]
+    own = (support.slots / per_member * shifts.own[support.query]).sum(axis=1)
+    others = (cast - support.slots) / per_member * shifts.others[support.query, :, support.candidate]
+    return np.column_stack([own, own / support.supporters, others.sum(axis=1)])
+
+
+def _none_tokens(ballots: Ballots, shifts: TokenShifts) -> NDArray[np.float64]:
+    """Mean and maximum of the shifts of the answers given, (n, 2)."""
+    answered = ballots.codes >= 0
+    mean = np.where(answered, shifts.own, 0.0).sum(axis=1) / np.maximum(answered.sum(axis=1), 1)
+    highest = np.where(answered, shifts.own, -np.inf).max(axis=1, initial=-np.inf)
+    return np.column_stack([mean, np.where(answered.any(axis=1), highest, 0.0)])
 
 
 def _none(ballots: Ballots, support: _Support) -> NDArray[np.float64]:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.voting.ballots import ABSTAIN, Ballots
 from langchain_selectllm.voting.candidate_features import CandidateFeatures, candidate_features
+from langchain_selectllm.voting.token_calibration import TokenCalibration, TokenShifts
+from langchain_selectllm.voting.token_signals import TokenSignals
 from langchain_selectllm.voting.votes import Verdict
 
 _MAX_LENGTH = 2.5
@@ -39,12 +41,36 @@ class LearnedVote:
     """Answers that recur across queries, such as the letters of a multiple choice; each has its own
     weight."""
 
+    tokens: TokenCalibration | None = None
+    """Calibration of token probabilities; None where the vote does not use them."""
+    without_tokens: "LearnedVote | None" = None
+    """The vote where no reply to a query brings calibrated token probabilities."""
+
     def score(self, ballots: Ballots) -> NDArray[np.float64]:
         """Log posterior of every candidate, (n, n_candidates)."""
         return np.log(np.maximum(self.posterior(ballots), 1e-300))
 
     def posterior(self, ballots: Ballots) -> NDArray[np.float64]:
         """P(right) of every candidate, (n, n_candidates), 0 without a ballot; rows sum to less than 1."""
+        share = self._posterior(ballots)
+        if self.tokens is None or self.without_tokens is None:
+            return share
+        silent = np.flatnonzero(~self._uses_tokens(ballots))
+        if len(silent):
+            other = self.without_tokens.posterior(ballots.take(silent))
+            share[silent] = 0.0
+            share[silent, : other.shape[1]] = other
+        return share
+
+    def _uses_tokens(self, ballots: Ballots) -> NDArray[np.bool_]:
+        """Queries on which a called member's reply brings calibrated token probabilities, (n,)."""
+        if self.tokens is None or ballots.tokens is None:
+            return np.zeros(len(ballots.codes), dtype=np.bool_)
+        known = self.tokens.known(ballots.tokens, ballots.members) & (ballots.codes >= 0)
+        found: NDArray[np.bool_] = np.any(known, axis=1)
+        return found
+
+    def _posterior(self, ballots: Ballots) -> NDArray[np.float64]:
         features = self.features(ballots)
         logits = np.full((len(ballots.codes), ballots.n_candidates + 1), -np.inf)
         logits[features.query, features.candidate] = features.values @ self.answer_weights
@@ -59,7 +85,18 @@ class LearnedVote:
         lengths = (np.log1p(ballots.lengths) - mean) / scale
         known = _known(ballots.candidates, self.known_answers, ballots.n_candidates)
         # Bounded: a prompt that makes every reply short must not look like certainty.
-        return candidate_features(ballots, np.clip(np.nan_to_num(lengths), -_MAX_LENGTH, _MAX_LENGTH), known)
+        bounded = np.clip(np.nan_to_num(lengths), -_MAX_LENGTH, _MAX_LENGTH)
+        return candidate_features(ballots, bounded, known, self._shifts(ballots))
+
+    def _shifts(self, ballots: Ballots) -> TokenShifts | None:
+        """Shifts by token probabilities; None where the vote does not use them."""
+        if self.tokens is None:
+            return None
+        signals = ballots.tokens
+        if signals is None:
+            n, n_slots = ballots.codes.shape
+            signals = TokenSignals.empty(n=n, n_slots=n_slots, n_candidates=ballots.n_candidates)
+        return self.tokens.shifts(signals, ballots.members, ballots.own_codes)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays to save."""

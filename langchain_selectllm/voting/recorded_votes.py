@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots, CallMatrix, encode_answers
 from langchain_selectllm.voting.grounding import N_GROUNDS, Reasoning, grounding, read_reasoning
+from langchain_selectllm.voting.token_signals import TokenSignals
 from langchain_selectllm.voting.votes import Verdict, VoteStrategy, count_votes
 
 
@@ -32,6 +33,8 @@ class RecordedVotes:
     """How much each two candidates of a query say the same; None where only equal strings do."""
     grounds: NDArray[np.float32] | None = None
     """Grounding of each candidate in each reply, (n, n_slots, n_candidates, 3); see `grounding`."""
+    tokens: TokenSignals | None = None
+    """Token log-probabilities of the replies; None where none were recorded."""
 
     @classmethod
     def from_outcomes(
@@ -46,13 +49,15 @@ class RecordedVotes:
         Args:
             outcomes: The recorded outcomes.
             pooled: One ballot for each of a member's samples instead of one for its first.
-            grounded: Whether the replies' reasoning is read; only the learned vote uses it.
+            grounded: Whether the replies' reasoning and token log-probabilities are read; only the learned
+                vote uses them.
         """
         layout = _Slots.of(outcomes, pooled=pooled)
         codes, candidates = _encode(outcomes, layout)
-        grounds = None
+        grounds = tokens = None
         if grounded:
             grounds = _grounds(outcomes, layout, candidates)
+            tokens = _tokens(outcomes, layout, candidates)
         agreement = None
         if outcomes.comparer is not None:
             agreement = [outcomes.comparer.agreement(names) for names in candidates]
@@ -65,6 +70,7 @@ class RecordedVotes:
             scores=outcomes.scores,
             agreement=agreement,
             grounds=grounds,
+            tokens=tokens,
         )
 
     def take(self, rows: NDArray[np.intp]) -> "RecordedVotes":
@@ -81,6 +87,8 @@ class RecordedVotes:
             taken = replace(taken, agreement=[self.agreement[i] for i in rows])
         if self.grounds is not None:
             taken = replace(taken, grounds=self.grounds[rows])
+        if self.tokens is not None:
+            taken = replace(taken, tokens=self.tokens.take(rows))
         return taken
 
     def ballots(self, probabilities: NDArray[np.float64], latencies: NDArray[np.float64]) -> Ballots:
@@ -94,6 +102,7 @@ class RecordedVotes:
             candidates=self.candidates,
             agreement=self.agreement,
             grounds=self.grounds,
+            tokens=self.tokens,
         )
 
     def candidate_scores(self, ballots: Ballots) -> NDArray[np.float64]:
@@ -217,6 +226,21 @@ def _grounds(
                 reasons[layout.slot_of(member, sample)] = read_reasoning(reply)
         grounds[i, :, : len(names)] = grounding(outcomes.texts[i], reasons, names)
     return grounds
+
+
+def _tokens(
+    outcomes: OutcomeTable, layout: _Slots, candidates: Sequence[Sequence[str]]
+) -> TokenSignals | None:
+    """Token log-probabilities of the replies; None where none were recorded."""
+    signals = TokenSignals.empty(n=len(outcomes), n_slots=layout.n_slots, n_candidates=_most(candidates))
+    for (i, member), cell in np.ndenumerate(outcomes.token_probabilities):
+        for sample, figures in enumerate(cell[: layout.depth]):
+            if figures is not None:
+                answer = outcomes.answers[i, member][sample]
+                signals.fill(i, layout.slot_of(member, sample), figures, answer, candidates[i])
+    if not signals.known.any():
+        return None
+    return signals
 
 
 def _most(candidates: Sequence[Sequence[str]]) -> int:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from langchain_selectllm._optional import require
 from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.token_calibration import TokenCalibration
 
 _PENALTY = 50.0
 """Weight of the summed squares of the scaled weights; a query counts once, in however many subsets it occurs.
@@ -31,6 +32,9 @@ searched."""
 _MIN_AGREEMENT = 0.05
 """Share of the queries on which two members agree at least, for a vote to have something to count. Set by
 hand to tell options and numbers from free-form texts; not searched."""
+_CALIBRATION_FOLDS = 5
+"""Folds by which token probabilities are calibrated on other queries than the vote is fitted on; as many as
+the classifier's calibration has, not searched."""
 _MAX_CELLS = 2e7
 """Cells of the feature matrix at most, 160 MB; a bound on memory."""
 _MIN_ROWS = 200
@@ -83,21 +87,90 @@ def fit_vote(
         length_scale=length_scale,
         known_answers=_recurring(recorded.candidates),
     )
-    parts = []
-    right = []
+    examples = []
     for mask in _subsets(probabilities, base_rates, rng):
         kept = np.sort(rng.permutation(len(probabilities))[:n_per_subset])
         called = ballots.masked(mask).take(kept)
-        features = start.features(called)
-        parts.append(features)
-        right.append(recorded.take(kept).candidate_scores(called)[features.query, features.candidate])
+        right = recorded.take(kept).candidate_scores(called)
+        examples.append(_Example(vote=start, rows=kept, ballots=called, right=right))
+    plain = _fit(start, examples)
+    if recorded.tokens is None:
+        return plain
+    return _fit_with_tokens(plain, examples, recorded, probabilities, seed=seed)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Example:
+    """Called subsets of some queries, and the vote that their features are computed by."""
+
+    vote: LearnedVote
+    rows: NDArray[np.intp]
+    ballots: Ballots
+    right: NDArray[np.float64]
+    """Score of each candidate, (n, n_candidates)."""
+
+    def take(self, chosen: NDArray[np.intp], vote: LearnedVote) -> "_Example":
+        """Some of the queries, with the features of another vote."""
+        return _Example(
+            vote=vote,
+            rows=self.rows[chosen],
+            ballots=self.ballots.take(chosen),
+            right=self.right[chosen],
+        )
+
+
+def _fit(start: LearnedVote, examples: Sequence[_Example]) -> LearnedVote:
+    """The vote with fitted weights."""
+    values, queries, right, none = [], [], [], []
+    n = 0
+    for example in examples:
+        features = example.vote.features(example.ballots)
+        values.append(features.values)
+        queries.append(features.query + n)
+        right.append(example.right[features.query, features.candidate])
+        none.append(features.none)
+        n += len(features.none)
     weights, none_weights = _maximise(
-        np.vstack([part.values for part in parts]),
-        np.concatenate([part.query + i * n_per_subset for i, part in enumerate(parts)]),
-        np.concatenate(right),
-        np.vstack([part.none for part in parts]),
+        np.vstack(values), np.concatenate(queries), np.concatenate(right), np.vstack(none)
     )
     return replace(start, answer_weights=weights, none_weights=none_weights)
+
+
+def _fit_with_tokens(
+    plain: LearnedVote,
+    examples: Sequence[_Example],
+    recorded: RecordedVotes,
+    probabilities: NDArray[np.float64],
+    *,
+    seed: int,
+) -> LearnedVote:
+    """The vote with token probabilities, fitted on shifts by calibrations of other queries."""
+    folds = np.random.default_rng(seed).permutation(len(probabilities)) % _CALIBRATION_FOLDS
+    everything = np.arange(len(probabilities))
+    parts = []
+    for fold in range(_CALIBRATION_FOLDS):
+        calibration = _calibrate(recorded, probabilities, everything[folds != fold])
+        for example in examples:
+            chosen = np.flatnonzero(folds[example.rows] == fold)
+            parts.append(example.take(chosen, replace(plain, tokens=calibration)))
+    calibration = _calibrate(recorded, probabilities, everything)
+    return _fit(replace(plain, tokens=calibration, without_tokens=plain), parts)
+
+
+def _calibrate(
+    recorded: RecordedVotes, probabilities: NDArray[np.float64], rows: NDArray[np.intp]
+) -> TokenCalibration:
+    known = recorded.take(rows)
+    assert known.tokens is not None
+    p = probabilities[rows]
+    ballots = known.ballots(p, np.full(p.shape[1], np.nan))
+    return TokenCalibration.fit(
+        known.tokens,
+        members=known.slots,
+        own=known.codes,
+        right=known.candidate_scores(ballots),
+        log_odds=np.log(p) - np.log1p(-p),
+    )
 
 
 def _affordable(ballots: Ballots, n_members: int) -> int:
