@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
+
 from langchain_selectllm.classifier.fitted import Learned
 from langchain_selectllm.outcomes.table import AGREEMENT
 from langchain_selectllm.selection.operating_points import OperatingPoint, best_point
@@ -99,7 +101,11 @@ def _vote(learned: Learned) -> str:
     known = (
         f" Answers with a weight of their own: {', '.join(vote.known_answers)}." if vote.known_answers else ""
     )
-    return f"A learned vote, which gives each answer a calibrated confidence.{known}"
+    tokens = ""
+    if vote.tokens is not None:
+        names = np.array(learned.pool.members)[vote.tokens.members].tolist()
+        tokens = f" It uses the token probabilities of {', '.join(names)}."
+    return f"A learned vote, which gives each answer a calibrated confidence.{known}{tokens}"
 
 
 def _guard(pool: PoolStatistics) -> str:

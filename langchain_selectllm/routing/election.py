@@ -12,6 +12,7 @@ from langchain_selectllm.routing.answer_confidence import AnswerConfidence
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule
 from langchain_selectllm.routing.judge import NO_RULING, JudgeRequest, JudgeVote, judge_request
 from langchain_selectllm.routing.reply_reader import Reply, ReplyReader, calls_tools, text_for_judge, text_of
+from langchain_selectllm.routing.reply_tokens import ReplyTokens
 from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.voting.ballots import Ballots, make_ballots
 from langchain_selectllm.voting.grounding import Reasoning, grounding, read_reasoning
@@ -65,6 +66,9 @@ class Election:
         self._tool_calls: set[str | None] = set()
         """Answers that are tool calls."""
         self._reasons: dict[int, Reasoning] = {}
+        self._tokens: ReplyTokens | None = None
+        if terms.confidence is not None and terms.confidence.learned is not None:
+            self._tokens = ReplyTokens(terms.confidence.learned)
         self._scores = RunningScores(terms.vote, terms.probabilities)
         self._ballots: Ballots | None = None
         self._tally: Tally | None = None
@@ -85,6 +89,8 @@ class Election:
         self._answers[member] = answer
         if calls_tools(reply):
             self._tool_calls.add(answer)
+        if self._tokens is not None:
+            self._tokens.add(member, reply, answer)
         self._scores.add(member, answer)
         self._ballots = self._tally = None
 
@@ -149,6 +155,8 @@ class Election:
             "scores": counted.scores,
             "decided_by": counted.explanation,
         }
+        if self._tokens is not None:
+            vote |= self._tokens.metadata(self._built_ballots(), self.terms.members, counted.vote)
         if self.judge is not None:
             vote["judge"] = self.judge.metadata()
         return {
@@ -225,9 +233,10 @@ class Election:
     def _built_ballots(self) -> Ballots:
         """The ballots of the replies so far, in pool order."""
         if self._ballots is None:
-            slots, grounds = sorted(self._replies), None
-            if self._uses_grounds:
-                grounds = self._grounds
+            slots = sorted(self._replies)
+            grounds = tokens = None
+            if self._tokens is not None:
+                grounds, tokens = self._grounds, self._tokens.signals
             self._ballots = make_ballots(
                 slots=slots,
                 answers=[self._answers[k] for k in slots],
@@ -236,12 +245,9 @@ class Election:
                 lengths=[len(self._texts[k]) for k in slots],
                 agreement=self.terms.reader.agreement(self._tool_calls),
                 grounds=grounds,
+                tokens=tokens,
             )
         return self._ballots
-
-    @property
-    def _uses_grounds(self) -> bool:
-        return self.terms.confidence is not None and self.terms.confidence.learned is not None
 
     def _grounds(self, slots: Sequence[int], candidates: Sequence[str]) -> NDArray[np.float64]:
         for k in slots:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -28,11 +29,21 @@ def log_fallbacks(metadata: Mapping[str, Any]) -> None:
     unread = [name for name, answer in metadata["answers"].items() if answer is None]
     _log_members("not counted: no readable answer in the reply", unread)
     vote = metadata["vote"]
+    for name in vote.get("token_probabilities", {}).get("missing", ()):
+        _warn_without_tokens(name)
     if vote["decided_by"] not in _ORDINARY:
         logger.info("the vote %s did not decide: %s", vote["strategy"], vote["decided_by"])
     judge = vote.get("judge")
     if judge is not None and judge["failure"] is not None:
         logger.warning("the judge gave no ruling")
+
+
+@cache
+def _warn_without_tokens(name: str) -> None:
+    """Logs a member that stopped sending log-probabilities, once per process."""
+    logger.warning(
+        "member %s sent no token log-probabilities, as it did in training: its votes count without them", name
+    )
 
 
 def _log_members(event: str, names: list[str]) -> None:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from langchain_selectllm.selection.guard import best_point_within, budgets_of, distinct, guarded
 from langchain_selectllm.selection.operating_point_search import Candidate, OperatingPointSearch
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
+from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.token_evidence import tokens_pay
 from langchain_selectllm.voting.vote_fitting import fit_vote
 
 _FOLDS = 3
@@ -49,11 +51,20 @@ def tune(
         )
         progress((fold + 1) / (_FOLDS + 2))
     if learn_vote:
-        pool = replace(pool, vote=votes.pop())
+        final = votes.pop()
+        if final.without_tokens is not None and not tokens_pay(
+            votes, folds, recorded, probabilities, seed=seed
+        ):
+            votes, final = [_without_tokens(vote) for vote in votes], final.without_tokens
+        pool = replace(pool, vote=final)
     search = OperatingPointSearch(
         recorded=recorded, probabilities=probabilities, costs=costs, pool=pool, folds=folds, votes=votes
     )
     return _with_points(pool, search)
+
+
+def _without_tokens(vote: LearnedVote) -> LearnedVote:
+    return vote.without_tokens or vote
 
 
 def _with_points(pool: PoolStatistics, search: OperatingPointSearch) -> PoolStatistics:

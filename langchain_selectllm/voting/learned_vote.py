@@ -1,7 +1,7 @@
 """A vote learned from training outcomes: a posterior over the candidate answers and "none is right"."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,8 @@ from langchain_selectllm.voting.token_calibration import TokenCalibration, Token
 from langchain_selectllm.voting.token_signals import TokenSignals
 from langchain_selectllm.voting.votes import Verdict
 
+_TOKENS, _WITHOUT_TOKENS = "tokens.", "without_tokens."
+"""Prefixes of the names of saved arrays."""
 _MAX_LENGTH = 2.5
 """Standard deviations of log reply length at most: 99 % of a normal distribution are within them. A bound
 for prompts that change the length of every reply; not searched."""
@@ -55,20 +57,18 @@ class LearnedVote:
         share = self._posterior(ballots)
         if self.tokens is None or self.without_tokens is None:
             return share
-        silent = np.flatnonzero(~self._uses_tokens(ballots))
+        silent = np.flatnonzero(~self.uses_tokens(ballots).any(axis=1))
         if len(silent):
             other = self.without_tokens.posterior(ballots.take(silent))
             share[silent] = 0.0
             share[silent, : other.shape[1]] = other
         return share
 
-    def _uses_tokens(self, ballots: Ballots) -> NDArray[np.bool_]:
-        """Queries on which a called member's reply brings calibrated token probabilities, (n,)."""
+    def uses_tokens(self, ballots: Ballots) -> NDArray[np.bool_]:
+        """Ballots whose calibrated token probabilities count, (n, n_slots)."""
         if self.tokens is None or ballots.tokens is None:
-            return np.zeros(len(ballots.codes), dtype=np.bool_)
-        known = self.tokens.known(ballots.tokens, ballots.members) & (ballots.codes >= 0)
-        found: NDArray[np.bool_] = np.any(known, axis=1)
-        return found
+            return np.zeros(ballots.codes.shape, dtype=np.bool_)
+        return self.tokens.known(ballots.tokens, ballots.members) & (ballots.codes >= 0)
 
     def _posterior(self, ballots: Ballots) -> NDArray[np.float64]:
         features = self.features(ballots)
@@ -100,22 +100,36 @@ class LearnedVote:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The arrays to save."""
-        return {
+        arrays = {
             "answer_weights": self.answer_weights,
             "none_weights": self.none_weights,
             "length_mean": self.length_mean,
             "length_scale": self.length_scale,
         }
+        if self.tokens is not None and self.without_tokens is not None:
+            for name, array in self.tokens.arrays().items():
+                arrays[_TOKENS + name] = array
+            for name, array in self.without_tokens.arrays().items():
+                arrays[_WITHOUT_TOKENS + name] = array
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], known_answers: Sequence[str]) -> "LearnedVote":
         """The vote of saved arrays."""
-        return cls(
+        tokens, without_tokens = _under(_TOKENS, arrays), _under(_WITHOUT_TOKENS, arrays)
+        vote = cls(
             arrays["answer_weights"],
             arrays["none_weights"],
             arrays["length_mean"],
             arrays["length_scale"],
             tuple(known_answers),
+        )
+        if not tokens:
+            return vote
+        return replace(
+            vote,
+            tokens=TokenCalibration.from_arrays(tokens),
+            without_tokens=cls.from_arrays(without_tokens, known_answers),
         )
 
 
@@ -124,6 +138,11 @@ def winning_confidence(vote: LearnedVote, ballots: Ballots, verdict: Verdict) ->
     rows = np.arange(len(verdict.winners))
     posterior = vote.posterior(ballots)[rows, np.maximum(verdict.winners, 0)]
     return np.where(verdict.winners == ABSTAIN, 0.0, posterior)
+
+
+def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with the prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _known(

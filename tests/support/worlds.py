@@ -63,3 +63,33 @@ def scripted(letters, delay_s=0.0, errors=()):
         )
         for name, letter in letters.items()
     }
+
+
+def sure_table(n=400, seed=0, informed=True, silent=()):
+    """Three members of like strength that choose among four letters, and say how sure they are.
+
+    Args:
+        n: Queries.
+        seed: Another seed, other replies.
+        informed: Whether a member that is right tends to be surer; otherwise its figures are noise.
+        silent: Members whose replies have no token probabilities.
+    """
+    rng = np.random.default_rng(seed)
+    queries, replies = [], []
+    for i in range(n):
+        gold = "ABCD"[rng.integers(4)]
+        text = f"question {i}\n(A) one\n(B) two\n(C) three\n(D) four"
+        queries.append({"query_id": f"s{i:04d}", "query": text, "reference": gold, "answer_type": "choice"})
+        for member in ("m0", "m1", "m2"):
+            is_right = rng.random() < 0.6
+            letter = gold
+            if not is_right:
+                letter = "ABCD".replace(gold, "")[rng.integers(3)]
+            sure = rng.normal(2.0 if is_right and informed else 0.0, 1.0)
+            logprob = float(-np.logaddexp(0.0, -sure))
+            record = {"query_id": f"s{i:04d}", "model": member, "response": f"The answer is ({letter})."}
+            if member not in silent:
+                figures = {"version": "1", "answer": letter, "answers": {letter: logprob}}
+                record["token_probabilities"] = figures
+            replies.append(record)
+    return OutcomeTable.from_records(queries, replies)

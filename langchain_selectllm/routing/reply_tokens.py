@@ -1,0 +1,64 @@
+"""Token log-probabilities of the replies to one prompt, for the learned vote."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import BaseMessage
+
+from langchain_selectllm.answers.token_probabilities import TokenProbabilities, read_token_probabilities
+from langchain_selectllm.voting.ballots import Ballots
+from langchain_selectllm.voting.learned_vote import LearnedVote
+from langchain_selectllm.voting.token_signals import TokenSignals
+
+WITHOUT_TOKENS = "learned, without token probabilities"
+"""Name of the vote where members sent token probabilities in training, and none did for this prompt."""
+
+
+class ReplyTokens:
+    """Figures of each reply that a learned vote counts."""
+
+    def __init__(self, vote: LearnedVote) -> None:
+        """Start without replies."""
+        self._vote = vote
+        self._figures: dict[int, TokenProbabilities | None] = {}
+        self._answers: dict[int, str | None] = {}
+
+    def add(self, member: int, reply: BaseMessage | str, answer: str | None) -> None:
+        """Read the figures of a reply about its answer."""
+        self._answers[member] = answer
+        if self._vote.tokens is not None and isinstance(reply, BaseMessage):
+            self._figures[member] = read_token_probabilities(reply.response_metadata, answer)
+
+    def signals(self, slots: Sequence[int], candidates: Sequence[str]) -> TokenSignals:
+        """The figures as arrays, for `make_ballots`."""
+        signals = TokenSignals.empty(n=1, n_slots=len(slots), n_candidates=max(len(candidates), 1))
+        for slot, member in enumerate(slots):
+            figures = self._figures.get(member)
+            if figures is not None:
+                signals.fill(0, slot, figures, self._answers[member], candidates)
+        return signals
+
+    def metadata(self, ballots: Ballots, members: Sequence[str], strategy: str) -> Mapping[str, Any]:
+        """Name of the vote, members whose token probabilities counted, and those that sent none.
+
+        The latter are those that sent some in training. Empty for a vote without token probabilities.
+
+        Args:
+            ballots: The ballots of the prompt.
+            members: Names of the pool's members.
+            strategy: Name of the vote that was counted.
+        """
+        if self._vote.tokens is None:
+            return {}
+        counted = self._vote.uses_tokens(ballots)[0]
+        expected = self._vote.tokens.members[ballots.members] & (ballots.codes[0] >= 0)
+        used: list[str] = []
+        missing: list[str] = []
+        for member, counts, due in zip(ballots.members.tolist(), counted, expected, strict=True):
+            if counts:
+                used.append(members[member])
+            elif due:
+                missing.append(members[member])
+        if strategy == LearnedVote.name and missing and not used:
+            strategy = WITHOUT_TOKENS
+        return {"strategy": strategy, "token_probabilities": {"used": used, "missing": missing}}
