@@ -158,18 +158,23 @@ def _paired(tokens: Sequence[Any], logprobs: Any) -> list[dict[str, Any]]:
 
 
 def _token(entry: Any) -> _Token | None:
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("token"), str):
-        return None
-    logprob = _bounded(entry.get("logprob"))
-    if logprob is None:
+    fields = _fields_of(entry)
+    logprob = _bounded(fields.get("logprob"))
+    if logprob is None or not isinstance(fields.get("token"), str):
         return None
     alternatives = []
-    for other in entry.get("top_logprobs") or ():
-        if isinstance(other, Mapping) and isinstance(other.get("token"), str):
-            value = _bounded(other.get("logprob"))
-            if value is not None:
-                alternatives.append((other["token"], value))
-    return _Token(entry["token"], logprob, alternatives)
+    for other in map(_fields_of, fields.get("top_logprobs") or ()):
+        value = _bounded(other.get("logprob"))
+        if value is not None and isinstance(other.get("token"), str):
+            alternatives.append((other["token"], value))
+    return _Token(fields["token"], logprob, alternatives)
+
+
+def _fields_of(entry: Any) -> Mapping[str, Any]:
+    """The fields of an entry; Ollama's client delivers objects with attributes instead of mappings."""
+    if isinstance(entry, Mapping):
+        return entry
+    return {name: getattr(entry, name, None) for name in ("token", "logprob", "top_logprobs")}
 
 
 def _bounded(value: Any) -> float | None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import math
+import re
 import threading
 from contextlib import contextmanager
 
@@ -17,6 +19,9 @@ class WireServer:
         self.port = 0
         self.requests = []
         self.cancelled = []
+        self.sure = {}
+        """Probability by model name of every capital letter that stands alone; other tokens are certain."""
+        self.sends_logprobs = True
 
     @property
     def url(self):
@@ -51,7 +56,21 @@ class WireServer:
             return await self.openai(request, body, text)
         if request.path.endswith("/messages"):
             return web.json_response(anthropic_message(model, text))
-        return await self.ollama(request, model, text)
+        return await self.ollama(request, model, text, self.entries(body, model, text))
+
+    def entries(self, body, model, text):
+        """Log-probabilities of the tokens where they are requested; half of what is left of 1 is for A, or for B beside A."""
+        if not (body.get("logprobs") and self.sends_logprobs):
+            return None
+        entries = []
+        for token in re.findall(r"\w+|\W", text):
+            share = self.sure.get(model, 0.75) if re.fullmatch("[A-Z]", token) else 1.0
+            listed = [{"token": token, "logprob": math.log(share), "bytes": None}]
+            if share < 1:
+                other = "B" if token == "A" else "A"
+                listed.append({"token": other, "logprob": math.log((1 - share) / 2), "bytes": None})
+            entries.append({**listed[0], "top_logprobs": listed[: body.get("top_logprobs", 0)]})
+        return entries
 
     async def openai(self, request, body, text):
         model = body["model"]
@@ -65,15 +84,22 @@ class WireServer:
             ],
             "usage": {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9},
         }
+        entries = self.entries(body, model, text)
+        if entries is not None:
+            whole["choices"][0]["logprobs"] = {"content": entries, "refusal": None}
         if model == "truncated":
             return web.Response(text=json.dumps(whole)[:60], content_type="application/json")
         if not body.get("stream"):
             return web.json_response(whole)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for piece in [*text, None]:
+        by_token = entries or [{"token": piece} for piece in text]
+        for entry in [*by_token, None]:
+            piece = None if entry is None else entry["token"]
             delta = {} if piece is None else {"role": "assistant", "content": piece}
             choice = {"index": 0, "delta": delta, "finish_reason": None if piece else "stop"}
+            if entries is not None and entry is not None:
+                choice["logprobs"] = {"content": [entry], "refusal": None}
             await self._event(
                 response, {**whole, "object": "chat.completion.chunk", "choices": [choice], "usage": None}
             )
@@ -82,12 +108,15 @@ class WireServer:
         await response.write(b"data: [DONE]\n\n")
         return response
 
-    async def ollama(self, request, model, text):
+    async def ollama(self, request, model, text, entries):
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         line = {"model": model, "created_at": "2026-01-01T00:00:00Z", "done": False}
-        for piece in text:
-            told = json.dumps({**line, "message": {"role": "assistant", "content": piece}})
+        for entry in entries or [{"token": piece} for piece in text]:
+            said = {**line, "message": {"role": "assistant", "content": entry["token"]}}
+            if entries is not None:
+                said["logprobs"] = [entry]
+            told = json.dumps(said)
             if model == "truncated":
                 await response.write(told[:20].encode())
                 return response

@@ -1,6 +1,7 @@
 """Figures of token log-probabilities, by hand arithmetic."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -79,6 +80,11 @@ def test_text_after_the_reply_proper_names_no_answer():
 def test_other_shapes_mean_the_same(logprobs):
     found = read(logprobs, "B")
     assert (found.mean, found.answers) == (-0.25, {"B": -0.5})
+
+
+def test_ollamas_objects_mean_the_same_as_mappings():
+    said = [SimpleNamespace(token="B", logprob=-0.5, top_logprobs=[SimpleNamespace(token="C", logprob=-2.0)])]
+    assert read(said, "B").answers == {"B": -0.5, "C": -2.0}
 
 
 @pytest.mark.parametrize(
