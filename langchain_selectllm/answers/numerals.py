@@ -113,11 +113,20 @@ def _value(match: re.Match[str]) -> Fraction | None:
     if bottom == 0:
         return None
     exponent = int(power.translate(_SUPERSCRIPTS)) + _SCALES.get(parts["scale"] or "", 0)
-    size = (whole + top / bottom) * Fraction(10) ** exponent
+    size = top
+    # Arithmetic of fractions is slow, and most numerals are plain numbers.
+    if bottom != 1:
+        size /= bottom
+    if whole:
+        size += whole
+    if exponent:
+        size *= Fraction(10) ** exponent
     if re.search("[-−]", parts["sign"] or ""):
         return -size
     return size
 
 
 def _exact(digits: str) -> Fraction:
+    if digits.isdecimal():
+        return Fraction(int(digits))
     return Fraction(re.sub(rf"{_GAP}|,", "", digits))

@@ -1,6 +1,7 @@
 """Features of candidate answers, by which the learned vote scores them."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ class CandidateFeatures:
     @property
     def values(self) -> NDArray[np.float64]:
         """All groups side by side, (n_rows, n_features)."""
-        return np.hstack(list(self.groups.values()))
+        return np.concatenate(list(self.groups.values()), axis=1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -158,8 +159,15 @@ def _by_member(support: _Support) -> dict[str, NDArray[np.float64]]:
 
 
 def _pairs(support: _Support) -> NDArray[np.float64]:
-    first, second = np.triu_indices(support.gave.shape[1], 1)
+    first, second = _pair_indices(support.gave.shape[1])
     return support.gave[:, first] * support.gave[:, second]
+
+
+@lru_cache(maxsize=16)
+def _pair_indices(n_members: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """First and second member of each pair."""
+    first, second = np.triu_indices(n_members, 1)
+    return first, second
 
 
 def _log_odds(support: _Support) -> NDArray[np.float64]:

@@ -85,7 +85,8 @@ class LearnedVote:
         lengths = (np.log1p(ballots.lengths) - mean) / scale
         known = _known(ballots.candidates, self.known_answers, ballots.n_candidates)
         # Bounded: a prompt that makes every reply short must not look like certainty.
-        bounded = np.clip(np.nan_to_num(lengths), -_MAX_LENGTH, _MAX_LENGTH)
+        bounded = np.minimum(np.maximum(lengths, -_MAX_LENGTH), _MAX_LENGTH)
+        bounded = np.where(np.isnan(bounded), 0.0, bounded)
         return candidate_features(ballots, bounded, known, self._shifts(ballots))
 
     def _shifts(self, ballots: Ballots) -> TokenShifts | None:
