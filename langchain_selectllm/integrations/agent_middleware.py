@@ -1,5 +1,6 @@
 """Middleware for LangChain agents: every model call is answered by a few members, which vote."""
 
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -9,7 +10,8 @@ from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, ToolCall
+from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langchain_core.runnables.config import ensure_config, merge_configs, set_config_context
 from langchain_core.runnables.utils import coro_with_context
@@ -34,6 +36,7 @@ try:
         AutoStrategy,
         ProviderStrategy,
         ProviderStrategyBinding,
+        StructuredOutputError,
         ToolStrategy,
     )
 except ModuleNotFoundError:
@@ -124,14 +127,24 @@ class _HandlerCalls(Generic[_Handler]):
     handler: _Handler
     alone: bool
     responses: dict[str, ModelResponse[Any]] = field(default_factory=dict)
+    invalid: dict[str, StructuredOutputError] = field(default_factory=dict)
+    """Errors of the agent's own parser by member: replies whose objects are not valid."""
 
     def invoke(self, name: str) -> AIMessage:
         with self._scope(name) as (context, request):
-            return self._note(name, context.run(self.handler, request))
+            try:
+                response = context.run(self.handler, request)
+            except StructuredOutputError as error:
+                return self._note_invalid(name, error)
+            return self._note(name, response)
 
     async def ainvoke(self, name: str) -> AIMessage:
         with self._scope(name) as (context, request):
-            return self._note(name, await coro_with_context(self.handler(request), context, create_task=True))
+            try:
+                response = await coro_with_context(self.handler(request), context, create_task=True)
+            except StructuredOutputError as error:
+                return self._note_invalid(name, error)
+            return self._note(name, response)
 
     def stream(self, name: str) -> Chunks:
         raise NotImplementedError
@@ -143,8 +156,16 @@ class _HandlerCalls(Generic[_Handler]):
         return judge_calls(judge, prompt, _beside_members)
 
     def response(self, message: AIMessage) -> ModelResponse[Any]:
-        """The winner's response with the merged message in place of its own."""
-        won = self.responses[message.response_metadata["selectllm"]["winner"]]
+        """The winner's response with the merged message in place of its own.
+
+        Raises:
+            StructuredOutputError: If no member's object is valid; the agent's own, of the winner's reply.
+        """
+        metadata = message.response_metadata["selectllm"]
+        winner = metadata["winner"]
+        if winner in self.invalid and metadata["answer"] is None and not metadata["abstained"]:
+            raise self.invalid[winner]
+        won = self.responses[winner]
         result = list(won.result)
         for i, one in enumerate(result):
             if isinstance(one, AIMessage):
@@ -154,9 +175,10 @@ class _HandlerCalls(Generic[_Handler]):
     def _structured_response(self, won: ModelResponse[Any], message: AIMessage) -> Any:
         """The object of a message in JSON text, which may combine several members'; else the winner's own."""
         strategy = self.request.response_format
-        if message.response_metadata["selectllm"]["abstained"]:
+        metadata = message.response_metadata["selectllm"]
+        if metadata["abstained"]:
             return None
-        if not isinstance(strategy, ProviderStrategy) or won.structured_response is None:
+        if not isinstance(strategy, ProviderStrategy) or message.tool_calls or metadata["answer"] is None:
             return won.structured_response
         return ProviderStrategyBinding.from_schema_spec(strategy.schema_spec).parse(message)
 
@@ -173,6 +195,20 @@ class _HandlerCalls(Generic[_Handler]):
     def _note(self, name: str, response: ModelResponse[Any]) -> AIMessage:
         self.responses[name] = response
         return next(message for message in response.result if isinstance(message, AIMessage))
+
+    def _note_invalid(self, name: str, error: StructuredOutputError) -> AIMessage:
+        """The reply that the agent's parser refused, which abstains unless the vote reads its object."""
+        self.invalid[name] = error
+        message = error.ai_message
+        if message.tool_calls:
+            message = message.model_copy(
+                update={
+                    "tool_calls": [],
+                    "invalid_tool_calls": [_invalid(call, error) for call in message.tool_calls],
+                }
+            )
+        self.responses[name] = ModelResponse(result=[message])
+        return message
 
 
 def _with_native_json(request: ModelRequest[Any], engine: Engine) -> ModelRequest[Any]:
@@ -191,6 +227,12 @@ def _with_native_json(request: ModelRequest[Any], engine: Engine) -> ModelReques
     if isinstance(chosen, AutoStrategy):
         chosen = chosen.schema
     return request.override(response_format=ProviderStrategy(chosen))
+
+
+def _invalid(call: ToolCall, error: StructuredOutputError) -> InvalidToolCall:
+    return invalid_tool_call(
+        name=call["name"], args=json.dumps(call["args"]), id=call["id"], error=str(error)
+    )
 
 
 @contextmanager

@@ -29,31 +29,51 @@ class BoundTools:
 
     models: ModelRegistry
     left_out: Mapping[str, str]
-    """Members that cannot call tools, with the reason."""
+    """Members that cannot call tools, and do without them neither, with the reason."""
     settings: Mapping[str, Any]
     """Further arguments of the binding, such as `response_format`."""
 
 
-def bind_registry(models: ModelRegistry, tools: Tools, **kwargs: Any) -> BoundTools:
+def bind_registry(
+    models: ModelRegistry, tools: Tools, *, native_format: Mapping[str, Any] | None = None, **kwargs: Any
+) -> BoundTools:
     """Returns the registry with tools bound to the members that can call tools; to all where there are none.
+
+    Args:
+        models: Members of the pool.
+        tools: What `bind_tools` takes.
+        native_format: The `response_format` that stands for the tool with members that have native JSON and
+            no tools; without one, these are left out.
+        kwargs: Further arguments of `bind_tools`.
 
     Raises:
         ToolSupportError: If no member can.
     """
     able: dict[str, Member] = {}
     left_out: dict[str, str] = {}
+    lacking = "cannot call tools"
+    if native_format is not None:
+        lacking = "cannot call tools, and has no native JSON"
     for name, member in models.items():
         model = bind_model(member.model, tools, **kwargs)
+        if model is None and native_format is not None and has_native_json(member.model):
+            model = bind_model(member.model, [], response_format=native_format)
         if model is None:
-            left_out[name] = "cannot call tools"
+            left_out[name] = lacking
         else:
             able[name] = replace(member, model=model)
     if not able:
         raise ToolSupportError(
-            f"No member can call tools: {', '.join(models)}. "
-            "Register at least one chat model whose bind_tools works."
+            f"No member can call tools: {', '.join(models)}. Register at least one chat model whose "
+            "bind_tools works; for structured output, one whose profile has structured_output is enough."
         )
     return BoundTools(ModelRegistry({**models, **able}), left_out, kwargs)
+
+
+def has_native_json(model: Runnable[Any, Any]) -> bool:
+    """Returns whether the profile of every chat model in the wrappers states native JSON."""
+    stated = [(raw.profile or {}).get("structured_output") for raw in raw_models(model)]
+    return bool(stated) and all(stated)
 
 
 def without_tools(models: ModelRegistry) -> dict[str, str]:

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from langchain_selectllm.routing.answer_confidence import AnswerConfidence
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule
 from langchain_selectllm.routing.judge import NO_RULING, JudgeRequest, JudgeVote, judge_request
-from langchain_selectllm.routing.reply_reader import Reply, ReplyReader, calls_tools, text_for_judge, text_of
+from langchain_selectllm.routing.reply_reader import (
+    Abstention,
+    Reply,
+    ReplyReader,
+    abstention_of,
+    calls_tools,
+    text_for_judge,
+    text_of,
+)
 from langchain_selectllm.routing.reply_tokens import ReplyTokens
 from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.voting.ballots import Ballots, make_ballots
@@ -65,6 +73,7 @@ class Election:
         self._answers: dict[int, str | None] = {}
         self._tool_calls: set[str | None] = set()
         """Answers that are tool calls."""
+        self._abstentions: dict[int, Abstention] = {}
         self._reasons: dict[int, Reasoning] = {}
         self._tokens: ReplyTokens | None = None
         if terms.confidence is not None and terms.confidence.learned is not None:
@@ -87,6 +96,8 @@ class Election:
         self._replies[member] = reply
         self._texts[member] = text_of(reply)
         self._answers[member] = answer
+        if answer is None:
+            self._abstentions[member] = self._abstention(reply)
         if calls_tools(reply):
             self._tool_calls.add(answer)
         if self._tokens is not None:
@@ -162,6 +173,7 @@ class Election:
         return {
             "answer": counted.answer,
             "answers": counted.answers,
+            "abstentions": self._named_abstentions(),
             "supporters": list(counted.supporters),
             "open_ended": counted.open_ended,
             "support": counted.support,
@@ -172,6 +184,13 @@ class Election:
     def _read(self, member: int, reply: Reply) -> str | None:
         del member
         return self.terms.reader.read(reply, self.terms.query)
+
+    def _abstention(self, reply: Reply) -> Abstention:
+        return abstention_of(reply)
+
+    def _named_abstentions(self) -> dict[str, str]:
+        """Reason per member that abstains, in pool order."""
+        return {self.terms.members[k]: str(reason) for k, reason in sorted(self._abstentions.items())}
 
     def _is_vote_settled(self, outstanding: Sequence[int]) -> bool:
         return self._scores.is_settled(outstanding)

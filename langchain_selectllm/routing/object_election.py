@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from langchain_selectllm.answers.json_value import canonical_json
 from langchain_selectllm.routing.election import Election, ElectionTerms
-from langchain_selectllm.routing.reply_reader import Reply, calls_tools
+from langchain_selectllm.routing.reply_reader import Abstention, Reply, calls_tools
 from langchain_selectllm.routing.structured_vote import StructuredVote
 from langchain_selectllm.voting.field_votes import FieldVote
 from langchain_selectllm.voting.tally import DecidedBy, Tally
@@ -40,7 +40,7 @@ class ObjectElection(Election):
         own = self._structure.read(message)
         if own is not None and canonical_json(own) == counted.answer and self._holds_object_alone(message):
             return message
-        if self._structure.in_text:
+        if self._structure.in_text or not message.tool_calls:
             text = json.dumps(self._elected, ensure_ascii=False)
             return AIMessage(text, id=message.id, response_metadata=message.response_metadata)
         name = self._structure.tool["name"]
@@ -49,7 +49,7 @@ class ObjectElection(Election):
 
     def _holds_object_alone(self, message: AIMessage) -> bool:
         """Whether the message is nothing but its object, so that parsers read the same one from it."""
-        if not self._structure.in_text:
+        if message.tool_calls and not self._structure.in_text:
             return len(message.tool_calls) == 1
         try:
             json.loads(message.text)
@@ -76,6 +76,10 @@ class ObjectElection(Election):
             return None
         self._objects[member] = value
         return canonical_json(value)
+
+    @override
+    def _abstention(self, reply: Reply) -> Abstention:
+        return self._structure.abstention_of(reply)
 
     @override
     def _is_vote_settled(self, outstanding: Sequence[int]) -> bool:

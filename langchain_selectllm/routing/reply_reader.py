@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from langchain_core.messages import AIMessage, BaseMessage
@@ -12,6 +13,19 @@ from langchain_selectllm.answers.endings import Ending, ending_of, finish_reason
 from langchain_selectllm.answers.tool_calls import canonical_calls
 
 Reply = BaseMessage | str
+
+
+class Abstention(StrEnum):
+    """Reason why a reply has no ballot."""
+
+    REFUSED = "refused"
+    CUT_OFF = "cut off"
+    """Before it had stated its answer."""
+    INVALID_CALL = "invalid tool call"
+    INVALID_OBJECT = "invalid object"
+    """Not valid by the schema of structured output."""
+    UNREADABLE = "unreadable"
+    """Holds no answer of the kind that is voted on."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,6 +94,18 @@ def ended(reply: Reply) -> Ending:
     if isinstance(reply, str):
         return Ending.COMPLETE
     return ending_of(_finish_reason(reply))
+
+
+def abstention_of(reply: Reply) -> Abstention:
+    """The reason why a reply from which no answer was read abstains."""
+    ending = ended(reply)
+    if ending is Ending.REFUSED:
+        return Abstention.REFUSED
+    if ending is Ending.CUT_OFF:
+        return Abstention.CUT_OFF
+    if isinstance(reply, AIMessage) and reply.invalid_tool_calls:
+        return Abstention.INVALID_CALL
+    return Abstention.UNREADABLE
 
 
 def _finish_reason(message: BaseMessage) -> str | None:

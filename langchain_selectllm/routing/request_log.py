@@ -26,8 +26,8 @@ def log_fallbacks(metadata: Mapping[str, Any]) -> None:
     _log_members("called in addition, because others failed", metadata["topped_up"])
     _log_members("not called, because of a bound on calls or time", metadata["held_back"])
     _log_members("cancelled, because the vote was settled", metadata["cancelled"])
-    unread = [name for name, answer in metadata["answers"].items() if answer is None]
-    _log_members("not counted: no readable answer in the reply", unread)
+    for name, reason in metadata["abstentions"].items():
+        logger.info("member %s abstained: %s", name, reason)
     vote = metadata["vote"]
     for name in vote.get("token_probabilities", {}).get("missing", ()):
         _warn_without_tokens(name)

@@ -165,7 +165,11 @@ class SelectLLMRouter(EngineRunnable):
         """
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
-        return self.model_copy(update={"bound": bind_registry(self.models, tools, **kwargs)})
+        native_format = None
+        if self.structure is not None:
+            native_format = self.structure.response_format
+        bound = bind_registry(self.models, tools, native_format=native_format, **kwargs)
+        return self.model_copy(update={"bound": bound})
 
     @override
     def with_structure(self, structure: StructuredVote) -> Self:

@@ -51,10 +51,11 @@ class StructuredOutput(Runnable[LanguageModelInput, AIMessage]):
             include_raw: Whether to return a dict of the message ("raw"), the object ("parsed") and
                 "parsing_error".
             vote: "fields" for a vote on every field, "whole" for a vote of equal objects.
-            kwargs: `method` and `strict` are accepted and ignored: members fill the schema through a tool.
+            kwargs: `method` and `strict` are accepted and ignored: each member fills the schema through a
+                tool or, where it has native JSON and no tools, in JSON text.
 
         Raises:
-            ToolSupportError: If no member can call tools.
+            ToolSupportError: If no member can call tools, and none has native JSON.
             ValueError: If there are other arguments.
         """
         structure = StructuredVote(schema, vote)

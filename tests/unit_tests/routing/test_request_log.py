@@ -79,7 +79,7 @@ def test_replies_without_an_answer_are_named(fitted, caplog):
     models = scripted(LETTERS)
     models["guesser"] = ReplayChatModel(model="guesser", default="no idea")
     make_router(fitted, models).invoke("x")
-    assert records(caplog) == [("INFO", "members not counted: no readable answer in the reply: guesser")]
+    assert records(caplog) == [("INFO", "member guesser abstained: unreadable")]
 
 
 def test_an_ordinary_request_leaves_no_record(fitted, caplog):

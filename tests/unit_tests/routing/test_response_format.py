@@ -5,7 +5,11 @@ import json
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.structured_output import ProviderStrategy
+from langchain.agents.structured_output import (
+    ProviderStrategy,
+    StructuredOutputValidationError,
+    ToolStrategy,
+)
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 
@@ -122,8 +126,54 @@ def test_the_middlewares_structured_response_is_the_majoritys(fitted, mode, stra
     told = metadata_of(result["messages"][-1])
     assert result["structured_response"] == Sum(total=7)
     assert told["left_out"] == {}
-    # Replies that are no objects fail in the agent's own parser.
-    assert set(told["failures"]) == {"guesser", "reader"}
+    # Replies that are no objects are errors of the agent's own parser: they abstain, and no member failed.
+    assert told["failures"] == {}
+    assert told["abstentions"] == {"guesser": "unreadable", "reader": "unreadable"}
+
+
+def in_words(fitted):
+    """A middleware whose members all reply in words where an object is prescribed."""
+    return SelectLLMMiddleware(make(fitted, {}))
+
+
+@modes
+def test_an_agent_whose_members_all_give_no_object_gets_the_agents_own_error(fitted, mode):
+    agent = create_agent(
+        ToolModel(), [], middleware=[in_words(fitted)], response_format=ProviderStrategy(Sum)
+    )
+    with pytest.raises(StructuredOutputValidationError, match="Failed to parse structured output for tool"):
+        run(agent, mode)
+
+
+@modes
+def test_a_withheld_object_is_no_error_of_the_agents_parser(fitted, mode):
+    router = make(fitted, {}, min_confidence=0.9, below_confidence="abstain")
+    agent = create_agent(
+        ToolModel(), [], middleware=[SelectLLMMiddleware(router)], response_format=ProviderStrategy(Sum)
+    )
+    result = run(agent, mode)
+    assert metadata_of(result["messages"][-1])["abstained"]
+    assert result.get("structured_response") is None
+
+
+@modes
+def test_beside_tools_invalid_arguments_of_the_schemas_call_abstain(fitted, mode):
+    # Two equal calls that are not valid, against one that is: the agent's own parser refuses the two.
+    models = tool_models(
+        calculator={"args": {"total": "many"}},
+        clockmaker={"args": {"total": "many"}},
+        generalist={"args": {"total": 7}},
+        guesser={"error": RuntimeError("down")},
+        reader={"error": RuntimeError("down")},
+    )
+    router = make(fitted, models=models, parser=VotingOutputParser())
+    strategy = ToolStrategy(Sum, handle_errors=False)
+    agent = create_agent(ToolModel(), [], middleware=[SelectLLMMiddleware(router)], response_format=strategy)
+    result = run(agent.with_config(recursion_limit=5), mode)
+    told = metadata_of(result["messages"][1])
+    assert result["structured_response"] == Sum(total=7)
+    assert list(told["failures"]) == ["guesser", "reader"]
+    assert told["abstentions"] == dict.fromkeys(["calculator", "clockmaker"], "invalid tool call")
 
 
 @modes
@@ -139,7 +189,6 @@ def test_the_structured_response_is_put_together_from_the_fields_that_win(fitted
     if where == "chat model":
         agent = create_agent(router.as_chat_model(), [], response_format=City)
     else:
-        texts["generalist"] = texts["generalist"].removeprefix("```json\n").removesuffix("\n```")
         middleware = SelectLLMMiddleware(make(fitted, texts))
         agent = create_agent(ToolModel(), [], middleware=[middleware], response_format=ProviderStrategy(City))
     result = run(agent, mode)
@@ -189,3 +238,26 @@ def test_a_call_of_the_schema_that_was_cut_off_abstains():
     cut_off = AIMessage("", tool_calls=[tool_call], response_metadata={"finish_reason": "length"})
     structure = StructuredVote(Sum)
     assert (structure.read(message), structure.read(cut_off)) == ({"total": 1}, None)
+
+
+def test_the_metadata_say_why_each_member_abstains(fitted):
+    refusal = AIMessage("", additional_kwargs={"refusal": "I cannot."})
+    cut_off = AIMessage('{"total": ', response_metadata={"finish_reason": "length"})
+    messages = {
+        "calculator": AIMessage('{"total": 7}'),
+        "clockmaker": AIMessage('{"total": "many"}'),
+        "generalist": refusal,
+        "guesser": cut_off,
+        "reader": AIMessage("I do not know."),
+    }
+    models = {
+        name: MessageModel(model=name, message=message, profile={"structured_output": True})
+        for name, message in messages.items()
+    }
+    told = metadata_of(make(fitted, models=models).invoke("x", response_format=FORMAT))
+    assert told["abstentions"] == {
+        "clockmaker": "invalid object",
+        "generalist": "refused",
+        "guesser": "cut off",
+        "reader": "unreadable",
+    }

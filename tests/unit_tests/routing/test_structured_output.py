@@ -1,16 +1,20 @@
 import asyncio
+import json
 
 import numpy as np
 import pytest
 from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage
 from pydantic import BaseModel, ValidationError, model_validator
 
 from langchain_selectllm import MajorityVote, WeightedVote
-from langchain_selectllm.exceptions import LowConfidenceError, PolicyError
+from langchain_selectllm.exceptions import LowConfidenceError, PolicyError, ToolSupportError
+from langchain_selectllm.testing import ReplayChatModel
 from langchain_selectllm.voting.field_votes import FieldVote
+from tests.support.message_models import MessageModel
 from tests.support.routers import as_facade, make_tool_router
-from tests.support.tool_models import tool_models
-from tests.support.tools import City, CityDict
+from tests.support.tool_models import ToolModel, tool_models
+from tests.support.tools import City, CityDict, add
 
 CITY_JSON = {**City.model_json_schema(), "title": "City"}
 GIVEN = {
@@ -65,6 +69,70 @@ def test_the_raw_message_tells_how_each_field_was_decided(fitted, facade):
     assert (told["answers"]["guesser"], told["answers"]["reader"]) == (None, None)
     assert told["confidence"] is None
     assert (result["raw"].text, len(result["raw"].tool_calls)) == ("", 1)
+
+
+NATIVE = {"structured_output": True}
+
+
+def native_members(given=GIVEN, **changes):
+    """Members without tools that give their objects as JSON text; `changes` are other members by name."""
+    models = {}
+    for name, fields in given.items():
+        text = fields.get("says") or json.dumps(fields["args"])
+        models[name] = MessageModel(model=name, message=AIMessage(text), profile=NATIVE)
+    return {**models, **changes}
+
+
+@facades
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke", "stream"])
+@pytest.mark.parametrize("schema", [City, CityDict, CITY_JSON])
+@pytest.mark.parametrize("policy", ["all_members", "single_best"])
+def test_members_with_native_json_and_no_tools_fill_a_schema_in_json_text(
+    fitted, schema, mode, facade, policy
+):
+    given = GIVEN if policy == "all_members" else dict.fromkeys(GIVEN, GIVEN["clockmaker"])
+    models = native_members(given)
+    model = as_facade(make_tool_router(fitted, models, policy=policy), facade)
+    city = call(model.with_structured_output(schema), mode)
+    expected = {"name": "Rome", "millions": 3, "country": "France"}
+    if policy == "single_best":
+        expected["millions"] = 4
+    assert (city.model_dump() if isinstance(city, City) else city) == expected
+    forms = [kwargs["response_format"] for member in models.values() for kwargs in member.calls]
+    assert len(forms) == (5 if policy == "all_members" else 1)
+    for form in forms:
+        assert (form["type"], form["json_schema"]["name"]) == ("json_schema", schema_name(schema))
+        assert set(form["json_schema"]["schema"]["properties"]) == {"name", "millions", "country"}
+
+
+def schema_name(schema):
+    return schema["title"] if isinstance(schema, dict) else schema.__name__
+
+
+@facades
+def test_members_with_tools_and_members_with_native_json_vote_on_one_object(fitted, facade):
+    spare = ToolModel(model="reader", args=GIVEN["clockmaker"]["args"])
+    wrapped = native_members()["generalist"].with_retry().with_config(tags=["x"])
+    models = native_members(reader=spare, generalist=wrapped, guesser=ReplayChatModel(default="no tools"))
+    model = as_facade(make_tool_router(fitted, models), facade)
+    result = model.with_structured_output(City, include_raw=True).invoke("Tell me about a city.")
+    told = result["raw"].response_metadata["selectllm"]
+    assert told["left_out"] == {"guesser": "cannot call tools, and has no native JSON"}
+    # Of four objects: Rome 3, four million 2 and three million 2, France 3.
+    assert (result["parsed"].name, result["parsed"].country) == ("Rome", "France")
+    assert sorted(told["answers"]) == ["calculator", "clockmaker", "generalist", "reader"]
+    assert None not in told["answers"].values()
+
+
+@facades
+def test_a_pool_without_tools_and_without_native_json_says_so(fitted, facade):
+    models = {name: ReplayChatModel(model=name, default="x") for name in GIVEN}
+    model = as_facade(make_tool_router(fitted, models), facade)
+    with pytest.raises(ToolSupportError, match="one whose profile has structured_output is enough"):
+        model.with_structured_output(City)
+    # Native JSON does not help where a call needs tools.
+    with pytest.raises(ToolSupportError, match="No member can call tools"):
+        as_facade(make_tool_router(fitted, native_members()), facade).bind_tools([add])
 
 
 @facades
