@@ -42,7 +42,8 @@ class CallPlan:
     Starts with the selection. A failure that leaves fewer possible replies than `min_replies` calls the next
     member of the reserve. When every call has ended, the counter may ask for another round. The plan is done
     when nothing is outstanding, or when the counter is settled. At most `max_calls` members are called, and
-    none once the plan is closed.
+    none once the plan is closed. A member that is called several times has a number per call; see
+    `voting.call_numbers`.
     """
 
     selected: Sequence[int]

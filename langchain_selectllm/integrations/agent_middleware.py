@@ -126,7 +126,8 @@ class _HandlerCalls(Generic[_Handler]):
     request: ModelRequest[Any]
     handler: _Handler
     alone: bool
-    responses: dict[str, ModelResponse[Any]] = field(default_factory=dict)
+    responses: dict[str, list[ModelResponse[Any]]] = field(default_factory=dict)
+    """Responses of each member, one per call."""
     invalid: dict[str, StructuredOutputError] = field(default_factory=dict)
     """Errors of the agent's own parser by member: replies whose objects are not valid."""
 
@@ -165,12 +166,20 @@ class _HandlerCalls(Generic[_Handler]):
         winner = metadata["winner"]
         if winner in self.invalid and metadata["answer"] is None and not metadata["abstained"]:
             raise self.invalid[winner]
-        won = self.responses[winner]
+        won = self._won(message)
         result = list(won.result)
         for i, one in enumerate(result):
             if isinstance(one, AIMessage):
                 result[i] = message
         return replace(won, result=result, structured_response=self._structured_response(won, message))
+
+    def _won(self, message: AIMessage) -> ModelResponse[Any]:
+        """The response that the merged message was made from."""
+        responses = self.responses[message.response_metadata["selectllm"]["winner"]]
+        for response in responses:
+            if _message_of(response).id == message.id:
+                return response
+        return responses[0]
 
     def _structured_response(self, won: ModelResponse[Any], message: AIMessage) -> Any:
         """The object of a message in JSON text, which may combine several members'; else the winner's own."""
@@ -193,8 +202,8 @@ class _HandlerCalls(Generic[_Handler]):
             yield context, self.request.override(model=model)  # type: ignore[arg-type]
 
     def _note(self, name: str, response: ModelResponse[Any]) -> AIMessage:
-        self.responses[name] = response
-        return next(message for message in response.result if isinstance(message, AIMessage))
+        self.responses.setdefault(name, []).append(response)
+        return _message_of(response)
 
     def _note_invalid(self, name: str, error: StructuredOutputError) -> AIMessage:
         """The reply that the agent's parser refused, which abstains unless the vote reads its object."""
@@ -207,8 +216,13 @@ class _HandlerCalls(Generic[_Handler]):
                     "invalid_tool_calls": [_invalid(call, error) for call in message.tool_calls],
                 }
             )
-        self.responses[name] = ModelResponse(result=[message])
+        self.responses.setdefault(name, []).append(ModelResponse(result=[message]))
         return message
+
+
+def _message_of(response: ModelResponse[Any]) -> AIMessage:
+    """The model's message among those of a response."""
+    return next(message for message in response.result if isinstance(message, AIMessage))
 
 
 def _with_native_json(request: ModelRequest[Any], engine: Engine) -> ModelRequest[Any]:

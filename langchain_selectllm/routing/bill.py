@@ -11,6 +11,7 @@ from langchain_selectllm.fanout.call_plan import CallPlan
 from langchain_selectllm.members.prices import FREE, CallCost
 from langchain_selectllm.members.registry import Member
 from langchain_selectllm.routing.judge import JudgeRequest
+from langchain_selectllm.voting.call_numbers import in_pool_order
 
 JUDGE = "judge"
 _TOKENS = ("input_tokens", "output_tokens", "total_tokens", "input_token_details", "output_token_details")
@@ -18,7 +19,7 @@ _TOKENS = ("input_tokens", "output_tokens", "total_tokens", "input_token_details
 
 @dataclass(frozen=True, kw_only=True)
 class Bill:
-    """Tokens and costs of one request's calls, by member."""
+    """Tokens and costs of one request's calls, by name; a member's second call is named `member#2`."""
 
     usage: Mapping[str, UsageMetadata | None]
     """Tokens of each reply; None where the model counts none."""
@@ -96,7 +97,11 @@ class Bill:
 
 
 def make_bill(
-    plan: CallPlan, names: tuple[str, ...], models: Mapping[str, Member], judge: JudgeRequest | None
+    plan: CallPlan,
+    names: tuple[str, ...],
+    labels: Mapping[int, str],
+    models: Mapping[str, Member],
+    judge: JudgeRequest | None,
 ) -> Bill:
     """The bill of a fan-out.
 
@@ -106,28 +111,29 @@ def make_bill(
     Args:
         plan: The fan-out, after its end.
         names: Names of the pool's members.
+        labels: Names of the calls by number.
         models: The members with their prices.
         judge: Request to the judge; None without one.
     """
     usage: dict[str, UsageMetadata | None] = {}
     costs: dict[str, CallCost | None] = {}
-    for k in sorted(plan.replies):
-        reported = plan.replies[k].usage_metadata
-        usage[names[k]] = _tokens(reported)
-        costs[names[k]] = models[names[k]].cost(reported)
+    for call in in_pool_order(plan.replies, len(names)):
+        reported = plan.replies[call].usage_metadata
+        usage[labels[call]] = _tokens(reported)
+        costs[labels[call]] = models[names[call % len(names)]].cost(reported)
     judge_usage: UsageMetadata | None = None
     judge_cost: CallCost | None = FREE
     if judge is not None:
         judge_usage = _tokens(judge.usage)
         judge_cost = judge.vote.member.cost(judge.usage)
     mean, estimates = _mean_tokens(usage.values()), dict[str, CallCost | None]()
-    for k in _unfinished(plan):
-        estimates[names[k]] = models[names[k]].cost(mean)
+    for call in _unfinished(plan):
+        estimates[labels[call]] = models[names[call % len(names)]].cost(mean)
     return Bill(usage=usage, costs=costs, estimates=estimates, judge_usage=judge_usage, judge_cost=judge_cost)
 
 
 def _unfinished(plan: CallPlan) -> list[int]:
-    """Members whose calls were started and ended without a reply in time, ascending."""
+    """Calls that were started and ended without a reply in time, ascending."""
     late = [k for k, error in plan.failures.items() if isinstance(error, DeadlineError)]
     return sorted([*plan.given_up, *late])
 

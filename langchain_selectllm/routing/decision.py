@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.exceptions import MemberMismatchError
 from langchain_selectllm.selection.further_rounds import FurtherRounds
-from langchain_selectllm.selection.policies import Policy
+from langchain_selectllm.selection.policies import Policy, Selection
 from langchain_selectllm.voting.votes import VoteStrategy
 
 
@@ -35,7 +35,7 @@ class Decision:
     vote_probabilities: NDArray[np.float64]
     """Weights of the vote, (K,): base rates where the policy ignores the query."""
     selected: tuple[int, ...]
-    """Indices of the selected members, ascending."""
+    """Indices of the selected members, ascending; one per call, so that a member may occur several times."""
     reason: str
     vote: VoteStrategy
     """The policy's vote, which the parser's replaces where it has one."""
@@ -86,6 +86,27 @@ class Decision:
             further = further.without(np.isin(self.members, list(left_out)))
         return replace(decision, selected=tuple(sorted(filled)), further=further)
 
+    @property
+    def repeats(self) -> bool:
+        """Whether some member is called several times."""
+        return len(set(self.selected)) < len(self.selected)
+
+    def once(self, unrepeated: Mapping[str, str]) -> Self:
+        """The same decision with one call per named member, as its further replies would be the same.
+
+        Args:
+            unrepeated: Members, with the reason.
+        """
+        selected: list[int] = []
+        reasons: dict[str, str] = {}
+        for k in self.selected:
+            name = self.members[k]
+            if name in unrepeated and k in selected:
+                reasons[name] = f"{name} once, because {unrepeated[name]}"
+            else:
+                selected.append(k)
+        return replace(self, selected=tuple(selected), reason="; ".join([self.reason, *reasons.values()]))
+
     def only(self, name: str) -> Self:
         """The same decision with one member called and no other in reserve, because it was asked for by name.
 
@@ -108,7 +129,7 @@ class Decision:
 
     @property
     def selected_members(self) -> tuple[str, ...]:
-        """Names of the selected members."""
+        """Names of the selected members, one per call."""
         return tuple(self.members[k] for k in self.selected)
 
 
@@ -132,10 +153,18 @@ def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[
             members=classifier.members,
             probabilities=probabilities[i],
             vote_probabilities=selection.probabilities[i],
-            selected=tuple(np.flatnonzero(selection.mask[i]).tolist()),
+            selected=_selected(selection, i),
             reason=reason,
             vote=selection.vote,
             further=further,
         )
         decisions.append(decision)
     return decisions
+
+
+def _selected(selection: Selection, row: int) -> tuple[int, ...]:
+    """Pool index of each call's member for one query, ascending."""
+    chosen = np.flatnonzero(selection.mask[row])
+    if selection.samples is not None:
+        chosen = np.repeat(chosen, selection.samples[row, chosen])
+    return tuple(chosen.tolist())

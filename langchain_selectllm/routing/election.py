@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from langchain_selectllm.routing.reply_reader import (
 from langchain_selectllm.routing.reply_tokens import ReplyTokens
 from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.voting.ballots import Ballots, make_ballots
+from langchain_selectllm.voting.call_numbers import in_pool_order, label_calls, members_of
 from langchain_selectllm.voting.grounding import Reasoning, grounding, read_reasoning
 from langchain_selectllm.voting.tally import DecidedBy, Tally, supporter_names, tally
 from langchain_selectllm.voting.votes import RunningScores, VoteStrategy
@@ -86,23 +88,32 @@ class Election:
         """Member whose answer is taken, once the confidence rule has escalated to it."""
 
     @property
+    def _n_members(self) -> int:
+        return len(self.terms.members)
+
+    @property
+    def _calls(self) -> list[int]:
+        """Numbers of the calls that replied, in pool order."""
+        return in_pool_order(self._replies, self._n_members)
+
+    @property
     def is_slow(self) -> bool:
         """Whether counting runs a model, which would block an event loop."""
         return self.terms.reader.is_slow
 
-    def add(self, member: int, reply: Reply) -> None:
-        """Read a reply and count its ballot."""
-        answer = self._read(member, reply)
-        self._replies[member] = reply
-        self._texts[member] = text_of(reply)
-        self._answers[member] = answer
+    def add(self, call: int, reply: Reply) -> None:
+        """Read the reply of a call, by its number, and count its ballot."""
+        answer = self._read(call, reply)
+        self._replies[call] = reply
+        self._texts[call] = text_of(reply)
+        self._answers[call] = answer
         if answer is None:
-            self._abstentions[member] = self._abstention(reply)
+            self._abstentions[call] = self._abstention(reply)
         if calls_tools(reply):
             self._tool_calls.add(answer)
         if self._tokens is not None:
-            self._tokens.add(member, reply, answer)
-        self._scores.add(member, answer)
+            self._tokens.add(call, reply, answer)
+        self._scores.add(call % self._n_members, answer)
         self._ballots = self._tally = None
 
     def is_settled(self, outstanding: Sequence[int]) -> bool:
@@ -143,7 +154,7 @@ class Election:
             return None
         ballots = self._built_ballots()
         if isinstance(self.terms.vote, JudgeVote) and self._authority not in self._replies:
-            texts = {k: text_for_judge(reply, self._answers[k]) for k, reply in self._replies.items()}
+            texts = [text_for_judge(self._replies[call], self._answers[call]) for call in self._calls]
             self.judge = judge_request(self.terms.vote, ballots, texts, self.terms.query)
             self._tally = None
         return self.judge
@@ -153,6 +164,23 @@ class Election:
         if self._tally is None:
             self._tally = self._count()
         return self._tally
+
+    def winning_call(self) -> int:
+        """Number of the call whose reply stands for the answer.
+
+        Where every reply abstains, that of the most probable member that replied.
+        """
+        counted = self.tally()
+        if counted.winner is None:
+            return max(
+                self._calls, key=lambda call: (self.terms.probabilities[call % self._n_members], -call)
+            )
+        return self._first_call(counted)
+
+    def _first_call(self, counted: Tally) -> int:
+        """The winner's first call that gave the answer; its first call where none gave exactly that."""
+        calls = [k for k in self._calls if self.terms.members[k % self._n_members] == counted.winner]
+        return min(calls, key=lambda call: (self._answers[call] != counted.answer, call))
 
     def elected_message(self, message: AIMessage) -> AIMessage:
         """The message to return, given the winning member's own."""
@@ -181,19 +209,20 @@ class Election:
             "vote": vote,
         }
 
-    def _read(self, member: int, reply: Reply) -> str | None:
-        del member
+    def _read(self, call: int, reply: Reply) -> str | None:
+        del call
         return self.terms.reader.read(reply, self.terms.query)
 
     def _abstention(self, reply: Reply) -> Abstention:
         return abstention_of(reply)
 
     def _named_abstentions(self) -> dict[str, str]:
-        """Reason per member that abstains, in pool order."""
-        return {self.terms.members[k]: str(reason) for k, reason in sorted(self._abstentions.items())}
+        """Reason per call that abstains, in pool order."""
+        labels = label_calls(self._calls, self.terms.members)
+        return {label: str(self._abstentions[k]) for k, label in labels.items() if k in self._abstentions}
 
     def _is_vote_settled(self, outstanding: Sequence[int]) -> bool:
-        return self._scores.is_settled(outstanding)
+        return self._scores.is_settled(members_of(outstanding, self._n_members))
 
     def _confidence(self) -> float:
         if not self._replies:
@@ -207,7 +236,8 @@ class Election:
         """Members of the next round, the most probable first, since `max_calls` may cut the list."""
         if self.terms.further is None:
             return ()
-        added = self.terms.further.next_members(self._confidence(), called, self._rounds)
+        members = members_of(called, self._n_members)
+        added = self.terms.further.next_members(self._confidence(), members, self._rounds)
         return sorted(added, key=lambda k: (-self.terms.probabilities[k], k))
 
     def _count(self) -> Tally:
@@ -252,24 +282,24 @@ class Election:
     def _built_ballots(self) -> Ballots:
         """The ballots of the replies so far, in pool order."""
         if self._ballots is None:
-            slots = sorted(self._replies)
-            grounds = tokens = None
+            calls, grounds, tokens = self._calls, None, None
             if self._tokens is not None:
-                grounds, tokens = self._grounds, self._tokens.signals
+                grounds, tokens = self._grounds, partial(self._tokens.signals, calls)
             self._ballots = make_ballots(
-                slots=slots,
-                answers=[self._answers[k] for k in slots],
+                slots=members_of(calls, self._n_members),
+                answers=[self._answers[k] for k in calls],
                 probabilities=self.terms.probabilities,
                 latencies=self.terms.latencies,
-                lengths=[len(self._texts[k]) for k in slots],
+                lengths=[len(self._texts[k]) for k in calls],
                 agreement=self.terms.reader.agreement(self._tool_calls),
                 grounds=grounds,
                 tokens=tokens,
             )
         return self._ballots
 
-    def _grounds(self, slots: Sequence[int], candidates: Sequence[str]) -> NDArray[np.float64]:
-        for k in slots:
+    def _grounds(self, candidates: Sequence[str]) -> NDArray[np.float64]:
+        """Grounding of each candidate in each reply, in pool order."""
+        for k in self._calls:
             if k not in self._reasons:
                 self._reasons[k] = read_reasoning(self._texts[k])
-        return grounding(self.terms.query, [self._reasons[k] for k in slots], candidates)
+        return grounding(self.terms.query, [self._reasons[k] for k in self._calls], candidates)

@@ -1,5 +1,6 @@
 """The engine: decisions before the calls, elections over the replies, and no calls of its own."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_selectllm.fanout.call_plan import CallPlan
 from langchain_selectllm.members.capabilities import Needs, unable_members
+from langchain_selectllm.members.repeated_replies import fixed_by, why_repeated
 from langchain_selectllm.prompts import prompt_messages
 from langchain_selectllm.routing.answer_confidence import AnswerConfidence
 from langchain_selectllm.routing.decision import Decision, decide_all
@@ -19,6 +21,9 @@ from langchain_selectllm.routing.reply_message import reply_message
 from langchain_selectllm.routing.response_format import response_structure
 from langchain_selectllm.routing.settings import RoutingSettings
 from langchain_selectllm.routing.sticky import thread_of
+from langchain_selectllm.voting.call_numbers import number_calls
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +76,23 @@ class Engine:
             decision = decision.without(left_out)
         else:
             decision = settings.sticky.turn(thread_of(config, messages), decision, left_out)
+        if decision.repeats:
+            decision = decision.once(self._unrepeated(decision))
         return decision.at_most(settings.max_calls)
+
+    def _unrepeated(self, decision: Decision) -> dict[str, str]:
+        """Members of a decision whose further replies would be the same, with the reason; logs a warning."""
+        unrepeated = {}
+        for name in dict.fromkeys(decision.selected_members):
+            reason = self.settings.same_replies or why_repeated(self.settings.models[name].model)
+            if reason is None:
+                continue
+            unrepeated[name] = reason
+            warning = f"member {name} is called once instead of several times: {reason}"
+            if warning not in self.settings.reported:
+                self.settings.reported.add(warning)
+                logger.warning(warning)
+        return unrepeated
 
     def _left_out(self, messages: Sequence[BaseMessage]) -> Mapping[str, str]:
         """Members that are not called for a prompt, with the reason.
@@ -88,13 +109,18 @@ class Engine:
         return left_out
 
     def for_call(self, arguments: Mapping[str, Any]) -> "Engine":
-        """The engine of a call with these keyword arguments, which may prescribe a schema for its objects."""
-        if self.settings.structure is not None:
+        """The engine of a call with these keyword arguments.
+
+        They may prescribe a schema for its objects, or make all replies of a member the same.
+        """
+        settings, same_replies = self.settings, fixed_by(arguments)
+        if same_replies is not None:
+            settings = replace(settings, same_replies=same_replies)
+        if settings.structure is None and (structure := response_structure(arguments)) is not None:
+            settings = replace(settings, structure=structure)
+        if settings is self.settings:
             return self
-        structure = response_structure(arguments)
-        if structure is None:
-            return self
-        return Engine(replace(self.settings, structure=structure))
+        return Engine(settings)
 
     def open_election(self, decision: Decision) -> Election:
         """The vote over the replies of the members that a decision selects."""
@@ -126,7 +152,7 @@ class Engine:
         if min_replies is None:
             min_replies = (len(decision.selected) + 1) // 2
         return CallPlan(
-            selected=decision.selected,
+            selected=number_calls(decision.selected, len(decision.members)),
             reserve=decision.reserve,
             min_replies=min_replies,
             counter=election,

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Self
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.outcomes.folders import read_lines
 from langchain_selectllm.routing.decision import Decision
 from langchain_selectllm.routing.feedback_runs import REPLY_FIELDS, RoutedRuns, append_line
+from langchain_selectllm.voting.call_numbers import member_of_label
 
 _QUERIES = "queries.jsonl"
 
@@ -216,12 +218,12 @@ def _checked_fields(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _sole_winner(decision: Decision) -> Mapping[str, Any]:
-    if len(decision.selected) != 1:
+    if len(set(decision.selected)) != 1:
         raise OutcomeError(
             f"The decision is for {len(decision.selected)} members ({', '.join(decision.selected_members)}), "
             "so the member that answered cannot be identified. Pass the router's message."
         )
-    (winner,) = decision.selected_members
+    winner = decision.selected_members[0]
     return {"text": decision.text, "winner": winner, "answer": None}
 
 
@@ -238,8 +240,8 @@ def member_scores(metadata: Mapping[str, Any], score: float) -> dict[str, float]
     - When the answer is wholly right (1) and only one answer can be right, the members that gave another one,
       or none, get 0. Nothing follows from a wrong answer for the members that gave another one.
 
-    Members are thus observed more often when they agree with the others, so outcomes from feedback are no
-    random sample.
+    A member that was called several times gets the mean over its ballots. Members are thus observed more
+    often when they agree with the others, so outcomes from feedback are no random sample.
 
     Args:
         metadata: `response_metadata["selectllm"]` of a router's message.
@@ -247,8 +249,11 @@ def member_scores(metadata: Mapping[str, Any], score: float) -> dict[str, float]
     """
     if metadata["answer"] is None:
         return {metadata["winner"]: score}
-    scores = dict.fromkeys(metadata["supporters"], score)
+    ballots = dict.fromkeys(metadata["supporters"], score)
     if score == 1.0 and not metadata["open_ended"]:
-        for member in metadata["answers"]:
-            scores.setdefault(member, 0.0)
-    return scores
+        for ballot in metadata["answers"]:
+            ballots.setdefault(ballot, 0.0)
+    by_member: dict[str, list[float]] = {}
+    for ballot, one in ballots.items():
+        by_member.setdefault(member_of_label(ballot, metadata["answers"]), []).append(one)
+    return {member: fmean(scores) for member, scores in by_member.items()}

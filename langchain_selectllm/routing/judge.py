@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -96,14 +96,14 @@ class JudgeRequest:
 
 
 def judge_request(
-    vote: JudgeVote, ballots: Ballots, texts: Mapping[int, str], query: str | None
+    vote: JudgeVote, ballots: Ballots, texts: Sequence[str], query: str | None
 ) -> JudgeRequest | None:
     """The request to the judge; None where there are fewer than two candidates.
 
     Args:
         vote: The judge and its instructions.
         ballots: Ballots of one query.
-        texts: Text of each reply, by pool index.
+        texts: Text of the reply behind each ballot, in pool order.
         query: The question; the judge sees the answers alone when None.
     """
     shown = _texts_of_candidates(ballots, texts)
@@ -124,12 +124,12 @@ def judge_request(
     return JudgeRequest(vote, order, prompt)
 
 
-def _texts_of_candidates(ballots: Ballots, texts: Mapping[int, str]) -> dict[str, str]:
+def _texts_of_candidates(ballots: Ballots, texts: Sequence[str]) -> dict[str, str]:
     """Text of the first reply that gave each candidate; of replies that agree, the medoid's."""
     shown: dict[str, str] = {}
-    for slot, code, own in zip(ballots.members, ballots.codes[0], ballots.own_codes[0], strict=True):
+    for text, code, own in zip(texts, ballots.codes[0], ballots.own_codes[0], strict=True):
         if code >= 0 and own == code:
-            shown.setdefault(ballots.candidates[0][code], texts[int(slot)])
+            shown.setdefault(ballots.candidates[0][code], text)
     return shown
 
 

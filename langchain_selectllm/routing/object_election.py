@@ -14,6 +14,7 @@ from langchain_selectllm.answers.json_value import canonical_json
 from langchain_selectllm.routing.election import Election, ElectionTerms
 from langchain_selectllm.routing.reply_reader import Abstention, Reply, calls_tools
 from langchain_selectllm.routing.structured_vote import StructuredVote
+from langchain_selectllm.voting.call_numbers import in_pool_order, members_of
 from langchain_selectllm.voting.field_votes import FieldVote
 from langchain_selectllm.voting.tally import DecidedBy, Tally
 
@@ -67,14 +68,14 @@ class ObjectElection(Election):
         return metadata
 
     @override
-    def _read(self, member: int, reply: Reply) -> str | None:
+    def _read(self, call: int, reply: Reply) -> str | None:
         value = self._structure.read(reply)
         if value is None and self._structure.in_text and calls_tools(reply):
             # A step of an agent on its way to the object.
-            return super()._read(member, reply)
+            return super()._read(call, reply)
         if value is None:
             return None
-        self._objects[member] = value
+        self._objects[call] = value
         return canonical_json(value)
 
     @override
@@ -104,7 +105,7 @@ class ObjectElection(Election):
         self._elected = self._fields = None
         if whole.answer is None or whole.winner is None:
             return whole
-        self._elected = self._objects.get(self.terms.members.index(whole.winner))
+        self._elected = self._objects.get(self._first_call(whole))
         if self._elected is None:
             return whole
         whole = replace(whole, open_ended=True)
@@ -132,7 +133,7 @@ class ObjectElection(Election):
         return replace(
             whole,
             answer=answer,
-            winner=self.terms.members[self._nearest(value)],
+            winner=self.terms.members[self._nearest(value) % self._n_members],
             support=min(fields.supports.values(), default=1.0),
             decided_by=decided_by,
             supporters=tuple(name for name, own in whole.answers.items() if own == answer),
@@ -150,19 +151,19 @@ class ObjectElection(Election):
             members=terms.members,
             probabilities=terms.probabilities,
             latencies=latencies,
-            outstanding=outstanding,
+            outstanding=members_of(outstanding, self._n_members),
         )
 
     def _objects_in_pool_order(self) -> dict[int, Any]:
-        return {k: self._objects[k] for k in sorted(self._objects)}
+        return {call: self._objects[call] for call in in_pool_order(self._objects, self._n_members)}
 
     def _nearest(self, value: Mapping[str, Any]) -> int:
-        """Member with most of the fields that won; the most probable of several."""
+        """Call with most of the fields that won; of several that of the most probable member."""
 
-        def preference(member: int) -> tuple[int, float, int]:
-            shared = 0
+        def preference(call: int) -> tuple[int, float, int]:
+            shared, member = 0, call % self._n_members
             for name, item in value.items():
-                shared += canonical_json(self._objects[member].get(name)) == canonical_json(item)
-            return shared, float(self.terms.probabilities[member]), -member
+                shared += canonical_json(self._objects[call].get(name)) == canonical_json(item)
+            return shared, float(self.terms.probabilities[member]), -call
 
         return max(self._objects, key=preference)

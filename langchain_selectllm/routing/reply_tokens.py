@@ -23,19 +23,19 @@ class ReplyTokens:
         self._figures: dict[int, TokenProbabilities | None] = {}
         self._answers: dict[int, str | None] = {}
 
-    def add(self, member: int, reply: BaseMessage | str, answer: str | None) -> None:
-        """Read the figures of a reply about its answer."""
-        self._answers[member] = answer
+    def add(self, call: int, reply: BaseMessage | str, answer: str | None) -> None:
+        """Read the figures of a call's reply about its answer."""
+        self._answers[call] = answer
         if self._vote.tokens is not None and isinstance(reply, BaseMessage):
-            self._figures[member] = read_token_probabilities(reply.response_metadata, answer)
+            self._figures[call] = read_token_probabilities(reply.response_metadata, answer)
 
-    def signals(self, slots: Sequence[int], candidates: Sequence[str]) -> TokenSignals:
-        """The figures as arrays, for `make_ballots`."""
-        signals = TokenSignals.empty(n=1, n_slots=len(slots), n_candidates=max(len(candidates), 1))
-        for slot, member in enumerate(slots):
-            figures = self._figures.get(member)
+    def signals(self, calls: Sequence[int], candidates: Sequence[str]) -> TokenSignals:
+        """The figures of calls in pool order as arrays, for `make_ballots`."""
+        signals = TokenSignals.empty(n=1, n_slots=len(calls), n_candidates=max(len(candidates), 1))
+        for slot, call in enumerate(calls):
+            figures = self._figures.get(call)
             if figures is not None:
-                signals.fill(0, slot, figures, self._answers[member], candidates)
+                signals.fill(0, slot, figures, self._answers[call], candidates)
         return signals
 
     def metadata(self, ballots: Ballots, members: Sequence[str], strategy: str) -> Mapping[str, Any]:
@@ -55,9 +55,9 @@ class ReplyTokens:
         used: list[str] = []
         missing: list[str] = []
         for member, counts, due in zip(ballots.members.tolist(), counted, expected, strict=True):
-            if counts:
+            if counts and members[member] not in used:
                 used.append(members[member])
-            elif due:
+            elif due and not counts and members[member] not in missing:
                 missing.append(members[member])
         if strategy == LearnedVote.name and missing and not used:
             strategy = WITHOUT_TOKENS

@@ -151,8 +151,9 @@ class Request:
             plan.finish(member, result, reply.elapsed_s)
         yield closing_chunk(self.engine.merge(self.decision, plan, election))
 
-    def _name(self, k: int) -> str:
-        return self.decision.members[k]
+    def _name(self, call: int) -> str:
+        members = self.decision.members
+        return members[call % len(members)]
 
     def _limits(self) -> Limits:
         """The bounds of the calls; the clock of the request runs from here, less the time of the decision.

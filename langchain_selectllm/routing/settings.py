@@ -49,6 +49,11 @@ class RoutingSettings:
     sticky: StickyThreads | None = None
     """Members that each thread keeps; selected afresh at every turn when None."""
 
+    same_replies: str | None = None
+    """Why every member gives the same reply again, by the arguments of the call; None where none does."""
+    reported: set[str] = field(default_factory=set)
+    """Warnings that were logged: each is logged once per router."""
+
     @cached_property
     def decides_slowly(self) -> bool:
         """Whether a decision runs a model, which would block an event loop."""

@@ -144,8 +144,8 @@ def make_ballots(
     latencies: NDArray[np.float64] | None = None,
     lengths: Sequence[float] | None = None,
     agreement: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
-    grounds: Callable[[Sequence[int], Sequence[str]], NDArray[np.float64]] | None = None,
-    tokens: Callable[[Sequence[int], Sequence[str]], TokenSignals | None] | None = None,
+    grounds: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
+    tokens: Callable[[Sequence[str]], TokenSignals | None] | None = None,
 ) -> Ballots:
     """Builds the ballots of one query, in pool order whatever the order of arrival.
 
@@ -156,8 +156,8 @@ def make_ballots(
         latencies: Recorded `latency_s` of each member, (K,); unknown when None.
         lengths: Characters of the reply behind each ballot; unknown when None.
         agreement: Pairwise agreement of candidates, as `ComparesAnswers.agreement`.
-        grounds: Grounding of candidates in the replies of members, as `grounding`.
-        tokens: Token log-probabilities of the replies of members, given the candidates.
+        grounds: Grounding of candidates in the replies, in pool order, as `grounding`.
+        tokens: Token log-probabilities of the replies, in pool order, given the candidates.
     """
     order = sorted(range(len(slots)), key=slots.__getitem__)
     ordered_slots = [slots[i] for i in order]
@@ -176,10 +176,10 @@ def make_ballots(
         candidates=[candidates],
     )
     if grounds is not None:
-        by_slot = grounds(ordered_slots, candidates)
+        by_slot = grounds(candidates)
         ballots = replace(ballots, grounds=by_slot[None].astype(np.float32))
     if tokens is not None:
-        ballots = replace(ballots, tokens=tokens(ordered_slots, candidates))
+        ballots = replace(ballots, tokens=tokens(candidates))
     if agreement is not None:
         ballots = replace(ballots, agreement=[agreement(candidates)])
     return ballots.grouped()

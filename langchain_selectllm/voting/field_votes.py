@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.answers.json_value import canonical_json
 from langchain_selectllm.voting.ballots import make_ballots
+from langchain_selectllm.voting.call_numbers import in_pool_order, members_of
 from langchain_selectllm.voting.tally import DecidedBy, tally
 from langchain_selectllm.voting.votes import RunningScores, VoteStrategy
 
@@ -30,7 +31,7 @@ class FieldVote:
     latencies: NDArray[np.float64]
     """Recorded `latency_s` of each member, (K,); NaN when unknown."""
     outstanding: Sequence[int] = ()
-    """Pool indices of members yet to reply."""
+    """Pool index of each outstanding call's member."""
     supports: dict[str, float] = field(default_factory=dict)
     """Share of the ballots that went to each field's value, by dotted path."""
     tied: bool = False
@@ -42,17 +43,18 @@ class FieldVote:
         """Value that wins at `path`; an object is put together from the fields that win.
 
         Args:
-            objects: Value of each member, by pool index.
+            objects: Value of each call, by its number.
             path: Dotted path of the values in the whole object.
         """
-        slots = sorted(objects)
-        kinds = [_kind(objects[k]) for k in slots]
+        calls = in_pool_order(objects, len(self.members))
+        slots = members_of(calls, len(self.members))
+        kinds = [_kind(objects[call]) for call in calls]
         ballots = make_ballots(
             slots=slots, answers=kinds, probabilities=self.probabilities, latencies=self.latencies
         )
         counted = tally(self.vote, ballots, members=self.members)
         self._check_settled(slots, kinds)
-        agreeing = {k: objects[k] for k, kind in zip(slots, kinds, strict=True) if kind == counted.answer}
+        agreeing = {k: objects[k] for k, kind in zip(calls, kinds, strict=True) if kind == counted.answer}
         if counted.answer == "object":
             return self._elect_fields(agreeing, path)
         self.supports[path] = counted.support
@@ -64,7 +66,7 @@ class FieldVote:
         for value in objects.values():
             names.update(dict.fromkeys(value))
         # An outstanding member may bring a field that no object has yet.
-        self._check_settled(sorted(objects), ["absent"] * len(objects))
+        self._check_settled(members_of(objects, len(self.members)), ["absent"] * len(objects))
         elected: dict[str, Any] = {}
         for name in names:
             values = {k: value.get(name, _ABSENT) for k, value in objects.items()}

@@ -62,7 +62,7 @@ class SelectLLMSelector(BaseSelector):
     def _select(self, choices: Sequence[ToolMetadata], query: QueryBundle) -> SelectorResult:
         indices = self._indices([choice.name for choice in choices])
         decision = decide_all(self._classifier, self._policy, [query.query_str])[0]
-        ranked = sorted(decision.selected, key=lambda k: (-decision.probabilities[k], k))
+        ranked = sorted(set(decision.selected), key=lambda k: (-decision.probabilities[k], k))
         selections = [
             SingleSelection(index=indices[decision.members[k]], reason=f"p={decision.probabilities[k]:.2f}")
             for k in ranked

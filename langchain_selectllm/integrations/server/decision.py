@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 from langchain_core.messages import AIMessage
 
+from langchain_selectllm.voting.call_numbers import member_of_label
+
 _HEADER_SAFE = " !#$&'()*+,-./:;=?@[]^_`{|}~"
 
 
@@ -32,7 +34,8 @@ class Reported:
         """Members that were called, those that failed or were given up included."""
         metadata = self.metadata
         called = [*metadata["selection"]["members"], *metadata["topped_up"]]
-        called += [*metadata["answers"], *metadata["failures"]]
+        for calls in (metadata["answers"], metadata["failures"]):
+            called += [member_of_label(call, metadata["probabilities"]) for call in calls]
         held_back = metadata["held_back"]
         return [name for name in dict.fromkeys(called) if name not in held_back]
 

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from langchain_selectllm.integrations.server.decision import Reported
 from langchain_selectllm.integrations.server.limits import InFlight
+from langchain_selectllm.voting.call_numbers import member_of_label
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120)
 _OVERHEAD = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
@@ -98,13 +99,14 @@ class Metrics:
         self._recorded.labels(result).inc()
 
     def _members(self, metadata: Mapping[str, Any]) -> None:
-        for name, seconds in metadata["latencies_s"].items():
-            self._latency.labels(name).observe(seconds)
+        members = metadata["probabilities"]
+        for call, seconds in metadata["latencies_s"].items():
+            self._latency.labels(member_of_label(call, members)).observe(seconds)
         ends = [("replied", metadata["answers"]), ("failed", metadata["failures"])]
         ends.append(("cancelled", metadata["cancelled"]))
-        for outcome, names in ends:
-            for name in names:
-                self._member_calls.labels(name, outcome).inc()
+        for outcome, calls in ends:
+            for call in calls:
+                self._member_calls.labels(member_of_label(call, members), outcome).inc()
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"selectllm_{name}", text, labels, registry=self.registry)

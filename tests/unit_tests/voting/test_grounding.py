@@ -59,9 +59,7 @@ def test_supporters_count_in_the_mean_and_others_in_the_sum() -> None:
         slots=range(4),
         answers=["A", "A", None, "B"],
         probabilities=np.full(4, 0.5),
-        grounds=lambda slots, candidates: grounding(
-            QUERY, [read_reasoning(replies[k]) for k in slots], candidates
-        ),
+        grounds=lambda candidates: grounding(QUERY, [read_reasoning(reply) for reply in replies], candidates),
     )
     features = candidate_features(ballots, np.zeros((1, 4)), np.zeros((1, 2, 0)))
     own, others = features.groups["grounding_own"], features.groups["grounding_others"]

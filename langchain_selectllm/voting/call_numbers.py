@@ -1,0 +1,60 @@
+"""Numbers of calls: every call of a member has one of its own, so that a member may be called several times.
+
+With K members the first call of a member has the member's own index k, its second one k + K, and so on.
+Where no member is called twice, numbers of calls and indices of members are the same.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+
+def number_calls(members: Iterable[int], n_members: int, called: Collection[int] = ()) -> list[int]:
+    """A number per call.
+
+    Args:
+        members: Pool index of each call's member, once per call.
+        n_members: Members of the pool, K.
+        called: Numbers in use.
+    """
+    counts = Counter(call % n_members for call in called)
+    numbers = []
+    for member in members:
+        numbers.append(member + n_members * counts[member])
+        counts[member] += 1
+    return numbers
+
+
+def members_of(calls: Iterable[int], n_members: int) -> list[int]:
+    """Pool index of each call's member."""
+    return [call % n_members for call in calls]
+
+
+def in_pool_order(calls: Iterable[int], n_members: int) -> list[int]:
+    """The calls of the first member, then those of the second one, and so on."""
+    return sorted(calls, key=lambda call: (call % n_members, call))
+
+
+def label_calls(calls: Iterable[int], members: Sequence[str]) -> dict[int, str]:
+    """A name per call: the member's own, then `member#2`, `member#3` and so on.
+
+    Args:
+        calls: In the order in which the calls of one member are numbered.
+        members: Names of the pool's members.
+    """
+    counts: Counter[str] = Counter()
+    labels = {}
+    for call in calls:
+        name = members[call % len(members)]
+        counts[name] += 1
+        labels[call] = name
+        if counts[name] > 1:
+            labels[call] = f"{name}#{counts[name]}"
+    return labels
+
+
+def member_of_label(label: str, members: Collection[str]) -> str:
+    """The member of a call that `label_calls` named, given the members, or the labels of all replies."""
+    name, _, number = label.rpartition("#")
+    if number.isdecimal() and name in members:
+        return name
+    return label
