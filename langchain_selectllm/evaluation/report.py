@@ -214,5 +214,5 @@ def _sentence(name: str, label: str, versus: Versus) -> str:
     at_equal_calls = " at equal calls" if label == "fixed_best" else ""
     return (
         f"{name} {_WORDS[versus.verdict]} {versus.control}{at_equal_calls} "
-        f"({100 * versus.difference:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f})."
+        f"({100 * versus.difference:+z.1f} points, 95 % interval {low:+z.1f} to {high:+z.1f})."
     )

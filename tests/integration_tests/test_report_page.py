@@ -120,6 +120,31 @@ def test_charts_stay_inside_their_figures(browser, path):
             assert visit.page.evaluate(inside) == []
 
 
+def test_no_text_of_a_chart_is_cut_off(browser, path):
+    cut_off = """() => [...document.querySelectorAll('figure')].flatMap(figure => {
+        const right = figure.querySelector('[data-chart]').getBoundingClientRect().right;
+        return [...figure.querySelectorAll('[data-chart] text')].filter(t => t.getAttribute('opacity') !== '0')
+            .filter(t => t.getBoundingClientRect().right > right + 2).map(t => [figure.id, t.textContent]);
+    })"""
+    for viewport in (WIDE, NARROW):
+        with Visit(browser, path, viewport=viewport) as visit:
+            assert visit.page.evaluate(cut_off) == []
+
+
+def test_numbers_in_the_cells_of_a_pair_do_not_overlap(browser, tmp_path):
+    few = tmp_path / "few.html"
+    large_report(n_members=8).save_html(few)
+    overlapping = """() => ['answer-agreement', 'error-correlation'].flatMap(name => {
+        const texts = document.querySelectorAll(`#figure-${name} .role-mark.mark-text text`);
+        const boxes = [...texts].filter(t => t.getAttribute('opacity') !== '0').map(t => t.getBoundingClientRect());
+        return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b =>
+            a.left < b.right && b.left < a.right && a.top < b.bottom - 3 && b.top < a.bottom - 3)).map(() => name);
+    })"""
+    for viewport in (WIDE, NARROW):
+        with Visit(browser, few, viewport=viewport) as visit:
+            assert visit.page.evaluate(overlapping) == []
+
+
 def test_labels_of_an_axis_do_not_overlap(browser, path):
     overlapping = """() => [...document.querySelectorAll('[data-chart] .role-axis-label')].flatMap(axis => {
         const boxes = [...axis.querySelectorAll('text')].filter(t => t.getAttribute('opacity') !== '0')
@@ -183,6 +208,15 @@ def test_without_scripts_pictures_and_rows_are_there(browser, path):
         assert visit.overflow() <= 0
 
 
+def test_pictures_without_scripts_keep_readable_labels_on_a_narrow_screen(browser, path):
+    with Visit(browser, path, viewport=NARROW, java_script_enabled=False) as visit:
+        for picture in visit.page.locator(".static").all():
+            # The picture keeps its size and scrolls within its place.
+            assert picture.locator("svg").bounding_box()["width"] == 640
+            assert picture.bounding_box()["width"] <= 320
+        assert visit.overflow() <= 0
+
+
 def test_printed_the_page_is_black_on_white_with_every_query(browser, path):
     with Visit(browser, path, viewport=WIDE, color_scheme="dark") as visit:
         visit.page.emulate_media(media="print")
@@ -195,3 +229,7 @@ def test_printed_the_page_is_black_on_white_with_every_query(browser, path):
         scroll = visit.page.locator(".scroll.tall").bounding_box()
         assert scroll["height"] >= table["height"]
         assert len(visit.page.pdf()) > 50_000
+        # Width of an A4 page in pixels, less the margins: no column of the table is cut off.
+        visit.page.set_viewport_size({"width": 718, "height": 900})
+        table = visit.page.locator("#queries").bounding_box()
+        assert table["x"] + table["width"] <= 718

@@ -137,6 +137,7 @@ CONFIG: dict[str, Any] = {
         **_TEXT,
         "orient": "top",
         "columns": 2,
+        "gradientLength": 160,
         "labelLimit": 260,
         "titleLimit": 300,
         "symbolOpacity": 1,

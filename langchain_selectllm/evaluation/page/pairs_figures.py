@@ -12,6 +12,9 @@ _AT = ("figures", "members")
 _MOST_MEMBERS_WITH_NUMBERS = 8
 """Beyond that many members numbers would not fit the cells of a narrow page."""
 
+_NUMBER_WIDTH = 32
+"""Width in pixels of a number with the space around it."""
+
 
 def pairs_figures(numbers: Numbers) -> list[Figure]:
     """Agreement where replies are recorded, and correlation of errors; nothing for a pool of one."""
@@ -131,11 +134,14 @@ def _heat_map(
         "value:Q",
         title=title,
         scale=alt.Scale(domain=domain, range=colours),
-        legend=alt.Legend(title=title, gradientLength=160, format=number),
+        legend=alt.Legend(title=title.replace(" (", "\n(").split("\n"), format=number.replace("2", "0")),
     )
     tooltip = ["first:N", "second:N", alt.Tooltip("value:Q", format=number, title=title), *counts]
     chart: Any = base.mark_rect().encode(color=colour, tooltip=tooltip)
     if len(labels) <= _MOST_MEMBERS_WITH_NUMBERS:
-        text = base.mark_text(color="#111", fontSize=11).encode(text=alt.Text("value:Q", format=number))
+        # Of a cell that is narrower than its number only the colour is shown.
+        fits = alt.ExprRef(f"width < {_NUMBER_WIDTH * len(labels)} ? 0 : 1")
+        numbers = base.mark_text(color="#111", fontSize=11, opacity=fits)
+        text = numbers.encode(text=alt.Text("value:Q", format=number))
         chart = alt.layer(chart, text)
     return specification(chart, description=description, height=max(26 * len(labels), 120))
