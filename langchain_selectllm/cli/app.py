@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -26,19 +26,16 @@ from langchain_selectllm.cli.import_csv import import_csv
 from langchain_selectllm.cli.reading import (
     AllowUnreadable,
     Answer,
-    EncoderModel,
     Grading,
     Json,
     Outcomes,
-    Policy,
     Router,
     read_table,
 )
+from langchain_selectllm.cli.route import route
 from langchain_selectllm.cli.serve import serve
 from langchain_selectllm.exceptions import SelectLLMError
 from langchain_selectllm.outcomes import split_folder
-from langchain_selectllm.routing.decision import decide_all
-from langchain_selectllm.selection.policy_names import default_policy, parse_policy, policy_name
 
 app = typer.Typer(
     name="selectllm",
@@ -127,28 +124,7 @@ def train(
         show.print_trained(classifier, router)
 
 
-@app.command()
-def route(
-    router: Router,
-    prompt: Annotated[str, typer.Argument(help="The prompt's text.")],
-    policy: Policy = None,
-    encoder_model: EncoderModel = None,
-    as_json: Json = False,
-) -> None:
-    """Show which members the router would call for a prompt, and why; no model is called."""
-    classifier = SelectLLMClassifier.from_pretrained(router, encoder_model=encoder_model)
-    chosen = parse_policy(policy) if policy else default_policy(classifier.pool)
-    decision = decide_all(classifier, chosen, [prompt])[0]
-    described: dict[str, Any] = {
-        "probabilities": dict(zip(decision.members, decision.probabilities.tolist(), strict=True)),
-        "selection": list(decision.selected_members),
-        "policy": policy_name(chosen),
-        "reason": decision.reason,
-    }
-    if as_json:
-        print_json(described)
-    else:
-        show.print_decision(decision, policy_name(chosen))
+app.command()(route)
 
 
 @app.command()

@@ -48,6 +48,31 @@ def test_the_whole_job(trained, selectllm):
     assert all(words in out for words in ("SelectLLM router for 5 members", "Guard", "Operating points"))
 
 
+def test_a_file_of_prompts_is_routed_and_bad_lines_are_counted(trained, selectllm, tmp_path):
+    prompts, decisions = tmp_path / "prompts.jsonl", tmp_path / "decisions.jsonl"
+    prompts.write_text('{"query": "What is 3 * 4?"}\n')
+    arguments = ("route", trained / "router", "--input", prompts, "--output", decisions)
+    code, out, _ = selectllm(*arguments, "--policy", "max_conf:2")
+    assert code == 0
+    assert f"1 lines in {decisions} by max_conf:2." in out
+    prompts.write_text('{"query": "What is 3 * 4?"}\nnothing\n')
+    code, out, err = selectllm(*arguments, "--policy", "max_conf:2")
+    assert code == 1
+    assert "2 lines" in out
+    assert "1 of them by an earlier run" in out
+    assert f"The first: {prompts}:2: no JSON" in err
+    code, out, _ = selectllm(*arguments, "--policy", "max_conf:2", "--json")
+    assert code == 0
+    assert json.loads(out)["n_earlier"] == 2
+
+
+def test_route_takes_a_prompt_or_files(trained, selectllm, tmp_path):
+    for arguments in ((), ("text", "--input", "a"), ("--input", "a"), ("text", "--output", "b")):
+        code, _, err = selectllm("route", trained / "router", *arguments)
+        assert code == 2
+        assert "Give either a prompt, or --input with --output." in err
+
+
 def test_json_everywhere(trained, selectllm, tmp_path):
     folder, router = trained / "outcomes", trained / "router"
     split = json.loads(selectllm("split", folder, tmp_path / "a", tmp_path / "b", "--json")[1])
