@@ -114,7 +114,7 @@ bench-server: $(STAMP)
 
 .PHONY: measurements peers out-of-distribution answer-agreement
 # Everything that the documentation reports about recorded outcomes.
-measurements: results peers out-of-distribution answer-agreement linguistics ablations latency
+measurements: results peers out-of-distribution answer-agreement linguistics ablations latency token-probabilities
 
 peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
@@ -124,6 +124,10 @@ out-of-distribution: $(STAMP)
 
 answer-agreement: $(STAMP)
 	$(BIN)/python benchmarks/answer_agreement.py $(DATA) --write docs/reference/answer-agreement.md
+
+.PHONY: token-probabilities
+token-probabilities: $(STAMP)
+	$(BIN)/python benchmarks/token_probabilities.py $(DATA) --write docs/explanation/token-probabilities.md
 
 .PHONY: linguistics ablations latency
 linguistics: $(STAMP)

@@ -13,7 +13,11 @@ DOCS = ROOT / "docs"
 PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "cookbook/README.md", *sorted(DOCS.rglob("*.md"))]
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-SLOW = [DOCS / "how-to/collect.md", DOCS / "reference/embedded-pool.md"]
+SLOW = [
+    DOCS / "how-to/collect.md",
+    DOCS / "how-to/token-probabilities.md",
+    DOCS / "reference/embedded-pool.md",
+]
 """Pages whose blocks run language models; the integration tests run them."""
 
 SERVED = [DOCS / "how-to/serve-over-http.md", DOCS / "how-to/production-loop.md"]
