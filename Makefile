@@ -108,6 +108,11 @@ figure: $(STAMP)
 	$(BIN)/python benchmarks/summary.py docs/explanation/results.md README.md
 	$(BIN)/python benchmarks/figure.py docs/explanation/results.md docs/results.svg
 
+.PHONY: bench
+bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --group figure
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/performance.py --write docs/explanation/performance.md
+
 .PHONY: bench-server
 bench-server: $(STAMP)
 	$(BIN)/python benchmarks/server_load.py --write docs/how-to/serve-over-http.md

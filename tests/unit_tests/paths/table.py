@@ -75,8 +75,7 @@ come vote. A request takes at most the smaller of `request_deadline_s` and the s
 
 Only chat models have events of version `"v3"`; `SelectLLMRouter` refuses them, as every other Runnable of LangChain does.
 
-Time added to the slowest member, median, eight members that reply at once: 2.1 and 3.4 ms with `invoke`, 2.1 and 2.8 ms with
-`ainvoke`, on two machines of two cores each. `make benchmark` measures it.
+The time that a request adds to its slowest member is on the page [performance](../explanation/performance.md).
 """
 
 
