@@ -9,6 +9,13 @@ from langchain_selectllm._optional import require
 from langchain_selectllm._progress import StageProgress
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.cli.console import print_json, progress_bars
+from langchain_selectllm.cli.parser_option import (
+    JudgePool,
+    JudgeReplies,
+    Parser,
+    replies_file,
+    voting_parser,
+)
 from langchain_selectllm.cli.reading import (
     AllowUnreadable,
     Answer,
@@ -63,6 +70,9 @@ def evaluate(
     allow_unreadable: AllowUnreadable = False,
     answer: Answer = None,
     grading: Grading = None,
+    parser: Parser = None,
+    judge_replies: JudgeReplies = None,
+    pool: JudgePool = None,
     encoder_model: EncoderModel = None,
     as_json: Json = False,
 ) -> None:
@@ -77,6 +87,11 @@ def evaluate(
     if html is not None or plots is not None:
         # Missing packages are named before minutes of replay.
         require("altair", extra="report", needed_by="A report page")
+    voting = replies = None
+    if parser is not None:
+        voting = voting_parser(parser, answer=answer, pool=pool)
+        if parser.startswith("judge:"):
+            replies = replies_file(judge_replies, outcomes)
     classifier = SelectLLMClassifier.from_pretrained(router, encoder_model=encoder_model)
     with progress_bars(quiet=as_json) as on_progress:
         table = read_table(
@@ -90,6 +105,8 @@ def evaluate(
             classifier,
             table,
             policies=policy,
+            parser=voting,
+            judge_replies=replies,
             pooled=pooled,
             allow_training_queries=allow_training_queries,
             allow_unreadable=allow_unreadable,

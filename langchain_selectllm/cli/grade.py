@@ -9,13 +9,13 @@ from rich.table import Table
 
 from langchain_selectllm.cli.console import out, print_json, progress_bars
 from langchain_selectllm.cli.interrupts import INTERRUPTED, run_until_interrupted
+from langchain_selectllm.cli.parser_option import judge_entry
 from langchain_selectllm.cli.reading import AllowUnreadable
 from langchain_selectllm.cli.report_table import figure
 from langchain_selectllm.collection.export import export_outcomes
 from langchain_selectllm.collection.graders import GradeFunction, import_function
 from langchain_selectllm.collection.grading import Graded, ajudge_outcomes, grade_outcomes
-from langchain_selectllm.exceptions import AnswerError, PoolFileError
-from langchain_selectllm.members.pool_file import MemberSpec, read_pool_file
+from langchain_selectllm.exceptions import AnswerError
 
 Store = Annotated[
     str, typer.Argument(help="Store that `selectllm collect` wrote, such as sqlite:///outcomes.db.")
@@ -62,7 +62,7 @@ def grade(
         raise AnswerError("--answer, --function and --judge are three ways to grade. Give one of them.")
     with progress_bars(quiet=as_json) as on_progress:
         if judge is not None:
-            entry = _judge_entry(judge, pool)
+            entry = judge, judge_entry(judge, pool)
 
             async def run(stop: asyncio.Event) -> Graded:
                 return await ajudge_outcomes(
@@ -120,15 +120,6 @@ def _grader(answer: str | None, function: str | None) -> str | GradeFunction | N
     if function is None:
         return answer
     return import_function(function)
-
-
-def _judge_entry(judge: str, pool: Path | None) -> tuple[str, MemberSpec]:
-    if pool is None:
-        return judge, MemberSpec(model=judge)
-    members = read_pool_file(pool).members
-    if judge not in members:
-        raise PoolFileError(f"{pool} has no member {judge!r}. Its members: {', '.join(members)}.")
-    return judge, members[judge]
 
 
 def _print_graded(graded: Graded) -> None:

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.classifier.metrics import classifier_metrics, selective_metrics
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.figures import report_figures
+from langchain_selectllm.evaluation.judge_replies import Judge, JudgeReplies, RecordedJudge
 from langchain_selectllm.evaluation.parsed import VotingParser, read_anew, vote_of
 from langchain_selectllm.evaluation.replay import Recording, Replay
 from langchain_selectllm.evaluation.replayable import (
@@ -37,6 +40,7 @@ from langchain_selectllm.selection.policy_names import (
     size_of,
 )
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
+from langchain_selectllm.voting.votes import VoteStrategy
 
 _PRICE_SHARES = (0.25, 0.5, 0.75, 1.0)
 _DECISIONS_TIMED = 50
@@ -48,6 +52,7 @@ def evaluate(
     *,
     policies: Sequence[str] | None = None,
     parser: VotingParser | None = None,
+    judge_replies: str | Path | None = None,
     pooled: bool = False,
     allow_training_queries: bool = False,
     allow_unreadable: bool = False,
@@ -68,6 +73,8 @@ def evaluate(
         parser: Reads and votes on the recorded replies, such as
             `VotingOutputParser(answer=SemanticAnswers(...))`; the outcomes' own answers and each policy's
             vote when None. Recorded scores stay as they are.
+        judge_replies: File of the replies of a parser's `JudgeVote`. The judge is called once per choice of
+            answers that the file lacks, and its reply is appended; replies in the file are replayed.
         pooled: Whether all samples of a member vote, instead of its first one.
         allow_training_queries: Whether queries that the classifier was trained on may be used. Figures on
             them are no
@@ -81,7 +88,7 @@ def evaluate(
         LeakageError: If the table holds training queries and they are not allowed.
         MemberMismatchError: If outcomes of a member are missing.
         OutcomeError: If no query is fully observed, or replies are read in a way that (nearly) none is right.
-        PolicyError: If a system is unknown.
+        PolicyError: If a system is unknown, or a judge votes without `judge_replies` or could not be called.
     """
     table = members_outcomes(classifier, outcomes)
     leaked = count_training_queries(classifier, table, allowed=allow_training_queries)
@@ -92,13 +99,29 @@ def evaluate(
     progress("predict", 0.0)
     recording = _record(classifier, complete, pooled=pooled)
     if parser is not None:
-        recording = replace(recording, vote=vote_of(parser, recording.pool))
+        vote = vote_of(parser, recording.pool)
+        if vote is not None and vote.name == "judge":
+            vote = _recorded_judge(vote, complete, judge_replies, progress)
+        recording = replace(recording, vote=vote)
     replays = _replay_all(recording, _system_names(policies, recording), progress)
     report = _report(
         classifier, recording, replays, seed=seed, n_dropped=len(table) - len(complete), leaked=leaked
     )
     report = replace(report, not_evaluated=missing_note(policies, recording))
     return replace(report, figures=report_figures(recording, replays, report.headline, seed=seed, rows=rows))
+
+
+def _recorded_judge(
+    judge: VoteStrategy, outcomes: OutcomeTable, path: str | Path | None, progress: StageProgress
+) -> RecordedJudge:
+    if path is None:
+        raise PolicyError(
+            "A judge votes, and its replies are not recorded. Give judge_replies=FILE (--judge-replies): "
+            "they are paid for once, and replayed from there."
+        )
+    return RecordedJudge(
+        judge=cast("Judge", judge), outcomes=outcomes, replies=JudgeReplies(path), progress=progress
+    )
 
 
 def _record(classifier: SelectLLMClassifier, outcomes: OutcomeTable, *, pooled: bool) -> Recording:

@@ -45,7 +45,7 @@ def vote_of(parser: VotingParser, pool: PoolStatistics) -> VoteStrategy | None:
     """The parser's vote; None where the vote of each policy counts.
 
     Raises:
-        PolicyError: If it is a judge's, or a learned one that the pool lacks.
+        PolicyError: If it is a learned one that the pool lacks.
     """
     if parser.vote is None:
         return None
@@ -53,10 +53,7 @@ def vote_of(parser: VotingParser, pool: PoolStatistics) -> VoteStrategy | None:
         if pool.vote is None:
             raise PolicyError("The router has no learned vote. Fit on outcomes with replies.")
         return pool.vote
-    vote = get_vote(parser.vote)
-    if vote.name == "judge":
-        raise PolicyError("A judge's vote cannot be replayed. Evaluate the vote that it falls back on.")
-    return vote
+    return get_vote(parser.vote)
 
 
 def _answers(extractor: AnswerExtractor, replies: Iterable[str], query: str) -> tuple[str | None, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
+from langchain_selectllm.evaluation.judge_replies import RecordedJudge
 from langchain_selectllm.evaluation.trace import Trace, substitute
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.outcomes import OutcomeTable
@@ -152,7 +153,8 @@ class Recording:
         reads_query = trace.selection.probabilities is self.probabilities
         decision_s = self.decision_s if reads_query else 0.0
         replay = self._replay(name, trace.score, calls, rounds=trace.rounds, decision_s=decision_s)
-        if self.pool.vote is None:
+        # An answer that a judge chose has no calibrated confidence, as in serving.
+        if self.pool.vote is None or isinstance(self.vote, RecordedJudge):
             return replace(replay, trace=trace)
         return replace(replay, trace=trace, confidence=self._confidence(calls, trace.verdict))
 
@@ -168,7 +170,12 @@ class Recording:
         further = selection.further
         if further is None:
             return rounds
-        confidence = self._confidence(rounds[0], self._vote(selection, rounds[0])[0])
+        vote = self.vote or selection.vote
+        if isinstance(vote, RecordedJudge):
+            # As in serving, the judge is called once, after all rounds.
+            vote = vote.otherwise
+        first = self.votes_of(rounds[0]).replay(vote, rounds[0], selection.probabilities, self.pool.latencies)
+        confidence = self._confidence(rounds[0], first[0])
         added = further.added & ~rounds[0] & (confidence < further.threshold)[:, None]
         rounds.append(substitute(added, rounds[0], unavailable, self.probabilities))
         return rounds

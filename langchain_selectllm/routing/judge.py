@@ -1,12 +1,14 @@
 """Judge vote: a chat model chooses among the candidate answers where counting them decides nothing."""
 
 import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_core.messages.ai import UsageMetadata
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from langchain_selectllm.fanout.deadlines import Limits
 from langchain_selectllm.fanout.member_calls import JUDGE_TAG, Calls
 from langchain_selectllm.fanout.parallel import arun, run
 from langchain_selectllm.members.registry import ChatModel, Member
+from langchain_selectllm.members.tool_binding import raw_models
 from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.votes import VoteStrategy, WeightedVote
 
@@ -58,6 +61,21 @@ class JudgeVote:
         """Scores of the vote that decides where the judge does not, (n, n_candidates)."""
         return self.otherwise.score(ballots)
 
+    def key(self, query: str, shown: Mapping[str, str]) -> str:
+        """Identity of a choice: a digest of the judge's name and of the prompt that shows the choice."""
+        parts = [_model_name(raw) for raw in raw_models(self.member.model)]
+        parts += [message.text for message in judge_prompt(self, _order(query, shown), query, shown)]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def reply(self, query: str, shown: Mapping[str, str]) -> str:
+        """Text of the judge's reply; calls the judge."""
+        prompt = judge_prompt(self, _order(query, shown), query, shown)
+        return self.member.model.invoke(list(prompt)).text
+
+    def ruling(self, reply: str, query: str, shown: Mapping[str, str]) -> str | None:
+        """Candidate that a reply names; None where it names none."""
+        return _named(reply, _order(query, shown))
+
 
 @dataclass(eq=False)
 class JudgeRequest:
@@ -79,11 +97,8 @@ class JudgeRequest:
             self.failure = f"{type(result).__name__}: {result}"
             return
         self.usage = result.usage_metadata
-        # A judge that reasons aloud comes to its conclusion last.
-        numbers = _NUMBER.findall(result.text)
-        if numbers and 1 <= int(numbers[-1]) <= len(self.candidates):
-            self.ruling = self.candidates[int(numbers[-1]) - 1]
-        else:
+        self.ruling = _named(result.text, self.candidates)
+        if self.ruling is None:
             self.failure = f"it named none of the {len(self.candidates)} answers: {result.text[-80:]!r}"
 
     def metadata(self) -> dict[str, Any]:
@@ -110,18 +125,54 @@ def judge_request(
     if len(shown) < 2:
         return None
 
-    def position(candidate: str) -> bytes:
-        return hashlib.sha256(f"{query}\0{candidate}".encode()).digest()
+    order = _order(query, shown)
+    return JudgeRequest(vote, order, judge_prompt(vote, order, query, shown))
 
-    order = tuple(sorted(shown, key=position))
+
+def judge_prompt(
+    vote: JudgeVote, order: Sequence[str], query: str | None, shown: Mapping[str, str]
+) -> tuple[BaseMessage, ...]:
+    """The messages that put a choice before the judge.
+
+    Args:
+        vote: The judge's instructions.
+        order: Candidates in the order in which they are numbered.
+        query: The question; the judge sees the answers alone when None.
+        shown: Text by candidate.
+    """
     parts = []
     if query is not None:
         parts.append(f"<question>\n{query}\n</question>")
     for number, candidate in enumerate(order, start=1):
         parts.append(f'<answer number="{number}">\n{shown[candidate]}\n</answer>')
     parts.append(f"Which answer is best? Reply with one number from 1 to {len(order)}.")
-    prompt = (SystemMessage(vote.instructions), HumanMessage("\n\n".join(parts)))
-    return JudgeRequest(vote, order, prompt)
+    return SystemMessage(vote.instructions), HumanMessage("\n\n".join(parts))
+
+
+def _order(query: str | None, shown: Mapping[str, str]) -> tuple[str, ...]:
+    """Candidates in an order that depends on the texts alone."""
+
+    def position(candidate: str) -> bytes:
+        return hashlib.sha256(f"{query}\0{candidate}".encode()).digest()
+
+    return tuple(sorted(shown, key=position))
+
+
+def _model_name(model: BaseChatModel) -> str:
+    """The field in which LangChain's chat models keep the name of their model; the class without one."""
+    for name in ("model_name", "model", "model_id"):
+        if isinstance(getattr(model, name, None), str):
+            return str(getattr(model, name))
+    return type(model).__name__
+
+
+def _named(reply: str, candidates: Sequence[str]) -> str | None:
+    """The candidate that a judge's reply names by its number; None where it names none."""
+    # A judge that reasons aloud comes to its conclusion last.
+    numbers = _NUMBER.findall(reply)
+    if numbers and 1 <= int(numbers[-1]) <= len(candidates):
+        return candidates[int(numbers[-1]) - 1]
+    return None
 
 
 def _texts_of_candidates(ballots: Ballots, texts: Sequence[str]) -> dict[str, str]:

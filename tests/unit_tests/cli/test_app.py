@@ -1,13 +1,19 @@
 import json
 import re
 
+import numpy as np
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
 from rich.console import Console
 from typer.main import get_command
 
 from langchain_selectllm import __version__
+from langchain_selectllm.answers import semantic
 from langchain_selectllm.cli import report_table
 from langchain_selectllm.cli.app import app
+from langchain_selectllm.members import registry
+from langchain_selectllm.members.registry import Member
 from langchain_selectllm.outcomes.simulated import write_demo_outcomes
 from tests.support.commands import run
 
@@ -213,3 +219,62 @@ def test_the_analysis_names_the_router_and_each_member(trained, selectllm, tmp_p
     analysis = json.loads(selectllm(*command, "--json")[1])
     assert analysis["comparisons"][0]["name"] == "selectllm:3"
     assert (tmp_path / "plots" / "linguistics-members.svg").exists()
+
+
+def accuracies(out):
+    return {system["name"]: system["accuracy"] for system in json.loads(out)["systems"]}
+
+
+@pytest.fixture
+def judge_calls(monkeypatch):
+    """Prompts of a judge that always names the first answer, whatever provider string names it."""
+    calls = []
+
+    def reply(messages):
+        calls.append(messages)
+        return AIMessage("1")
+
+    def connect(name, spec):
+        return Member(RunnableLambda(reply))
+
+    monkeypatch.setattr(registry, "connect_member", connect)
+    return calls
+
+
+def test_evaluate_replays_a_judge_whose_replies_stand_beside_the_outcomes(trained, selectllm, judge_calls):
+    command = ("evaluate", trained / "router", trained / "test", "--policy", "max_conf:2", "--json")
+    judged = (*command, "--parser", "judge:openai:some", "--answer", "number", "--allow-unreadable")
+    code, first, _ = selectllm(*judged)
+    recorded = trained / "test" / "judge-replies.jsonl"
+    assert code == 0
+    assert len(judge_calls) == len(recorded.read_text().splitlines()) > 0
+    n_calls = len(judge_calls)
+    assert accuracies(selectllm(*judged)[1]) == accuracies(first)
+    assert len(judge_calls) == n_calls
+    # Another file is another record.
+    selectllm(*judged, "--judge-replies", trained / "other.jsonl")
+    assert len(judge_calls) == 2 * n_calls
+    recorded.unlink()
+
+
+def test_evaluate_votes_by_meaning(trained, selectllm, monkeypatch):
+    monkeypatch.setattr(semantic, "SentenceEncoder", OneMeaning)
+    command = ("evaluate", trained / "router", trained / "test", "--policy", "max_conf:1", "--json")
+    code, out, _ = selectllm(*command, "--parser", "semantic:some/model", "--allow-unreadable")
+    assert code == 0
+    assert accuracies(out)["all_members"] != accuracies(selectllm(*command)[1])["all_members"]
+
+
+class OneMeaning:
+    """Every text means the same."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def encode(self, texts):
+        return np.ones((len(texts), 2))
+
+
+def test_an_unknown_parser_is_refused(trained, selectllm):
+    code, _, err = selectllm("evaluate", trained / "router", trained / "test", "--parser", "judge")
+    assert (code, "--parser judge is unknown. Use semantic:MODEL or judge:MODEL." in err) == (2, True)

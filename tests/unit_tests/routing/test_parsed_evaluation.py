@@ -1,13 +1,26 @@
 """Evaluation with a parser of its own: votes by meaning on recorded replies."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 
-from langchain_selectllm import JudgeVote, SemanticAnswers, VotingOutputParser
+from langchain_selectllm import (
+    JudgeVote,
+    SelectLLMRouter,
+    SemanticAnswers,
+    VotingOutputParser,
+    parse_policy,
+)
 from langchain_selectllm.evaluation import evaluate
+from langchain_selectllm.evaluation.judge_replies import JudgeReplies, RecordedJudge
 from langchain_selectllm.evaluation.parsed import read_anew
-from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.evaluation.replay import Recording
+from langchain_selectllm.exceptions import OutcomeError, PolicyError
+from langchain_selectllm.testing import replay_models
 
 
 def embed(texts):
@@ -48,7 +61,93 @@ def test_votes_by_meaning_are_replayed(fitted, demo):
     assert by_meaning != all_members(fitted, demo)
 
 
-def test_a_judge_cannot_be_replayed(fitted, demo):
-    judge = JudgeVote(RunnableLambda(lambda messages: messages[-1]))
-    with pytest.raises(PolicyError, match="cannot be replayed"):
-        evaluate(fitted, demo[1], parser=VotingOutputParser(answer="number", vote=judge))
+class CountedJudge:
+    """A judge that names the answer with the smallest text, and notes its calls."""
+
+    def __init__(self, fails=()):
+        self.calls = []
+        self.fails = set(fails)
+
+    def __call__(self, messages):
+        self.calls.append(messages[-1].text)
+        if len(self.calls) in self.fails:
+            raise RuntimeError("down")
+        texts = re.findall(r"<answer number=\"(\d+)\">\n(.*?)\n</answer>", messages[-1].text, re.DOTALL)
+        return AIMessage(min(texts, key=lambda answer: answer[1])[0])
+
+
+def judged(fitted, demo, judge, path, **fields):
+    parser = VotingOutputParser(answer="number", vote=JudgeVote(RunnableLambda(judge)))
+    report = evaluate(
+        fitted,
+        demo[1],
+        parser=parser,
+        judge_replies=path,
+        policies=["max_conf:2"],
+        allow_unreadable=True,
+        **fields,
+    )
+    return {system.name: system.accuracy for system in report.systems}
+
+
+def test_a_judge_is_called_once_per_choice_and_replayed_afterwards(fitted, demo, tmp_path):
+    path, judge = tmp_path / "judge.jsonl", CountedJudge()
+    first = judged(fitted, demo, judge, path)
+    n_calls = len(judge.calls)
+    assert n_calls == len(set(judge.calls)) == len(path.read_text().splitlines())
+    assert n_calls > 10
+    unused = CountedJudge()
+    assert judged(fitted, demo, unused, path) == first
+    assert unused.calls == []
+
+
+def test_a_replayed_judge_chooses_as_in_serving(fitted, demo, tmp_path):
+    judge = CountedJudge()
+    parser = VotingOutputParser(answer="number", vote=JudgeVote(RunnableLambda(judge)))
+    # Replayed members reply by text: of queries with the same text, the last one's reply.
+    rows = np.sort(list({text: i for i, text in enumerate(demo[1].texts)}.values()))[:40]
+    table = read_anew(demo[1], parser).take(rows)
+    first = SelectLLMRouter(
+        classifier=fitted,
+        models=replay_models(demo[1]),
+        parser=parser,
+        policy="all_members",
+        early_stop=False,
+    )
+    served = [first.invoke(text).response_metadata["selectllm"]["answer"] for text in table.texts]
+    prompts = set(judge.calls)
+    recording = Recording.of(table, fitted)
+    vote = RecordedJudge(
+        judge=parser.vote, outcomes=recording.outcomes, replies=JudgeReplies(tmp_path / "judge.jsonl")
+    )
+    trace = replace(recording, vote=vote).trace(parse_policy("all_members"))
+    replayed = [
+        recording.votes.candidates[i][code] if code >= 0 else None
+        for i, code in enumerate(trace.verdict.winners.tolist())
+    ]
+    assert replayed == served
+    # The same prompts too, and therefore the same replies.
+    assert set(judge.calls) == prompts
+
+
+def test_replies_of_a_judge_that_fails_now_and_then_are_kept(fitted, demo, tmp_path):
+    path, judge = tmp_path / "judge.jsonl", CountedJudge(fails=[3])
+    with pytest.raises(PolicyError, match=r"1 of \d+ calls of the judge failed \(RuntimeError: down\)"):
+        judged(fitted, demo, judge, path)
+    n_kept = len(path.read_text().splitlines())
+    assert n_kept == len(judge.calls) - 1
+    again = CountedJudge()
+    judged(fitted, demo, again, path)
+    assert not set(again.calls) & set(judge.calls[:2])
+
+
+def test_a_judge_without_a_file_for_its_replies_is_refused(fitted, demo):
+    with pytest.raises(PolicyError, match="Give judge_replies=FILE"):
+        judged(fitted, demo, CountedJudge(), None)
+
+
+def test_a_file_of_something_else_is_no_file_of_replies(fitted, demo, tmp_path):
+    path = tmp_path / "judge.jsonl"
+    path.write_text("[]\n")
+    with pytest.raises(OutcomeError, match="holds no judge's replies: line 1 cannot be read"):
+        judged(fitted, demo, CountedJudge(), path)
