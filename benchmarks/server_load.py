@@ -2,16 +2,19 @@
 
 Usage: python benchmarks/server_load.py [--requests 100000] [--seconds 20] [--write docs/how-to/serve-over-http.md]
 
-Server and load run in two processes. The server has three scripted members and all of its own layers (key,
-limits, metrics); the load is a bare HTTP/1.1 client over asyncio streams, so that the client takes little of the
-machine. Latencies at a given rate are counted from the time at which a request was due, not from the time at which a
-busy client got round to it.
+Server and load run in two processes, where there are two cores each on its own. The server has three scripted members
+and all of its own layers (key, limits, metrics); the load is a bare HTTP/1.1 client over asyncio streams, so that the
+client takes little of the machine. Every request has another prompt. Latencies at a given rate are counted from the
+time at which a request was due, not from the time at which a busy client got round to it. Added latency is the
+difference of the same quantile between the server and an application of the same framework that only sleeps as long as
+a member, asked by the same client in turn.
 """
 
 # ruff: noqa: ASYNC220, ASYNC240
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import statistics
@@ -19,70 +22,40 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-KEY = "sk-load"
-POLICY = "all_members"
-MEMBERS = ["calculator", "clockmaker", "reader"]
-BODY = json.dumps(
-    {"model": "selectllm", "messages": [{"role": "user", "content": "What is 17 * 23?"}]}
-).encode()
-REQUEST = (
-    b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
-    b"authorization: Bearer "
-    + KEY.encode()
-    + b"\r\ncontent-length: "
-    + str(len(BODY)).encode()
-    + b"\r\n\r\n"
-    + BODY
-)
+from load_servers import KEY, MEMBERS
+
+_NUMBERS = itertools.count()
 
 
-def serve(port: int, delay_s: float, slots: int, log: str) -> None:
-    """Serve three members that reply after `delay_s`, and note each cancellation in a file."""
-    from langchain_core.messages import BaseMessage
-    from langchain_core.outputs import ChatResult
-
-    from langchain_selectllm import OutcomeTable, SelectLLMClassifier, SelectLLMRouter
-    from langchain_selectllm.integrations.server.access import ApiKeys
-    from langchain_selectllm.integrations.server.adapter import ServedRouter
-    from langchain_selectllm.integrations.server.app import create_app
-    from langchain_selectllm.integrations.server.running import run_server
-    from langchain_selectllm.integrations.server.settings import ServerSettings
-    from langchain_selectllm.integrations.server.state import ServerState
-    from langchain_selectllm.outcomes.simulated import write_demo_outcomes
-    from langchain_selectllm.testing import ReplayChatModel
-
-    class Scripted(ReplayChatModel):
-        async def _agenerate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
-            try:
-                await asyncio.sleep(self.delay_s)
-            except asyncio.CancelledError:
-                note_time(log)
-                raise
-            return self._result(messages)
-
-    with tempfile.TemporaryDirectory() as folder:
-        write_demo_outcomes(Path(folder) / "outcomes", n_queries=300)
-        outcomes = OutcomeTable.from_folders(Path(folder) / "outcomes", members=MEMBERS)
-    models = {}
-    for name in MEMBERS:
-        models[name] = Scripted(model=name, default="The answer is 391.", delay_s=delay_s)
-    router = SelectLLMRouter(
-        classifier=SelectLLMClassifier().fit(outcomes), models=models, policy=POLICY, early_stop=False
+def request() -> bytes:
+    """A request with a prompt that no other has."""
+    n = next(_NUMBERS)
+    content = f"What is {n % 89 + 11} * {n + 1000:,}?"
+    body = json.dumps({"model": "selectllm", "messages": [{"role": "user", "content": content}]})
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
     )
-    settings = ServerSettings(policy=POLICY, port=port, max_in_flight=slots, max_queued=1000)
-    state = ServerState(settings=settings, served=ServedRouter(router))
-    run_server(create_app(state, ApiKeys([KEY])), state)
+    return (head + body).encode()
 
 
-def note_time(log: str) -> None:
-    """Append the time to a file."""
-    with Path(log).open("a") as file:
-        file.write(f"{time.monotonic()}\n")
+def cores() -> list[int]:
+    """Cores that this process may use, ascending; none where the system does not tell."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return []
+
+
+SERVER_CORE = "any"
+"""Core of the servers; the load runs on the others. "any" where there is one core only."""
+if len(cores()) > 1:
+    SERVER_CORE = str(cores()[-1])
+    os.sched_setaffinity(0, cores()[:-1])
 
 
 class Connection:
@@ -97,7 +70,7 @@ class Connection:
 
     async def send(self) -> None:
         """Send a request without waiting for its answer."""
-        self._writer.write(REQUEST)
+        self._writer.write(request())
         await self._writer.drain()
 
     async def ask(self) -> None:
@@ -120,13 +93,16 @@ class Server:
 
     delay_s: float
     slots: int = 64
+    kind: str = "router"
+    """"router", or "bare" for the application that only sleeps."""
     log: str = field(default_factory=lambda: tempfile.mkstemp()[1])
 
     async def __aenter__(self) -> Self:
         self.port = _free_port()
-        arguments = [str(self.port), str(self.delay_s), str(self.slots), self.log]
+        arguments = [self.kind, str(self.port), str(self.delay_s), str(self.slots), self.log, SERVER_CORE]
+        script = Path(__file__).with_name("load_servers.py")
         self.process = subprocess.Popen(
-            [sys.executable, __file__, "--serve", *arguments], env=os.environ, stderr=subprocess.DEVNULL
+            [sys.executable, str(script), *arguments], env=os.environ, stderr=subprocess.DEVNULL
         )
         for _ in range(600):
             connection = Connection(self.port)
@@ -212,11 +188,27 @@ async def closed_loop(server: Server, in_flight: int, n: int) -> float:
 
 async def added_latency(options: argparse.Namespace) -> dict[str, float]:
     """What the server adds to members of 200 ms at 100 requests per second."""
-    async with Server(delay_s=0.2) as server:
-        await at_rate(server, 100, 2)
-        latencies = sorted(await at_rate(server, 100, options.seconds))
-    added = [1000 * (latency - 0.2) for latency in latencies]
-    return {"added p50, ms": statistics.median(added), "added p99, ms": added[int(0.99 * len(added))]}
+    bare: list[float] = []
+    routed: list[float] = []
+    async with Server(delay_s=0.2, kind="bare") as sleeper, Server(delay_s=0.2) as server:
+        for one in (sleeper, server):
+            await at_rate(one, 100, 2)
+        # In turns, so that the load of the machine meets both.
+        for _ in range(4):
+            bare += await at_rate(sleeper, 100, options.seconds / 4)
+            routed += await at_rate(server, 100, options.seconds / 4)
+    figures: dict[str, float] = {}
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        alone, whole = 1000 * (quantile(bare, share) - 0.2), 1000 * (quantile(routed, share) - 0.2)
+        figures[f"added {name}, ms"] = whole - alone
+        figures[f"{name} over 200 ms, application that only sleeps, ms"] = alone
+        figures[f"{name} over 200 ms, server, ms"] = whole
+    return figures
+
+
+def quantile(latencies: Sequence[float], share: float) -> float:
+    """The latency that a share of the requests stays within."""
+    return sorted(latencies)[int(share * len(latencies))]
 
 
 async def saturated(options: argparse.Namespace) -> dict[str, float]:
@@ -314,16 +306,11 @@ def table(figures: dict[str, float]) -> str:
 def main() -> None:
     """Measure, print, and write the section of a page."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--serve", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--requests", type=int, default=100_000, help="requests of the memory measurement")
     parser.add_argument("--seconds", type=float, default=20.0, help="rough length of the other ones")
     parser.add_argument("--only", nargs="*", choices=MEASUREMENTS)
     parser.add_argument("--write", type=Path, help="page with the section server-load")
     options = parser.parse_args()
-    if options.serve:
-        port, delay_s, slots, log = options.serve
-        serve(int(port), float(delay_s), int(slots), log)
-        return
     text = table(asyncio.run(measure(options)))
     print(text)
     if options.write is not None:
