@@ -23,6 +23,29 @@ _REFUSED_UNLESS: Mapping[str, tuple[Any, ...]] = {
 }
 """Fields that cannot be honoured, with the values that ask for nothing."""
 _OWN = (*ChatBody.model_fields, *_REFUSED_UNLESS, *HANDED_ON)
+_OF_LANGCHAIN = frozenset(
+    {
+        "self",
+        "input",
+        "input_",
+        "config",
+        "func",
+        "run_type",
+        "serialized",
+        "prompt",
+        "prompts",
+        "callbacks",
+        "tags",
+        "run_name",
+        "run_id",
+        "run_manager",
+        "tool_settings",
+        "ls_structured_output_format",
+    }
+)
+"""Arguments of LangChain's own methods: as fields of a body they would not reach a member."""
+_OF_CLIENTS = frozenset({"extra_headers", "extra_query", "extra_body", "timeout"})
+"""Arguments of the members' clients, which could replace keys and deadlines of the operator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +89,7 @@ def router_call(body: ChatBody, wish: Wish, settings: ServerSettings) -> RouterC
     """The call that answers a chat completion request.
 
     Raises:
-        ApiError: If a field is unknown or cannot be honoured.
+        ApiError: If a field cannot be honoured or handed on.
     """
     arguments = _arguments(body, settings)
     tool_settings: dict[str, Any] = {}
@@ -90,6 +113,19 @@ def router_call(body: ChatBody, wish: Wish, settings: ServerSettings) -> RouterC
     )
 
 
+def _check_further(name: str, settings: ServerSettings) -> None:
+    """Whether a field that the server does not know may go to the members."""
+    if name in _OF_LANGCHAIN or name.startswith("_"):
+        raise unsupported(name, f"The field {name} cannot be handed on. Leave it out.")
+    allowed = settings.pass_on
+    if allowed is None and name in _OF_CLIENTS:
+        raise unsupported(name, f"The field {name} is handed on only where the operator lists it (pass_on).")
+    if allowed is not None and name not in allowed:
+        raise unsupported(
+            name, f"The field {name} is unknown, and not among those that the operator hands on (pass_on)."
+        )
+
+
 def _check_form(form: ResponseFormat) -> None:
     if form.json_schema is None or form.json_schema.schema_ is None:
         param = "response_format.json_schema.schema"
@@ -104,10 +140,13 @@ def _arguments(body: ChatBody, settings: ServerSettings) -> dict[str, Any]:
             raise unsupported(
                 name, f"{name} is not supported, because replies of several members are voted on."
             )
-    for name in given:
-        if name not in _OWN and name not in settings.pass_on:
-            raise unsupported(name, f"The field {name} is unknown. The operator can hand it on (pass_on).")
-    arguments = {name: given[name] for name in (*HANDED_ON, *settings.pass_on) if name in given}
+    arguments: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in HANDED_ON:
+            arguments[name] = value
+        elif name not in _OWN:
+            _check_further(name, settings)
+            arguments[name] = value
     form = body.response_format
     if form is not None and form.type != "text":
         if form.type == "json_schema":

@@ -154,7 +154,9 @@ def _is_overflow(cause: Exception) -> bool:
 
 def _status(cause: Exception) -> int | None:
     """HTTP status of a provider's error; a keyword that the provider's client does not take counts as 400."""
-    if isinstance(cause, TypeError) and "unexpected keyword argument" in str(cause):
+    if isinstance(cause, TypeError) and (
+        "unexpected keyword" in str(cause) or "multiple values" in str(cause)
+    ):
         return 400
     status = getattr(cause, "status_code", None)
     if isinstance(status, int):

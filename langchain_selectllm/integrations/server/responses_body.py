@@ -84,7 +84,7 @@ def _stateless(name: str) -> ApiError:
 
 
 def _further(body: ResponsesBody) -> dict[str, Any]:
-    """The remaining fields, which the chat request refuses where it does not know them."""
+    """The remaining fields, which mean the same in a chat request, or are handed on to the members."""
     given = body.model_extra or {}
     further = {name: given[name] for name in given if name not in (*_STATE, *_IGNORED)}
     if body.metadata:

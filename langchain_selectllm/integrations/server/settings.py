@@ -57,8 +57,8 @@ class ServerSettings(BaseSettings):
     """Effect of a confidence below it: "raise", "abstain" or the name of a member."""
     deadline_s: PositiveFloat = 120.0
     """Seconds for one request, and the ceiling of the knob of that name."""
-    pass_on: tuple[str, ...] = ("top_k", "min_p", "repetition_penalty", "thinking")
-    """Body fields outside OpenAI's that are handed on to the members."""
+    pass_on: tuple[str, ...] | None = None
+    """Body fields outside OpenAI's that are handed on to the members; all when None."""
     sticky_threads: int = Field(default=0, ge=0)
     """Conversations whose members are remembered; none when 0."""
     max_body_bytes: PositiveInt = 10 * 1024 * 1024

@@ -216,9 +216,33 @@ async def test_fields_of_openai_are_handed_on_to_the_members(fitted):
     models = {name: Recording(model=name, default="The answer is (A).") for name in LETTERS}
     form = {"type": "json_object"}
     body = chat(temperature=0.5, max_completion_tokens=9, stop=["\n"], top_k=3, response_format=form, n=1)
-    assert (await ask(make_app(fitted, models), body)).status_code == 200
+    body |= {"chat_template_kwargs": {"enable_thinking": False}, "extra_body": {"guided": True}}
+    app = make_app(fitted, models, pass_on=["top_k", "chat_template_kwargs", "extra_body"])
+    assert (await ask(app, body)).status_code == 200
     wanted = {"temperature": 0.5, "max_tokens": 9, "stop": ["\n"], "top_k": 3, "response_format": form}
+    wanted |= {"chat_template_kwargs": {"enable_thinking": False}, "extra_body": {"guided": True}}
     assert seen == [wanted] * 5
+    # Without a list of the operator's, every further field is handed on, but what replaces keys and deadlines.
+    seen.clear()
+    del body["extra_body"], wanted["extra_body"]
+    body["surprise"] = wanted["surprise"] = [1]
+    assert (await ask(make_app(fitted, models), body)).status_code == 200
+    assert seen == [wanted] * 5
+
+
+async def test_the_operator_can_refuse_further_fields(fitted):
+    response = await ask(make_app(fitted, pass_on=[]), chat(top_k=3))
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "top_k")
+
+
+async def test_a_field_that_no_member_takes_is_an_error_of_the_request(fitted):
+    class Strict(ReplayChatModel):
+        async def _agenerate(self, messages, stop=None, run_manager=None):
+            return self._result(messages)
+
+    models = {name: Strict(model=name, default="The answer is (A).") for name in LETTERS}
+    response = await ask(make_app(fitted, models), chat(surprise=1))
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "refused_by_members")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +251,11 @@ async def test_fields_of_openai_are_handed_on_to_the_members(fitted):
         ({"n": 2}, "n"),
         ({"logprobs": True}, "logprobs"),
         ({"functions": []}, "functions"),
-        ({"surprise": 1}, "surprise"),
+        ({"extra_headers": {"authorization": "Bearer x"}}, "extra_headers"),
+        ({"timeout": 1e9}, "timeout"),
+        ({"config": {"tags": ["x"]}}, "config"),
+        ({"run_manager": 1}, "run_manager"),
+        ({"_private": 1}, "_private"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"temperature": 3.0}, "temperature"),
         ({"messages": []}, "messages"),

@@ -138,10 +138,10 @@ async def test_settings_are_handed_on_under_their_chat_names(fitted):
         ({"input": [{"type": "computer_call"}]}, "input[0].type"),
         ({"input": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "input[0].content[0]"),
         ({"input": []}, "messages"),
-        ({"surprise": 1}, "surprise"),
+        ({"extra_body": {}}, "extra_body"),
     ],
 )
-async def test_state_and_unknown_fields_are_refused_by_name(fitted, fields, param):
+async def test_state_and_fields_of_clients_are_refused_by_name(fitted, fields, param):
     async with client(make_app(fitted)) as http:
         reply = await http.post(PATH, json={"model": "selectllm", "input": "x", **fields})
     assert reply.status_code == 400
