@@ -33,6 +33,10 @@ def serve(
     keep_prompts: Annotated[
         bool | None, typer.Option(help="Write prompts and replies to the store too.")
     ] = None,
+    feedback_log: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the outcomes that feedback makes, with the prompts it is about."),
+    ] = None,
     shadow: Annotated[
         float | None, typer.Option(help="Share of the requests for which all members are called afterwards.")
     ] = None,
@@ -62,6 +66,7 @@ def serve(
         port=port,
         store=store,
         keep_prompts=keep_prompts,
+        feedback_log=feedback_log,
         shadow=shadow,
         shadow_max_usd=shadow_max_usd,
     )

@@ -28,12 +28,16 @@ async def feedback(request: Request) -> Response:
     """The score that each member gets from a score of the final answer."""
     state = state_of(request)
     body = parse_body(await read_body(request, state.settings.max_body_bytes), FeedbackBody)
-    if state.recorder is None:
-        message = "This server keeps no decisions. Start it with --store to send feedback."
+    if not state.feedback_books:
+        message = "This server keeps no decisions. Start it with --store or --feedback-log to send feedback."
         raise ApiError(status=409, message=message, code="no_store")
+    scores = None
     try:
-        scores = await state.recorder.feedback(body.id, body.score)
-    except StoreError as error:
+        for book in state.feedback_books:
+            given = await book.feedback(body.id, body.score)
+            if given is not None:
+                scores = given
+    except (StoreError, OSError) as error:
         raise ApiError(status=503, message="The store cannot be written.", code="store_failed") from error
     if scores is None:
         message = f"There is no decision {body.id!r}."

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from langchain_selectllm._optional import require
+from langchain_selectllm.integrations.server.feedback_books import LoggedFeedback
 from langchain_selectllm.integrations.server.recorder import Recorder
 from langchain_selectllm.integrations.server.reloading import reloading_on_sighup
 from langchain_selectllm.integrations.server.shadow import Shadow
 from langchain_selectllm.integrations.server.state import ServerState
+from langchain_selectllm.routing.feedback import FeedbackLog
 
 
 @contextlib.asynccontextmanager
@@ -17,6 +19,7 @@ async def running(state: ServerState) -> AsyncIterator[None]:
 
     Raises:
         StoreError: If the store cannot be opened.
+        OutcomeError: If a file of the feedback log is malformed.
         ServerConfigError: If the budget of shadow calls cannot be kept.
     """
     async with contextlib.AsyncExitStack() as stack:
@@ -26,11 +29,16 @@ async def running(state: ServerState) -> AsyncIterator[None]:
         url = state.settings.store
         if url is not None:
             recorder = await stack.enter_async_context(Recorder.opened(state, url))
-            state.recorder = recorder
+            state.feedback_books.append(recorder)
             state.observers.append(recorder)
             if state.settings.shadow:
                 shadow = await stack.enter_async_context(Shadow.running(state, recorder))
                 state.observers.append(shadow)
+        folder = state.settings.feedback_log
+        if folder is not None:
+            logged = LoggedFeedback(FeedbackLog(folder))
+            state.feedback_books.append(logged)
+            state.observers.append(logged)
         yield
 
 

@@ -80,6 +80,8 @@ class ServerSettings(BaseSettings):
     """URL of the store of decisions and outcomes."""
     keep_prompts: bool = False
     """Whether prompts and replies are written to the store."""
+    feedback_log: Path | None = None
+    """Folder of a `FeedbackLog` that gets the scores of answers, with their prompts."""
     shadow: float = Field(default=0.0, ge=0, le=1)
     """Share of the requests for which all members are called in the background."""
     shadow_max_usd: float | None = Field(default=None, ge=0)

@@ -75,8 +75,8 @@ class ServerState:
     metrics: Metrics = field(init=False)
     recent: RecentDecisions = field(default_factory=RecentDecisions)
     observers: list[Observer] = field(default_factory=list)
-    recorder: FeedbackStore | None = None
-    """Keeps decisions and feedback; None without a store."""
+    feedback_books: list[FeedbackStore] = field(default_factory=list)
+    """Keep the scores of answers: the store and the library's log, as far as the operator has them."""
     tracing: Optional["Tracing"] = None
     """Makes OpenTelemetry spans; None without telemetry."""
     draining: bool = False

@@ -9,6 +9,7 @@ from langchain_selectllm import Member
 from langchain_selectllm.exceptions import ServerConfigError, StoreError
 from langchain_selectllm.integrations.server.served_rows import kept_metadata
 from langchain_selectllm.integrations.server.served_store import ServedStore
+from langchain_selectllm.routing.feedback import FeedbackLog
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.served import LETTERS, chat, client, events, make_app
 from tests.support.tool_models import tool_models
@@ -108,6 +109,35 @@ async def test_feedback_scores_the_members_that_gave_the_answer(fitted, url):
     assert scores == dict.fromkeys(LETTERS, 0.0)
 
 
+async def test_feedback_reaches_the_library_log_and_the_store(fitted, url, tmp_path):
+    folder = tmp_path / "feedback"
+    async with client(make_app(fitted, store=url, feedback_log=folder)) as http:
+        decision = await decision_of(http)
+        given = (await http.post(FEEDBACK, json={"id": decision, "score": 1.0})).json()
+    expected = {name: float(letter == "A") for name, letter in LETTERS.items()}
+    assert given["scores"] == expected
+    assert stored(url)[0].score == 1.0
+    table = FeedbackLog(folder).outcomes(list(LETTERS))
+    assert table.texts == ("Add 3 and 4.",)
+    assert dict(zip(table.members, table.scores[0].tolist(), strict=True)) == expected
+
+
+async def test_the_log_alone_takes_feedback_on_decisions_of_this_process(fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr("langchain_selectllm.integrations.server.feedback_books._REMEMBERED", 1)
+    folder = tmp_path / "feedback"
+    async with client(make_app(fitted, feedback_log=folder)) as http:
+        forgotten, decision = await decision_of(http), await decision_of(http)
+        statuses = []
+        for name in (forgotten, decision):
+            statuses.append((await http.post(FEEDBACK, json={"id": name, "score": 0.0})).status_code)
+    assert statuses == [404, 200]
+    # Nothing follows from a wrong answer for the two members that gave another one.
+    outcomes = FeedbackLog(folder).outcomes()
+    assert dict(zip(outcomes.members, outcomes.scores[0].tolist(), strict=True)) == {
+        name: 0.0 for name, letter in LETTERS.items() if letter == "A"
+    }
+
+
 async def test_feedback_outlives_the_process(fitted, url):
     async with client(make_app(fitted, store=url)) as http:
         decision = await decision_of(http)
@@ -135,7 +165,8 @@ async def test_a_store_that_fails_fails_no_request(fitted, url, caplog):
 
         state.served.novelty = fail
         assert (await http.post(CHAT, json=chat())).status_code == 200
-        await state.recorder.flush()
+        for book in state.feedback_books:
+            await book.flush()
         metrics = (await http.get("/metrics")).text
     assert 'selectllm_recorded_total{result="failed"} 1.0' in metrics
     assert "PROMPT-WORD" not in caplog.text
