@@ -304,10 +304,12 @@ async def test_an_error_after_the_headers_comes_as_an_event(fitted):
     assert "secret" not in response.text
 
 
-async def test_shortly_before_the_deadline_the_replies_that_have_come_vote(fitted):
+async def test_before_the_deadline_the_replies_that_have_come_vote(fitted, monkeypatch):
+    # Most of the time is left for the way back, however busy the machine is.
+    monkeypatch.setattr("langchain_selectllm.integrations.server.adapter._VOTE_SHARE", 0.05)
     models = scripted(LETTERS)
     models["generalist"] = models["generalist"].model_copy(update={"delay_s": 60})
-    response = await ask(make_app(fitted, models, deadline_s=1.0), chat())
+    response = await ask(make_app(fitted, models, deadline_s=20.0), chat())
     told = response.json()["selectllm"]
     assert (response.status_code, told["failures"]) == (200, {"generalist": "DeadlineError"})
     assert LETTERS[told["winner"]] == "A"
