@@ -32,24 +32,24 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _print_comparison(comparison: Comparison) -> None:
-    table = Table(title="second report against the first")
+    table = Table(title="accuracy and calls of the second report against the first")
     table.add_column("system", no_wrap=True)
-    for title in ("first", "second", "difference [95 %]", "verdict", "calls"):
+    for title in ("first (%)", "second (%)", "points [95 %]", "verdict", "calls"):
         table.add_column(title, justify="right", no_wrap=True)
     for system in comparison.systems:
         low, high = system.ci95
         table.add_row(
             system.name,
-            f"{system.first:.3f}",
-            f"{system.second:.3f}",
-            f"{100 * system.difference:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+            f"{100 * system.first:.1f}",
+            f"{100 * system.second:.1f}",
+            f"{100 * system.difference:+z.1f} [{100 * low:+z.1f}, {100 * high:+z.1f}]",
             system.verdict,
-            f"{system.calls:+.2f}",
+            f"{system.calls:+z.2f}",
         )
     out.print(table)
     out.print(
-        "Differences in points; intervals as if the reports were of independent queries, too wide if they "
-        "share them.",
+        "Points: second minus first; likewise the calls per query. Intervals are for independent queries; "
+        "they are too wide if the reports share queries.",
         highlight=False,
     )
     for words, names in (("first", comparison.only_first), ("second", comparison.only_second)):

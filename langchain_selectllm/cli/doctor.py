@@ -26,7 +26,7 @@ class Extra:
     @property
     def missing(self) -> list[str]:
         """Modules that are not installed."""
-        return [module for module in self.modules if find_spec(module) is None]
+        return [module for module in self.modules if not _is_installed(module)]
 
 
 EXTRAS = (
@@ -54,7 +54,14 @@ EXTRAS = (
         modules=("starlette", "uvicorn", "prometheus_client", "pydantic_settings", "orjson"),
         needed_for="serve",
     ),
-    Extra(name="report", modules=("altair", "jinja2", "vl_convert"), needed_for="evaluate --html"),
+    Extra(
+        name="report",
+        modules=("altair", "jinja2", "vl_convert"),
+        needed_for="evaluate --html, --plots; ablate --plots",
+    ),
+    Extra(name="analyze", modules=("altair", "jinja2", "vl_convert", "textstat"), needed_for="analyze"),
+    Extra(name="prices", modules=("genai_prices",), needed_for="prices of known models"),
+    Extra(name="otel", modules=("opentelemetry.sdk",), needed_for="serve with traces"),
     Extra(name="langchain", modules=("langchain",), needed_for="agent middleware"),
     Extra(name="llama-index", modules=("llama_index",), needed_for="the LlamaIndex integration"),
 )
@@ -110,6 +117,14 @@ def examine() -> dict[str, Any]:
         "packages": packages,
         "extras": extras,
     }
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        # The package around the module is missing.
+        return False
 
 
 def _version(name: str) -> str | None:

@@ -14,6 +14,7 @@ MODULES = {
     "pyyaml": "yaml",
     "psycopg[binary]": "psycopg",
     "vl-convert-python": "vl_convert",
+    "opentelemetry-sdk": "opentelemetry.sdk",
 }
 
 
@@ -32,6 +33,16 @@ def test_what_is_missing_is_named_with_its_commands_and_the_pip_line(monkeypatch
     assert f"langchain-selectllm {__version__}, Python 3" in out
 
 
+def test_every_extra_is_listed():
+    # "full" is the sum of others.
+    assert {extra.name for extra in doctor.EXTRAS} == PROJECT["optional-dependencies"].keys() - {"full"}
+
+
+def test_a_module_of_a_missing_package_is_missing():
+    extra = doctor.Extra(name="x", modules=("no_such_package.module", "json"), needed_for="x")
+    assert extra.missing == ["no_such_package.module"]
+
+
 def test_nothing_is_to_be_installed_where_everything_is_there(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "find_spec", lambda name: object())
     assert "pip install" not in run(monkeypatch, capsys, "doctor")[1]
@@ -40,7 +51,10 @@ def test_nothing_is_to_be_installed_where_everything_is_there(monkeypatch, capsy
 @pytest.mark.parametrize("extra", doctor.EXTRAS, ids=lambda extra: extra.name)
 def test_the_modules_of_an_extra_are_those_of_its_packages(extra):
     declared = set()
-    for requirement in PROJECT["optional-dependencies"][extra.name]:
+    requirements = list(PROJECT["optional-dependencies"][extra.name])
+    for requirement in requirements:
         package = requirement.partition(">=")[0]
+        if package == "langchain-selectllm[report]":
+            requirements += PROJECT["optional-dependencies"]["report"]
         declared.add(MODULES.get(package) or package.replace("-", "_").removesuffix("_core"))
     assert set(extra.modules) <= declared

@@ -77,6 +77,33 @@ def test_the_depth_of_a_tree_is_its_longest_path():
     assert syntax_features(Doc([root, leaf])) == [2.0, 1.0, 1.0]
 
 
+def test_a_pipeline_of_spacy_adds_the_features_of_syntax(monkeypatch):
+    spacy = pytest.importorskip("spacy", reason="spaCy is optional, and not among the packages of the tests")
+    from spacy.language import Language
+
+    # (word, its head, its dependency) of "If Ann leaves, Bob stays."
+    tree = [(2, "mark"), (2, "nsubj"), (5, "advcl"), (5, "punct"), (5, "nsubj"), (5, "ROOT"), (5, "punct")]
+
+    @Language.component("tree_by_hand")
+    def tree_by_hand(doc):
+        for token, (head, dependency) in zip(doc, tree, strict=True):
+            token.head, token.dep_ = doc[head], dependency
+        return doc
+
+    pipeline = spacy.blank("en")
+    ruler = pipeline.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "PERSON", "pattern": name} for name in ("Ann", "Bob")])
+    pipeline.add_pipe("tree_by_hand")
+    monkeypatch.setattr(spacy.util, "is_package", lambda name: True)
+    monkeypatch.setattr(spacy, "load", lambda name: pipeline)
+    found = query_features(["If Ann leaves, Bob stays."], [""])
+    values = dict(zip(found.names, found.values[0], strict=True))
+    # "Ann" hangs on "leaves", which hangs on "stays".
+    assert values["depth"] == 3
+    assert values["subordinate clauses"] == 1
+    assert values["named entities"] == 2
+
+
 @pytest.fixture(scope="module")
 def marked(fitted, demo):
     """Test queries on which the member `reader` is wrong name three more numbers than the others."""
