@@ -15,7 +15,7 @@ from langchain_selectllm.classifier.heads import LinearHeads
 from langchain_selectllm.classifier.topics import Topics
 from langchain_selectllm.encoders import load_encoder
 from langchain_selectllm.exceptions import ArtefactCorruptError, SelectLLMError
-from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
+from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint, Patience
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.learned_vote import LearnedVote
 
@@ -40,6 +40,7 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
                 "adaptive": [_point_config(point) for point in learned.pool.adaptive_points],
                 "guarded": [_point_config(point) for point in learned.pool.guarded_points],
             },
+            "patience": _patience_config(learned.pool.patience),
             "known_answers": _known_answers(learned.pool.vote),
             "training": _summary_config(learned.summary),
         }
@@ -111,10 +112,24 @@ def _learned(
             vote=_vote(config["known_answers"], _under("vote.", arrays)),
             adaptive_points=tuple(_point(point) for point in points["adaptive"]),
             guarded_points=tuple(_point(point) for point in points["guarded"]),
+            patience=_patience(config.get("patience")),
         ),
         summary=_summary(config["training"]),
         trained_on=frozenset(arrays["trained_on"].tolist()),
     )
+
+
+def _patience_config(patience: Patience | None) -> dict[str, Any] | None:
+    if patience is None:
+        return None
+    return asdict(patience)
+
+
+def _patience(config: dict[str, Any] | None) -> Patience | None:
+    """The tuned level; None where none was tuned, as in artefacts of earlier releases."""
+    if config is None:
+        return None
+    return Patience(**config)
 
 
 def _known_answers(vote: LearnedVote | None) -> list[str] | None:

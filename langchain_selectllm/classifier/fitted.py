@@ -61,6 +61,7 @@ class Learned:
         words += [
             pool.adaptive_points,
             pool.guarded_points,
+            pool.patience,
             () if pool.vote is None else pool.vote.known_answers,
         ]
         digest = hashlib.sha256(repr(words).encode())

@@ -1,7 +1,7 @@
 """The election: replies to one prompt in, one at a time; a settled vote, further calls and a tally out."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,53 +9,24 @@ import numpy as np
 from langchain_core.messages import AIMessage
 from numpy.typing import NDArray
 
-from langchain_selectllm.routing.answer_confidence import AnswerConfidence
-from langchain_selectllm.routing.confidence_rule import ConfidenceRule
+from langchain_selectllm.routing.election_terms import ElectionTerms
 from langchain_selectllm.routing.judge import NO_RULING, JudgeRequest, JudgeVote, judge_request
 from langchain_selectllm.routing.reply_reader import (
     Abstention,
     Reply,
-    ReplyReader,
     abstention_of,
     calls_tools,
     text_for_judge,
     text_of,
 )
 from langchain_selectllm.routing.reply_tokens import ReplyTokens
-from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.voting.ballots import Ballots, make_ballots
 from langchain_selectllm.voting.call_numbers import in_pool_order, label_calls, members_of
 from langchain_selectllm.voting.grounding import Reasoning, grounding, read_reasoning
 from langchain_selectllm.voting.tally import DecidedBy, Tally, supporter_names, tally
-from langchain_selectllm.voting.votes import RunningScores, VoteStrategy
+from langchain_selectllm.voting.votes import RunningScores
 
 AUTHORITY_ABSTAINED = "because the member escalated to abstained"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ElectionTerms:
-    """Members, weights and rules of one election."""
-
-    members: Sequence[str]
-    """Names of the pool's K members."""
-    probabilities: NDArray[np.float64]
-    """P(correct) of each member that the vote and its tie rule use, (K,)."""
-    vote: VoteStrategy
-    reader: ReplyReader
-    query: str | None = None
-    latencies: NDArray[np.float64] | None = None
-    """Recorded `latency_s` of each member, (K,); unknown when None."""
-    confidence: AnswerConfidence | None = None
-    """Estimates P(the answer is right); the tally has no confidence when None."""
-    further: FurtherRounds | None = None
-    """Follow-up rounds that the policy plans."""
-    rule: ConfidenceRule | None = None
-    """Least confidence that the answer needs; no bound when None."""
-
-    @property
-    def depends_on_confidence(self) -> bool:
-        """Whether further calls follow from the confidence."""
-        return self.further is not None or self.rule is not None
 
 
 class Election:
@@ -84,6 +55,8 @@ class Election:
         self._ballots: Ballots | None = None
         self._tally: Tally | None = None
         self._rounds = 1
+        self.is_impatient = False
+        """Whether the vote ended at the level of `patience`, before it was settled."""
         self._authority: int | None = None
         """Member whose answer is taken, once the confidence rule has escalated to it."""
 
@@ -119,10 +92,15 @@ class Election:
     def is_settled(self, outstanding: Sequence[int]) -> bool:
         """Whether the outstanding members cannot change the winner, and no other member has to be called.
 
-        A winner below the least confidence waits for them: they may raise it.
+        With `patience` they may change it, but the confidence has reached that level. A winner below the
+        least confidence waits for them: they may raise it.
         """
-        if self.is_slow or not self._is_vote_settled(outstanding):
+        if self.is_slow:
             return False
+        if not self._is_vote_settled(outstanding):
+            self.is_impatient = self._is_sure_enough()
+            if not self.is_impatient:
+                return False
         if not self.terms.depends_on_confidence:
             return True
         if self._is_below_minimum():
@@ -228,6 +206,9 @@ class Election:
         if not self._replies:
             return 0.0
         return self.tally().confidence or 0.0
+
+    def _is_sure_enough(self) -> bool:
+        return self.terms.patience is not None and self._confidence() >= self.terms.patience
 
     def _is_below_minimum(self) -> bool:
         return self.terms.rule is not None and self._confidence() < self.terms.rule.minimum

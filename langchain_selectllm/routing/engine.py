@@ -15,7 +15,8 @@ from langchain_selectllm.members.repeated_replies import fixed_by, why_repeated
 from langchain_selectllm.prompts import prompt_messages
 from langchain_selectllm.routing.answer_confidence import AnswerConfidence
 from langchain_selectllm.routing.decision import Decision, decide_all
-from langchain_selectllm.routing.election import Election, ElectionTerms
+from langchain_selectllm.routing.election import Election
+from langchain_selectllm.routing.election_terms import ElectionTerms
 from langchain_selectllm.routing.object_election import ObjectElection
 from langchain_selectllm.routing.reply_message import reply_message
 from langchain_selectllm.routing.response_format import response_structure
@@ -140,6 +141,7 @@ class Engine:
             ),
             further=decision.further,
             rule=settings.rule,
+            patience=settings.patience,
         )
         if settings.structure is None:
             return Election(terms)

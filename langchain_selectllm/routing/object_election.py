@@ -11,7 +11,8 @@ from langchain_core.messages.tool import tool_call
 from typing_extensions import override
 
 from langchain_selectllm.answers.json_value import canonical_json
-from langchain_selectllm.routing.election import Election, ElectionTerms
+from langchain_selectllm.routing.election import Election
+from langchain_selectllm.routing.election_terms import ElectionTerms
 from langchain_selectllm.routing.reply_reader import Abstention, Reply, calls_tools
 from langchain_selectllm.routing.structured_vote import StructuredVote
 from langchain_selectllm.voting.call_numbers import in_pool_order, members_of

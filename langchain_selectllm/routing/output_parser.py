@@ -16,7 +16,8 @@ from typing_extensions import override
 from langchain_selectllm.answers import AnswerExtractor, get_extractor
 from langchain_selectllm.fanout.deadlines import Limits
 from langchain_selectllm.fanout.member_calls import MemberCalls, Scope, child_scope, inherited_scope
-from langchain_selectllm.routing.election import Election, ElectionTerms
+from langchain_selectllm.routing.election import Election
+from langchain_selectllm.routing.election_terms import ElectionTerms
 from langchain_selectllm.routing.judge import call_judge, call_judge_async
 from langchain_selectllm.routing.reply_reader import Reply, ReplyReader
 from langchain_selectllm.routing.settings_checks import check_names

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.runnables.utils import AnyConfigurableField
@@ -25,7 +25,12 @@ from langchain_selectllm.routing.output_parser import VotingOutputParser
 from langchain_selectllm.routing.response_format import response_structure
 from langchain_selectllm.routing.runnable import EngineRunnable
 from langchain_selectllm.routing.settings import RoutingSettings
-from langchain_selectllm.routing.settings_checks import check_min_replies, check_names, check_seconds
+from langchain_selectllm.routing.settings_checks import (
+    check_min_replies,
+    check_names,
+    check_patience,
+    check_seconds,
+)
 from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.routing.structured_vote import StructuredVote
 from langchain_selectllm.selection.policies import Policy
@@ -77,6 +82,9 @@ class SelectLLMRouter(EngineRunnable):
     """Most calls of members per prompt, failures and follow-up rounds included; no bound when None."""
     early_stop: bool = True
     """Whether outstanding calls are given up once they cannot change the winner."""
+    patience: float | Literal["tuned"] | None = None
+    """Confidence from which outstanding members are not waited for, though they may change the answer; the
+    level tuned in training when "tuned". Calls are given up only when the vote is settled when None."""
     min_confidence: float | None = None
     """Least calibrated confidence that an answer needs; no bound when None."""
     below_confidence: str = "raise"
@@ -121,6 +129,7 @@ class SelectLLMRouter(EngineRunnable):
         check_seconds("deadline_s", self.deadline_s)
         check_seconds("request_deadline_s", self.request_deadline_s)
         self.models.check_covers(self.classifier.members)
+        check_patience(self.patience, self.classifier.pool, early_stop=self.early_stop)
         check_min_replies(self.min_replies, len(self.models))
         decide_all(self.classifier, self.policy, [""])
         check_below_confidence(self.below_confidence, self.classifier.members)
@@ -255,9 +264,17 @@ class SelectLLMRouter(EngineRunnable):
             left_out=left_out,
             rule=self._rule,
             structure=structure,
+            patience=self._patience_level,
             max_calls=self.max_calls,
             sticky=self.sticky,
         )
+
+    @property
+    def _patience_level(self) -> float | None:
+        tuned = self.classifier.pool.patience
+        if self.patience == "tuned":
+            return None if tuned is None else tuned.level
+        return self.patience
 
     @property
     def _rule(self) -> ConfidenceRule | None:

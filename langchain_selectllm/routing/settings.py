@@ -44,6 +44,8 @@ class RoutingSettings:
     """Least confidence that an answer needs; no bound when None."""
     structure: StructuredVote | None = None
     """Schema of the objects that are voted on; answers are voted on when None."""
+    patience: float | None = None
+    """Confidence from which outstanding members are not waited for; they are when None."""
     max_calls: int | None = None
     """Most calls of members per prompt; no bound when None."""
     sticky: StickyThreads | None = None

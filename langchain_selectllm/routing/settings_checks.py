@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 STANDARD_PARAMETERS = frozenset(
     {"temperature", "max_tokens", "timeout", "max_retries", "api_key", "streaming"}
@@ -49,3 +50,29 @@ def check_min_replies(min_replies: int | None, n_members: int) -> None:
             f"min_replies is {min_replies}. Use 1 to {n_members}, the members of the pool, or None for half "
             "of the selection."
         )
+
+
+def check_patience(patience: float | str | None, pool: PoolStatistics, *, early_stop: bool) -> None:
+    """Checks the level of confidence from which stragglers are not waited for.
+
+    Raises:
+        PolicyError: If it is out of range, no confidence was learned, no level was tuned, or no call is ever
+            given up.
+    """
+    if patience is None:
+        return
+    if not early_stop:
+        raise PolicyError("patience needs early_stop=True: without it every call is waited for.")
+    if pool.vote is None:
+        raise PolicyError(
+            "patience needs a learned vote, which gives the confidence. Fit on outcomes with replies, or use "
+            "None."
+        )
+    if patience == "tuned":
+        if pool.patience is None:
+            raise PolicyError(
+                "No level of patience was tuned that costs at most 0.3 points of accuracy. Train again with "
+                "more queries, or give a level such as 0.9."
+            )
+    elif isinstance(patience, str) or not 0 < patience <= 1:
+        raise PolicyError(f"patience is {patience!r}. Use a confidence above 0 and at most 1, or 'tuned'.")

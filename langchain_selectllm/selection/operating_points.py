@@ -57,6 +57,17 @@ class OperatingPoint:
     """Reason for the choice, in words."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """Level of confidence from which the outstanding members are not waited for, with its measured loss."""
+
+    level: float
+    loss: float
+    """Mean accuracy lost on training queries by votes that had not seen them, at most over the set sizes."""
+    limit: float
+    """Upper bound of the mean loss over the set sizes, one-sided 95 %."""
+
+
 def rank_members(
     probabilities: NDArray[np.float64], costs: NDArray[np.float64], cost_weight: float
 ) -> NDArray[np.float64]:

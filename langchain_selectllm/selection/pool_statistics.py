@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import MemberMismatchError
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.selection.operating_points import OperatingPoint
+from langchain_selectllm.selection.operating_points import OperatingPoint, Patience
 from langchain_selectllm.voting.ballots import CallMatrix
 from langchain_selectllm.voting.learned_vote import LearnedVote
 
@@ -64,6 +64,9 @@ class PoolStatistics:
     """Operating points that look at the query."""
     guarded_points: tuple[OperatingPoint, ...] = ()
     """Operating points that look at the query only where validation showed that it pays."""
+
+    patience: Patience | None = None
+    """Confidence from which stragglers are not waited for; None where none was tuned."""
 
     @property
     def single_best(self) -> int:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.selection.guard import best_point_within, budgets_of, distinct, guarded
 from langchain_selectllm.selection.operating_point_search import Candidate, OperatingPointSearch
+from langchain_selectllm.selection.patience import tune_patience
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
 from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
@@ -57,6 +58,9 @@ def tune(
         ):
             votes, final = [_without_tokens(vote) for vote in votes], final.without_tokens
         pool = replace(pool, vote=final)
+    if votes:
+        patience = tune_patience(recorded, probabilities, pool.latencies, votes, folds, seed=seed)
+        pool = replace(pool, patience=patience)
     search = OperatingPointSearch(
         recorded=recorded, probabilities=probabilities, costs=costs, pool=pool, folds=folds, votes=votes
     )

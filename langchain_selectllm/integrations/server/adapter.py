@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -30,6 +30,7 @@ class RouterSettings:
 
     policy: str
     max_calls: int | None = None
+    patience: float | Literal["tuned"] | None = None
     min_confidence: float | None = None
     below_confidence: str = "abstain"
     deadline_s: float = 120.0
@@ -186,6 +187,7 @@ class ServedRouter:
         changes = {
             "policy": settings.policy,
             "max_calls": settings.max_calls,
+            "patience": settings.patience,
             "min_confidence": settings.min_confidence,
             "below_confidence": settings.below_confidence,
             "request_deadline_s": settings.deadline_s * _VOTE_SHARE,
@@ -213,6 +215,7 @@ def default_settings(settings: ServerSettings, policy: str | None = None) -> Rou
     return RouterSettings(
         policy=policy or settings.policy,
         max_calls=settings.max_calls,
+        patience=settings.patience,
         min_confidence=settings.min_confidence,
         below_confidence=settings.below_confidence,
         deadline_s=settings.deadline_s,

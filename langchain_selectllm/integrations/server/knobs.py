@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +22,7 @@ class Knobs(BaseModel):
 
     policy: str | None = None
     max_calls: Annotated[int, Field(ge=1)] | None = None
+    patience: Literal["tuned"] | Annotated[float, Field(gt=0, le=1)] | None = None
     min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     below_confidence: str | None = None
     deadline_s: Annotated[float, Field(gt=0)] | None = None
@@ -74,6 +75,8 @@ def apply_knobs(knobs: Knobs, model: str, settings: ServerSettings, members: Ite
     if knobs.max_calls is not None:
         _check_ceiling("max_calls", knobs.max_calls, settings.max_calls)
         chosen = replace(chosen, max_calls=knobs.max_calls)
+    if knobs.patience is not None:
+        chosen = replace(chosen, patience=knobs.patience)
     if knobs.deadline_s is not None:
         _check_ceiling("deadline_s", knobs.deadline_s, settings.deadline_s)
         chosen = replace(chosen, deadline_s=knobs.deadline_s)

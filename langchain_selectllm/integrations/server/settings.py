@@ -1,7 +1,7 @@
 """Settings of the server: a YAML file, environment variables and the command line."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -17,12 +17,20 @@ from langchain_selectllm.exceptions import ServerConfigError
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 KnobName = Literal[
-    "policy", "max_calls", "min_confidence", "below_confidence", "deadline_s", "sticky_key", "explain"
+    "policy",
+    "max_calls",
+    "patience",
+    "min_confidence",
+    "below_confidence",
+    "deadline_s",
+    "sticky_key",
+    "explain",
 ]
 
 _KNOBS: tuple[KnobName, ...] = (
     "policy",
     "max_calls",
+    "patience",
     "min_confidence",
     "below_confidence",
     "deadline_s",
@@ -51,6 +59,8 @@ class ServerSettings(BaseSettings):
     """Settings that a request may change."""
     max_calls: PositiveInt | None = None
     """Calls of one request, and the ceiling of the knob of that name; no bound when None."""
+    patience: Literal["tuned"] | Annotated[float, Field(gt=0, le=1)] | None = None
+    """Confidence from which the slowest members are not waited for by default."""
     min_confidence: float | None = Field(default=None, ge=0, le=1)
     """Confidence that an answer needs by default; a request may only raise it."""
     below_confidence: str = "abstain"

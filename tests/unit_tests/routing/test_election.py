@@ -1,5 +1,7 @@
 """One election per request: replies enter one at a time, and are read and counted once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from langchain_core.messages import AIMessage
@@ -7,7 +9,9 @@ from langchain_core.messages import AIMessage
 from langchain_selectllm import LogOddsVote, MajorityVote, VotingOutputParser, WeightedVote
 from langchain_selectllm.answers import get_extractor
 from langchain_selectllm.routing import election as election_module
-from langchain_selectllm.routing.election import Election, ElectionTerms
+from langchain_selectllm.routing.answer_confidence import AnswerConfidence
+from langchain_selectllm.routing.election import Election
+from langchain_selectllm.routing.election_terms import ElectionTerms
 from langchain_selectllm.routing.reply_reader import ReplyReader
 from langchain_selectllm.voting.tally import DecidedBy
 
@@ -107,3 +111,24 @@ def test_the_output_parser_counts_by_the_same_election():
     parser = VotingOutputParser(answer="choice", vote="majority")
     counted = parser.count({name: letter("ABB"[k]) for k, name in enumerate("abc")})
     assert (counted.answer, counted.support) == (election.tally().answer, election.tally().support)
+
+
+def test_patience_ends_the_vote_at_its_level_and_not_below():
+    def elect(patience):
+        confidence = AnswerConfidence(learned=None, probabilities=np.array([0.9, 0.6, 0.5, 0.4]))
+        election = Election(replace(terms(MajorityVote()), confidence=confidence, patience=patience))
+        # One of four ballots settles no majority; alone, the reply has its member's probability, 0.9.
+        election.add(0, letter("A"))
+        return election.is_settled((1, 2, 3)), election.is_impatient
+
+    assert elect(None) == (False, False)
+    assert elect(0.9) == (True, True)
+    assert elect(0.91) == (False, False)
+
+
+def test_a_vote_that_is_settled_is_not_called_impatient():
+    election = Election(replace(terms(MajorityVote()), patience=0.9))
+    for member in range(3):
+        election.add(member, letter("A"))
+    assert election.is_settled((3,))
+    assert not election.is_impatient
