@@ -166,7 +166,7 @@ class Election:
 
     def metadata(self) -> dict[str, Any]:
         """The vote as plain JSON."""
-        counted = self.tally()
+        counted, labels = self.tally(), label_calls(self._calls, self.terms.members)
         vote: dict[str, Any] = {
             "strategy": counted.vote,
             "scores": counted.scores,
@@ -179,7 +179,7 @@ class Election:
         return {
             "answer": counted.answer,
             "answers": counted.answers,
-            "abstentions": self._named_abstentions(),
+            "abstentions": {labels[k]: str(self._abstentions[k]) for k in labels if k in self._abstentions},
             "supporters": list(counted.supporters),
             "open_ended": counted.open_ended,
             "support": counted.support,
@@ -193,11 +193,6 @@ class Election:
 
     def _abstention(self, reply: Reply) -> Abstention:
         return abstention_of(reply)
-
-    def _named_abstentions(self) -> dict[str, str]:
-        """Reason per call that abstains, in pool order."""
-        labels = label_calls(self._calls, self.terms.members)
-        return {label: str(self._abstentions[k]) for k, label in labels.items() if k in self._abstentions}
 
     def _is_vote_settled(self, outstanding: Sequence[int]) -> bool:
         return self._scores.is_settled(members_of(outstanding, self._n_members))

@@ -7,7 +7,10 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.structured_llm import StructuredLLM
 from llama_index.core.prompts import BasePromptTemplate
+from pydantic import BaseModel
+from typing_extensions import override
 
 from langchain_selectllm.fanout.member_calls import iterate_in_context, iterate_in_context_async
 
@@ -69,8 +72,22 @@ def on_question_stream_async(method: _Method) -> _Method:
     return cast("_Method", call)
 
 
+class QuestionStructuredLLM(StructuredLLM):
+    """The form of `QuestionLLM` with an output class; it hands finished messages to the LLM inside."""
+
+    predict = on_question(StructuredLLM.predict)
+    apredict = on_question_async(StructuredLLM.apredict)
+    stream = on_question_stream(StructuredLLM.stream)
+    astream = on_question_stream_async(StructuredLLM.astream)
+
+
 class QuestionLLM(FunctionCallingLLM):
     """An LLM whose methods for prompt templates are called with the template's question at hand."""
+
+    @override
+    def as_structured_llm(self, output_cls: type[BaseModel], **kwargs: Any) -> StructuredLLM:
+        """The LLM whose replies are objects of a class, routed on the question too."""
+        return QuestionStructuredLLM(llm=self, output_cls=output_cls, **kwargs)
 
     predict = on_question(FunctionCallingLLM.predict)
     apredict = on_question_async(FunctionCallingLLM.apredict)
@@ -84,7 +101,8 @@ class QuestionLLM(FunctionCallingLLM):
 
 @contextmanager
 def _asking(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[None]:
-    token = _question.set(_question_of(args, kwargs))
+    # Finished messages inside an outer call, such as those of a structured LLM, keep its question.
+    token = _question.set(_question_of(args, kwargs) or _question.get())
     try:
         yield
     finally:

@@ -8,6 +8,8 @@ import pytest
 pytest.importorskip("llama_index.core")
 
 from llama_index.core.prompts import PromptTemplate
+from llama_index.core.response_synthesizers import CompactAndRefine
+from pydantic import BaseModel
 
 from langchain_selectllm.integrations.llama_index import SelectLLMDecisionEvent
 from tests.support.llama_spans import recorded_events, recorded_spans
@@ -90,6 +92,35 @@ def routed_on(fitted, answer, **fields):
 )
 def test_the_prompt_of_a_query_engine_is_routed_on_its_question(fitted, answer):
     assert routed_on(fitted, answer) == fitted.predict_proba([QUESTION])[0].tolist()
+
+
+class Total(BaseModel):
+    """A total."""
+
+    total: int
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda llm: llm.predict(TEMPLATE, query_str=QUESTION, context_str="pages"),
+        lambda llm: asyncio.run(llm.apredict(TEMPLATE, query_str=QUESTION, context_str="pages")),
+        lambda llm: list(llm.stream(TEMPLATE, query_str=QUESTION, context_str="pages")),
+        lambda llm: asyncio.run(collect(llm.astream(TEMPLATE, query_str=QUESTION, context_str="pages"))),
+        lambda llm: CompactAndRefine(llm=llm).get_response(QUESTION, ["pages"]),
+    ],
+    ids=["predict", "apredict", "stream", "astream", "synthesizer"],
+)
+# LlamaIndex's own streams of structured LLMs use a deprecated method of pydantic.
+@pytest.mark.filterwarnings("ignore:The `json` method is deprecated")
+def test_a_structured_llm_in_a_query_engine_is_routed_on_the_question_too(fitted, answer):
+    models = {name: ScriptedLlama([("Total", {"total": 7})], model=name) for name in LETTERS}
+    with recorded_events() as events:
+        answer(make(fitted, models).as_structured_llm(Total))
+    probabilities = [
+        list(event.metadata["probabilities"].values()) for event in events.of(SelectLLMDecisionEvent)
+    ]
+    assert probabilities == [fitted.predict_proba([QUESTION])[0].tolist()]
 
 
 def test_members_get_the_whole_prompt_of_a_query_engine(fitted):
