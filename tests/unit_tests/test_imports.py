@@ -29,6 +29,15 @@ def test_importing_the_package_loads_nothing_heavy():
     assert not modules_after("import langchain_selectllm") & {*HEAVY, "langchain_core", "numpy"}
 
 
+def test_a_router_loads_no_embedded_model():
+    code = "import sys\nfrom langchain_selectllm import SelectLLMRouter\n"
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"{code}print(*sys.modules)"], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert "langchain_selectllm.embedded.names" in loaded
+    assert "langchain_selectllm.embedded.chat_model" not in loaded
+
+
 def test_importing_every_public_name_loads_nothing_heavy():
     assert not modules_after("from langchain_selectllm import *") & set(HEAVY)
 
