@@ -234,9 +234,10 @@ def _tokens(
     """Token log-probabilities of the replies; None where none were recorded."""
     signals = TokenSignals.empty(n=len(outcomes), n_slots=layout.n_slots, n_candidates=_most(candidates))
     for (i, member), cell in np.ndenumerate(outcomes.token_probabilities):
-        for sample, figures in enumerate(cell[: layout.depth]):
+        answers = outcomes.answers[i, member][: layout.depth]
+        # A table may keep fewer answers than were recorded.
+        for sample, (answer, figures) in enumerate(zip(answers, cell, strict=False)):
             if figures is not None:
-                answer = outcomes.answers[i, member][sample]
                 signals.fill(i, layout.slot_of(member, sample), figures, answer, candidates[i])
     if not signals.known.any():
         return None
