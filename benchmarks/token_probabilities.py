@@ -288,7 +288,12 @@ def cascade_of(found: dict[str, Any]) -> list[str]:
         ]
         cells += [_pair(row, "accuracy", "{:.1f}", 100), row["accuracy_gain"]]
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, ""]
+    missed = []
+    for system, row in found["systems"].items():
+        if system != "single_best" and _gain(row, "accuracy")[0] <= 0:
+            missed.append(system.replace(" x ", " × "))
+    verdict = "met" if not missed else f"**missed** at {', '.join(missed)}"
+    return [*lines, "", f"Target, accuracy above that without at every budget: {verdict}.", ""]
 
 
 def verdicts(setting: Setting, found: dict[str, Any]) -> list[str]:
