@@ -29,7 +29,7 @@ class BoundTools:
 
     models: ModelRegistry
     left_out: Mapping[str, str]
-    """Members that cannot call tools, and do without them neither, with the reason."""
+    """Members that can neither call the tools nor reply in another way, with the reason."""
     settings: Mapping[str, Any]
     """Further arguments of the binding, such as `response_format`."""
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -84,6 +85,32 @@ def test_the_package_index_shows_absolute_links_only():
     links = re.findall(r"\]\(([^)]*)\)", shown)
     assert links
     assert [link for link in links if not link.startswith(("https://", "http://", "#"))] == []
+
+
+def test_the_address_of_the_repository_is_the_same_everywhere():
+    home = PROJECT["project"]["urls"]["Homepage"]
+    owner, name = home.removeprefix("https://github.com/").split("/")
+    text = (ROOT / "pyproject.toml").read_text()
+    addresses = re.findall(r"https://(?:github|raw\.githubusercontent)\.com/([\w-]+)/([\w-]+)", text)
+    assert len(addresses) >= 6
+    assert set(addresses) == {(owner, name)}
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_demo_prints_a_plan_and_installs_what_the_demo_needs_and_nothing_else(tmp_path):
+    done = subprocess.run(
+        ["make", "--dry-run", "demo", f"VENV={tmp_path / 'venv'}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "make demo: 1. create" in done.stdout
+    assert [line for line in done.stdout.splitlines() if "[4/4] selectllm demo" in line]
+    installed = re.findall(r"pip install (.*)", done.stdout)
+    assert len(installed) == 2
+    assert installed[0].endswith(" torch")
+    assert installed[1].endswith('-e ".[embedded,train]"')
 
 
 def test_full_is_the_sum_of_its_parts():

@@ -7,6 +7,7 @@ import pytest
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import HumanMessage, trim_messages
+from langchain_core.messages.ai import add_usage
 from langchain_core.tracers import LangChainTracer
 
 import langchain_selectllm
@@ -64,6 +65,13 @@ def test_a_trace_has_the_costs_that_langsmith_reads_where_they_are_wanted(fitted
     assert usage["input_cost"] == pytest.approx(50e-6)
     assert usage["output_cost"] == pytest.approx(40e-6)
     assert usage["total_cost"] == pytest.approx(90e-6)
+
+
+def test_langchains_sum_of_usage_refuses_costs_which_are_therefore_no_default():
+    """The reason in docs/reference/conventions.md; once this fails, `costs_in_usage` can be the default."""
+    usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2, "total_cost": 0.5}
+    with pytest.raises(ValueError, match="Only dict and int values are supported"):
+        add_usage(usage, usage)
 
 
 @every_mode
