@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache as remembered
 from inspect import signature
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Self
 
@@ -226,8 +227,8 @@ class Sampler:
             if length >= len(text):
                 break
             entry = self._entry(token, logprob)
-            others = [self._entry(other, value) for other, value in likeliest]
-            entries.append({**entry, "top_logprobs": others})
+            entry["top_logprobs"] = list(starmap(self._entry, likeliest))
+            entries.append(entry)
             length += len(entry["token"])
         return entries
 
@@ -257,11 +258,12 @@ def _log_probabilities(torch: Any, logits: Any, tokens: Any, top: int) -> list[L
     logprobs = torch.log_softmax(logits, dim=-1)
     drawn = logprobs.gather(1, tokens[:, None])[:, 0].tolist()
     likeliest = logprobs.topk(top, dim=-1)
-    pairs = zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
-    return [
-        (logprob, list(zip(ids, values, strict=True)))
-        for logprob, (ids, values) in zip(drawn, pairs, strict=True)
-    ]
+    found = []
+    for logprob, ids, values in zip(
+        drawn, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True
+    ):
+        found.append((logprob, list(zip(ids, values, strict=True))))
+    return found
 
 
 _LOADING = threading.Lock()

@@ -29,8 +29,10 @@ class ReplyTokens:
         if self._vote.tokens is not None and isinstance(reply, BaseMessage):
             self._figures[call] = read_token_probabilities(reply.response_metadata, answer)
 
-    def signals(self, calls: Sequence[int], candidates: Sequence[str]) -> TokenSignals:
-        """The figures of calls in pool order as arrays, for `make_ballots`."""
+    def signals(self, calls: Sequence[int], candidates: Sequence[str]) -> TokenSignals | None:
+        """The figures of calls in pool order as arrays, for `make_ballots`; None where the vote uses none."""
+        if self._vote.tokens is None:
+            return None
         signals = TokenSignals.empty(n=1, n_slots=len(calls), n_candidates=max(len(candidates), 1))
         for slot, call in enumerate(calls):
             figures = self._figures.get(call)
