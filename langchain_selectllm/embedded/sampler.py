@@ -258,10 +258,9 @@ def _log_probabilities(torch: Any, logits: Any, tokens: Any, top: int) -> list[L
     logprobs = torch.log_softmax(logits, dim=-1)
     drawn = logprobs.gather(1, tokens[:, None])[:, 0].tolist()
     likeliest = logprobs.topk(top, dim=-1)
-    found = []
-    for logprob, ids, values in zip(
-        drawn, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True
-    ):
+    rows = zip(drawn, likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+    found: list[LogProbs] = []
+    for logprob, ids, values in rows:
         found.append((logprob, list(zip(ids, values, strict=True))))
     return found
 
