@@ -1,11 +1,15 @@
 """Log records of one request: fallbacks and left-out members, by name; never prompts, replies or messages."""
 
 import logging
+import threading
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 logger = logging.getLogger(__name__)
+
+_WARNED: set[str] = set()
+"""Members whose missing log-probabilities were logged."""
+_WARNING = threading.Lock()
 
 _ORDINARY = frozenset({"vote", "tie rule", "judge"})
 """Values of `vote.decided_by` that record no fallback."""
@@ -38,9 +42,13 @@ def log_fallbacks(metadata: Mapping[str, Any]) -> None:
         logger.warning("the judge gave no ruling")
 
 
-@cache
 def _warn_without_tokens(name: str) -> None:
     """Logs a member that stopped sending log-probabilities, once per process."""
+    # Prompts of a batch are answered in threads.
+    with _WARNING:
+        if name in _WARNED:
+            return
+        _WARNED.add(name)
     logger.warning(
         "member %s sent no token log-probabilities, as it did in training: its votes count without them", name
     )

@@ -77,7 +77,7 @@ def test_a_router_is_as_confident_as_the_replay(fitted, unseen, policy):
 
 
 def test_a_provider_that_stops_sending_them_is_named_and_logged_once(fitted, unseen, caplog):
-    request_log._warn_without_tokens.cache_clear()
+    request_log._WARNED.clear()
     silent = router(fitted, unseen, silent=fitted.members, policy="learned:3")
     with caplog.at_level(logging.WARNING):
         first, second = (routed(message) for message in silent.batch(list(unseen.texts[:2])))
