@@ -55,11 +55,8 @@ def ngram_hashes(texts: Sequence[str]) -> NgramHashes:
     word_text = text_of[starts]
     paired = word_text[:-1] == word_text[1:]
     pairs = (words[:-1] * _BIGRAM + words[1:])[paired]
-    within = np.ones(max(len(codes) - _GRAM + 1, 0), dtype=np.bool_)
-    breaks = np.cumsum(lengths) - 1
-    for behind in range(_GRAM):
-        within[(breaks - behind)[(breaks >= behind) & (breaks - behind < len(within))]] = False
-    at = np.flatnonzero(within)
+    line_break = np.repeat(np.cumsum(lengths) - 1, lengths)
+    at = np.flatnonzero(np.arange(_GRAM, len(codes) + _GRAM) <= line_break)
     characters = (prefix[at + _GRAM] - prefix[at]) * inverse[at] + np.uint64(1)
     return NgramHashes(
         words=_mix(np.concatenate([words, pairs])) | np.concatenate([word_text, word_text[:-1][paired]]),

@@ -51,8 +51,9 @@ class Vocabulary:
         if len(self.hashes):
             known = self.hashes[columns] == hashes
         n_unseen = np.bincount(texts[~known], minlength=n_texts)
-        known_places = np.flatnonzero(known)
-        by_text = known_places[np.argsort(texts[known_places], kind="stable")]
+        by_text = np.flatnonzero(known)
+        if n_texts > 1:
+            by_text = by_text[np.argsort(texts[by_text], kind="stable")]
         texts, columns = texts[by_text], columns[by_text]
         values = (1 + np.log(counts[by_text].astype(np.float32))) * self.idf[columns]
         lengths = np.bincount(texts, minlength=n_texts)
@@ -69,10 +70,10 @@ def _distinct(
     entries = np.sort(entries)
     first = np.ones(len(entries), dtype=np.bool_)
     np.not_equal(entries[1:], entries[:-1], out=first[1:])
-    places = np.flatnonzero(first)
-    counts = np.diff(places, append=len(entries))
-    distinct = entries[places]
-    return (distinct & ~HASH_BITS).astype(np.uint16), distinct & HASH_BITS, counts
+    bounds = np.append(np.flatnonzero(first), len(entries))
+    distinct = entries[bounds[:-1]]
+    texts = (distinct & ~HASH_BITS).astype(np.uint16)
+    return texts, distinct & HASH_BITS, bounds[1:] - bounds[:-1]
 
 
 def _norms(values: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:
