@@ -119,7 +119,7 @@ bench-server: $(STAMP)
 
 .PHONY: measurements peers out-of-distribution answer-agreement
 # Everything that the documentation reports about recorded outcomes.
-measurements: results peers out-of-distribution answer-agreement linguistics ablations latency token-probabilities
+measurements: results peers out-of-distribution answer-agreement linguistics ablations latency samples token-probabilities
 
 peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
@@ -143,6 +143,10 @@ ablations: $(STAMP)
 
 latency: $(STAMP)
 	$(BIN)/python benchmarks/latency.py $(DATA) --write docs/explanation/latency.md
+
+.PHONY: samples
+samples: $(STAMP)
+	$(BIN)/python benchmarks/samples.py $(DATA) --write docs/explanation/several-samples.md
 
 .PHONY: notebooks
 notebooks: $(STAMP)
