@@ -1,10 +1,13 @@
 """Health, metrics, models, route, reload: everything beside the replies."""
 
+import gc
+
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier
 from langchain_selectllm.exceptions import ArtefactError, MemberMismatchError, PolicyError, ServerConfigError
 from langchain_selectllm.integrations.server.adapter import load_served
+from langchain_selectllm.integrations.server.running import calm_collector
 from langchain_selectllm.integrations.server.settings import ServerSettings
 from tests.support.pages import DOCS
 from tests.support.served import LETTERS, chat, client, events, make_app, served_router
@@ -196,3 +199,15 @@ def test_a_router_is_loaded_over_a_pool_file_and_every_allowed_policy_is_checked
         load_served(tmp_path / "router", pool, ServerSettings(policy="all_members", policies=("max_conf:3",)))
     with pytest.raises(MemberMismatchError, match="not embedded"):
         load_served(tmp_path / "router", None, settings)
+
+
+def test_collections_of_garbage_are_rare_and_spare_what_is_loaded():
+    before = gc.get_threshold()
+    try:
+        calm_collector()
+        assert gc.get_freeze_count() > 10_000
+        # The later generations are collected as often per earlier one as before.
+        assert gc.get_threshold() == (10_000, *before[1:])
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
