@@ -13,6 +13,7 @@ from langchain_selectllm.classifier.folder import check_target, read_card, read_
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.ablate import ablate
 from langchain_selectllm.cli.analyze import analyze
+from langchain_selectllm.cli.answer import answer
 from langchain_selectllm.cli.ask import ask
 from langchain_selectllm.cli.collect import collect
 from langchain_selectllm.cli.compare import compare
@@ -142,6 +143,7 @@ app.command()(compare)
 app.command()(analyze)
 app.command()(ablate)
 app.command()(ask)
+app.command()(answer)
 app.command()(demo)
 app.command()(doctor)
 app.command("import")(import_csv)

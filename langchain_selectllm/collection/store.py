@@ -126,6 +126,18 @@ class OutcomeStore:
         with self.engine.connect() as connection:
             return {(query_id, sample) for query_id, sample in connection.execute(statement)}
 
+    def results(
+        self, member: str, parameters: str, query_ids: Sequence[str]
+    ) -> dict[tuple[str, int], Mapping[str, Any]]:
+        """Returns the recorded calls of these queries, failures included, by (query id, sample)."""
+        replies = tables.replies.c
+        statement = select(tables.replies).where(
+            replies.member == member, replies.parameters == parameters, replies.query_id.in_(query_ids)
+        )
+        with self.engine.connect() as connection:
+            found = connection.execute(statement).mappings()
+            return {(row["query_id"], row["sample"]): dict(row) for row in found}
+
     def cost_usd(self) -> float:
         """Returns the sum of the recorded costs of replies and grades; unknown costs are not in it."""
         total = 0.0

@@ -8,6 +8,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -42,7 +43,7 @@ class RoutedFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Prompt:
+class PromptLine:
     """One line of the input."""
 
     line: int
@@ -82,14 +83,11 @@ def route_file(
     """
     if target.exists() and source.samefile(target):
         raise OutcomeError(f"{source} is both the input and the output. Give the output another name.")
-    done = _last_complete_line(target)
+    done = last_complete_line(target)
     n_unreadable, first_error, n_lines = 0, None, done.n_lines
-    opener: Callable[..., Any] = open
-    if source.name.endswith(".gz"):
-        opener = gzip.open
-    with opener(source, "rb") as prompts, target.open("ab") as decisions:
+    with open_prompts(source) as prompts, target.open("ab") as decisions:
         decisions.truncate(done.n_bytes)
-        lines = _read_prompts(prompts, source)
+        lines = read_prompt_lines(prompts, source)
         _skip_finished(lines, done, source, target, lambda prompt: _entries(classifier, policy, [prompt])[0])
         while block := list(islice(lines, block_lines)):
             for entry in _entries(classifier, policy, block):
@@ -107,7 +105,7 @@ def route_file(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Finished:
+class FinishedLines:
     """Complete lines of the output."""
 
     n_lines: int = 0
@@ -115,25 +113,25 @@ class _Finished:
     last: bytes = b""
 
 
-def _last_complete_line(target: Path) -> _Finished:
+def last_complete_line(target: Path) -> FinishedLines:
     """The part of the output that a killed process finished; its last line may be cut off."""
     if not target.exists():
-        return _Finished()
+        return FinishedLines()
     n_lines, n_bytes, last = 0, 0, b""
     with target.open("rb") as written:
         for line in written:
             if not line.endswith(b"\n"):
                 break
             n_lines, n_bytes, last = n_lines + 1, n_bytes + len(line), line
-    return _Finished(n_lines=n_lines, n_bytes=n_bytes, last=last)
+    return FinishedLines(n_lines=n_lines, n_bytes=n_bytes, last=last)
 
 
 def _skip_finished(
-    lines: Iterator[_Prompt],
-    done: _Finished,
+    lines: Iterator[PromptLine],
+    done: FinishedLines,
     source: Path,
     target: Path,
-    decide: Callable[[_Prompt], dict[str, Any]],
+    decide: Callable[[PromptLine], dict[str, Any]],
 ) -> None:
     """Passes the lines that have their decision; the last one is decided again, to compare the results."""
     if not done.n_lines:
@@ -174,33 +172,48 @@ def _are_close(written: Any, values: Mapping[str, float]) -> bool:
     return all(abs(written[name] - value) <= _TOLERANCE for name, value in values.items())
 
 
-def _read_prompts(prompts: BinaryIO, source: Path) -> Iterator[_Prompt]:
+@contextmanager
+def open_prompts(source: Path) -> Iterator[BinaryIO]:
+    """Yields the opened file, unpacked if its name ends in .gz."""
+    opener: Callable[..., Any] = open
+    if source.name.endswith(".gz"):
+        opener = gzip.open
+    with opener(source, "rb") as prompts:
+        yield prompts
+
+
+def read_prompt_lines(prompts: BinaryIO, source: Path) -> Iterator[PromptLine]:
+    """Yields the lines of an opened file of prompts, one at a time.
+
+    Raises:
+        OutcomeError: If the file is cut off, or packed otherwise than its name says.
+    """
     try:
         for number, line in enumerate(prompts, 1):
-            yield _read_prompt(number, line)
+            yield _read_line(number, line)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise OutcomeError(f"{source} cannot be read: {error}. Is it complete, and gzip?") from error
 
 
-def _read_prompt(number: int, line: bytes) -> _Prompt:
+def _read_line(number: int, line: bytes) -> PromptLine:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return _Prompt(line=number, error=f"no JSON in UTF-8: {error}")
+        return PromptLine(line=number, error=f"no JSON in UTF-8: {error}")
     if not isinstance(fields, dict) or not isinstance(fields.get("query"), str):
-        return _Prompt(line=number, error='no JSON object with a text as "query"')
+        return PromptLine(line=number, error='no JSON object with a text as "query"')
     query_id = fields.get("query_id")
     if query_id is not None and not isinstance(query_id, str):
-        return _Prompt(line=number, error=f"query_id is {query_id!r}, not a text")
+        return PromptLine(line=number, error=f"query_id is {query_id!r}, not a text")
     try:
         fields["query"].encode()
     except UnicodeEncodeError as error:
-        return _Prompt(line=number, query_id=query_id, error=f"the text is not Unicode: {error}")
-    return _Prompt(line=number, text=fields["query"], query_id=query_id)
+        return PromptLine(line=number, query_id=query_id, error=f"the text is not Unicode: {error}")
+    return PromptLine(line=number, text=fields["query"], query_id=query_id)
 
 
 def _entries(
-    classifier: SelectLLMClassifier, policy: Policy, prompts: Sequence[_Prompt]
+    classifier: SelectLLMClassifier, policy: Policy, prompts: Sequence[PromptLine]
 ) -> list[dict[str, Any]]:
     """Lines of the output; the readable prompts are decided together."""
     texts = [prompt.text for prompt in prompts if prompt.error is None]
