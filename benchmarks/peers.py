@@ -27,7 +27,7 @@ from langchain_selectllm import OutcomeTable, SelectLLMClassifier
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.selection.adaptive import Adaptive
-from langchain_selectllm.selection.operating_points import OperatingPoint, best_point
+from langchain_selectllm.selection.operating_points import OperatingBudget, OperatingPoint
 from langchain_selectllm.selection.policies import Policy
 from langchain_selectllm.selection.policy_names import parse_policy
 
@@ -89,7 +89,7 @@ class Fold:
         found: dict[OperatingPoint | None, tuple[Array, ...]] = {None: cheapest}
         columns = []
         for budget in budgets.tolist():
-            point = best_point(points, cost_usd=budget)
+            point = OperatingBudget(cost_usd=budget).best(points)
             if point not in found:
                 found[point] = self.call(Adaptive(cost_usd=budget, guarded=guarded))
             columns.append(found[point])

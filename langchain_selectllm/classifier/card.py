@@ -9,7 +9,7 @@ import numpy as np
 
 from langchain_selectllm.classifier.fitted import Learned
 from langchain_selectllm.outcomes.table import AGREEMENT
-from langchain_selectllm.selection.operating_points import OperatingPoint, best_point
+from langchain_selectllm.selection.operating_points import OperatingBudget, OperatingPoint
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
@@ -179,7 +179,7 @@ def _by_calls(points: Sequence[OperatingPoint], n_members: int) -> dict[Operatin
     """The operating points that budgets of S calls choose, each with its S from 1 to K."""
     found: dict[OperatingPoint, list[int]] = {}
     for size in range(1, n_members + 1):
-        point = best_point(points, calls=size)
+        point = OperatingBudget(calls=size).best(points)
         if point is not None:
             found.setdefault(point, []).append(size)
     return found

@@ -7,44 +7,18 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.further_rounds import FurtherRounds
-from langchain_selectllm.selection.operating_points import (
-    MAX_ROUNDS,
-    CallingRule,
-    OperatingPoint,
-    best_point,
-    rank_members,
-)
+from langchain_selectllm.selection.operating_points import CallingRule, OperatingBudget, OperatingPoint
 from langchain_selectllm.selection.policies import Selection, get_pool_vote, top
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
-@dataclass(frozen=True)
-class Adaptive:
+@dataclass(frozen=True, kw_only=True)
+class Adaptive(OperatingBudget):
     """One or two rounds of parallel calls, by the best operating point within the budget."""
 
-    calls: float | None = None
-    """Mean calls per query at most; no bound when None."""
-    cost_usd: float | None = None
-    """Mean US dollars per query at most; no bound when None."""
-    latency_s: float | None = None
-    """Mean seconds per query at most, by the latencies recorded in training; no bound when None."""
-    max_rounds: int = MAX_ROUNDS
-    """Rounds of calls for any query, 1 or 2. Each round takes as long as its slowest member."""
     guarded: bool = False
     """Whether the best fixed sets are used where validation gave no evidence that selecting by query beats
     them."""
-
-    def __post_init__(self) -> None:
-        """Check the number of rounds.
-
-        Raises:
-            PolicyError: If it is neither 1 nor 2.
-        """
-        if not 1 <= self.max_rounds <= MAX_ROUNDS:
-            raise PolicyError(
-                f"max_rounds={self.max_rounds} is out of range: members are called in one round or two. "
-                "Use 1 or 2."
-            )
 
     @property
     def vote(self) -> str:
@@ -71,13 +45,7 @@ class Adaptive:
 
     def find(self, pool: PoolStatistics) -> OperatingPoint | None:
         """The operating point for the budget; None when no point is within it."""
-        return best_point(
-            self._points(pool),
-            calls=self.calls,
-            cost_usd=self.cost_usd,
-            latency_s=self.latency_s,
-            max_rounds=self.max_rounds,
-        )
+        return self.best(self._points(pool))
 
     def _out_of_reach(self, pool: PoolStatistics) -> str:
         """Returns the message about an unreachable budget, with the smallest possible one."""
@@ -85,10 +53,7 @@ class Adaptive:
         if not points:
             return "No operating point was learned. Train on outcomes with replies to vote on."
         budget, smallest = [], []
-        for name in ("calls", "cost_usd", "latency_s"):
-            bound = getattr(self, name)
-            if bound is None:
-                continue
+        for name, bound in self.bounds().items():
             budget.append(f"{name}={bound:g}")
             least = np.nanmin([getattr(point, name) for point in points] + [np.inf])
             if np.isinf(least):
@@ -134,7 +99,9 @@ def best_members(
     """The `size` best members of the rule's ranking for each query, (n, K)."""
     if rule.ranking == "fixed":
         return np.tile(pool.fixed_mask(size), (len(probabilities), 1))
-    return top(rank_members(probabilities, pool.costs, rule.cost_weight), size)
+    if rule.cost_weight == 0.0:
+        return top(probabilities, size)
+    return top(probabilities - rule.cost_weight * pool.costs / pool.costs.mean(), size)
 
 
 def _reason(rule: CallingRule) -> str:

@@ -1,78 +1,51 @@
-"""Choice of operating points: the best rule per budget, and the guard."""
+"""Choice of operating points: the best one per budget, and the guard."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.selection.operating_point_search import ONE_SIDED_90, ONE_SIDED_95, Candidate
+from langchain_selectllm.selection.operating_point_search import ONE_SIDED_95, ReplayedPoint
 from langchain_selectllm.selection.operating_points import (
     MAX_ROUNDS,
     UNITS,
     CallingRule,
+    OperatingBudget,
     OperatingPoint,
-    Unit,
 )
 
-# Budgets of cost and of latency, from the cheapest rule to the dearest one.
+_ONE_SIDED_90 = 1.282
+"""Quantile of the standard normal distribution: one-sided 90 %."""
 _STEPS = 30
+"""Budgets of cost and of latency, from the cheapest rule to the dearest one. Bounds the size of an artefact;
+not searched."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OperatingBudget:
-    """Upper bounds on the mean number of units and on the rounds of calls per query."""
-
-    unit: Unit
-    most: float
-    max_rounds: int
-
-    def allows(self, candidate: Candidate) -> bool:
-        """Whether the candidate keeps the budget, with its margin."""
-        limit = float(candidate.limits[UNITS.index(self.unit)])
-        return candidate.rule.rounds <= self.max_rounds and limit <= self.most * (1 + 1e-9)
-
-
-def budgets_of(candidates: Sequence[Candidate], single_best: Candidate) -> list[OperatingBudget]:
-    """Budgets that operating points are kept for.
+def budgets_of(points: Sequence[OperatingPoint], single_best: OperatingPoint) -> Iterator[OperatingBudget]:
+    """Budgets that operating points are kept for, each for one round and for two.
 
     Whole numbers of calls; of cost and latency the single best's own, and steps of equal ratio.
     """
-    limits = np.stack([candidate.limits for candidate in candidates], axis=1)
-    budgets: list[OperatingBudget] = []
-    for unit, used, own in zip(UNITS, limits, single_best.limits, strict=True):
+    for unit in UNITS:
+        used = np.array([getattr(point, unit) for point in points])
         if unit == "calls":
-            budgets += _budgets(unit, np.arange(1.0, np.ceil(used.max()) + 1.0))
+            steps = np.arange(1.0, np.ceil(used.max()) + 1.0)
         elif used.min() > 0:
-            budgets += _budgets(unit, np.append(np.geomspace(used.min(), used.max(), _STEPS), own))
-    return budgets
-
-
-def _budgets(unit: Unit, steps: NDArray[np.float64]) -> Iterator[OperatingBudget]:
-    for max_rounds in range(1, MAX_ROUNDS + 1):
-        for most in steps.tolist():
-            yield OperatingBudget(unit=unit, most=most, max_rounds=max_rounds)
-
-
-def best_point_within(candidates: Iterable[Candidate], budget: OperatingBudget) -> OperatingPoint | None:
-    """The most accurate operating point within a budget; None when none is."""
-    found = _best_within(candidates, budget)
-    if found is None:
-        return None
-    return _point(found, found.accuracy, "best on validation within its budget")
-
-
-def _best_within(candidates: Iterable[Candidate], budget: OperatingBudget) -> Candidate | None:
-    within = filter(budget.allows, candidates)
-    return max(within, key=lambda candidate: (candidate.accuracy, -candidate.limits[0]), default=None)
+            steps = np.append(np.geomspace(used.min(), used.max(), _STEPS), getattr(single_best, unit))
+        else:
+            continue
+        for max_rounds in range(1, MAX_ROUNDS + 1):
+            for most in steps.tolist():
+                yield OperatingBudget(max_rounds=max_rounds, **{unit: most})
 
 
 def guarded(
-    by_query: Sequence[Candidate],
-    fixed: Sequence[Candidate],
-    baselines: Sequence[Candidate],
+    by_query: Sequence[ReplayedPoint],
+    fixed: Sequence[ReplayedPoint],
+    baselines: Sequence[ReplayedPoint],
     budget: OperatingBudget,
-) -> OperatingPoint | None:
+) -> ReplayedPoint | None:
     """The single best, unless another rule within the budget beats it with paired evidence.
 
     Larger fixed sets, then fixed sets with the learned vote, then selection by query are compared in this
@@ -85,26 +58,24 @@ def guarded(
             single best.
         budget: The budget.
     """
-    chosen: Candidate | None = None
-    reason = "no fixed set is within this budget"
-    if any(map(budget.allows, baselines)):
-        reason = "best fixed set"
-    for rival in (*baselines, _best_within(fixed, budget), _best_within(by_query, budget)):
-        if rival is None or not budget.allows(rival):
+    chosen: ReplayedPoint | None = None
+    reason = "best fixed set"
+    if budget.best(baselines) is None:
+        reason = "no fixed set is within this budget"
+    for rivals in (*([baseline] for baseline in baselines), fixed, by_query):
+        rival = budget.best(rivals)
+        if rival is None:
             continue
-        evidence = "" if chosen is None else _evidence(rival, chosen)
+        evidence = reason if chosen is None else _evidence(rival, chosen)
         if evidence is not None:
-            chosen, reason = rival, evidence or reason
-    if chosen is None:
-        return None
-    accuracy = chosen.accuracy
-    if not budget.allows(baselines[0]):
-        # Not compared with the single best, so that a larger budget must not prefer it to the single best.
-        accuracy = min(accuracy, baselines[0].accuracy - 1e-6)
-    return _point(chosen, accuracy, reason)
+            chosen = replace(rival, evidence=evidence)
+    if chosen is None or budget.best(baselines[:1]):
+        return chosen
+    # Not compared with the single best, so that a larger budget must not prefer it to the single best.
+    return replace(chosen, accuracy=min(chosen.accuracy, baselines[0].accuracy - 1e-6))
 
 
-def _evidence(rival: Candidate, chosen: Candidate) -> str | None:
+def _evidence(rival: ReplayedPoint, chosen: ReplayedPoint) -> str | None:
     """Gain of a rival in points, in words; None without evidence that it is better.
 
     Expected accuracy has to be higher by a one-sided test at 95 %, and so has the share of right answers at
@@ -113,7 +84,7 @@ def _evidence(rival: Candidate, chosen: Candidate) -> str | None:
     """
     gain, error = _paired(rival.expected() - chosen.expected())
     lead, lead_error = _paired(rival.score() - chosen.score())
-    if gain <= ONE_SIDED_95 * error or lead <= ONE_SIDED_90 * lead_error:
+    if gain <= ONE_SIDED_95 * error or lead <= _ONE_SIDED_90 * lead_error:
         return None
     name = {"fixed": "the fixed set", "query": "the top"}[chosen.rule.ranking]
     gained = f"{100 * gain:.1f} +- {100 * ONE_SIDED_95 * error:.1f} points"
@@ -125,15 +96,10 @@ def _paired(difference: NDArray[np.float64]) -> tuple[float, float]:
     return float(difference.mean()), float(difference.std() / np.sqrt(len(difference)))
 
 
-def _point(candidate: Candidate, accuracy: float, evidence: str) -> OperatingPoint:
-    used = dict(zip(UNITS, candidate.limits.tolist(), strict=True))
-    return OperatingPoint(rule=candidate.rule, accuracy=accuracy, evidence=evidence, **used)
-
-
-def distinct(points: Iterable[OperatingPoint | None]) -> tuple[OperatingPoint, ...]:
+def distinct(points: Iterable[ReplayedPoint | None]) -> tuple[OperatingPoint, ...]:
     """Each rule once, with the highest accuracy that it was given."""
     kept: dict[CallingRule, OperatingPoint] = {}
     for point in points:
         if point is not None and (point.rule not in kept or point.accuracy > kept[point.rule].accuracy):
-            kept[point.rule] = point
+            kept[point.rule] = point.without_replays()
     return tuple(kept.values())

@@ -1,22 +1,29 @@
 """Calling rules replayed on training queries, by votes and probabilities that had not seen these queries."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.selection.adaptive import best_members
-from langchain_selectllm.selection.operating_points import UNITS, CallingRule, Ranking
+from langchain_selectllm.selection.operating_points import (
+    UNITS,
+    CallingRule,
+    OperatingPoint,
+    PointVote,
+    Ranking,
+)
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
 from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
-from langchain_selectllm.voting.votes import WeightedVote
+from langchain_selectllm.voting.votes import VoteStrategy, WeightedVote
 
-# Quantiles of the standard normal distribution: one-sided 95 and 90 %.
-ONE_SIDED_95, ONE_SIDED_90 = 1.645, 1.282
-# Shares of the queries for which a second round is tried; steps finer than the margin of usual budgets.
+ONE_SIDED_95 = 1.645
+"""Quantile of the standard normal distribution: one-sided 95 %."""
 _SHARES = np.arange(1, 100) / 100
+"""Shares of the queries for which a second round is tried: steps of 1 %, finer than the margin of budgets on
+up to 6,000 queries; not searched."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -39,16 +46,12 @@ class ReplayedCalls:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Candidate:
-    """A calling rule with its figures on validation."""
+class ReplayedPoint(OperatingPoint):
+    """An operating point with the replays of its two rounds."""
 
-    rule: CallingRule
     first: ReplayedCalls
     both: ReplayedCalls
     """Calls of both rounds for every query; those of the first round where there is one round."""
-    accuracy: float
-    limits: NDArray[np.float64]
-    """Upper bounds of the mean calls, US dollars and seconds per query, one-sided 95 %, (units,)."""
 
     def score(self) -> NDArray[np.float64]:
         """Score of the final answers, (n,)."""
@@ -57,6 +60,10 @@ class Candidate:
     def expected(self) -> NDArray[np.float64]:
         """Mean of score and confidence of the final answers, (n,)."""
         return np.where(self.first.confidence < self.rule.threshold, self.both.expected, self.first.expected)
+
+    def without_replays(self) -> OperatingPoint:
+        """The operating point alone, as it is saved."""
+        return OperatingPoint(**{field.name: getattr(self, field.name) for field in fields(OperatingPoint)})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,29 +78,19 @@ class OperatingPointSearch:
     folds: NDArray[np.int64]
     """Fold of each query, (n,)."""
     votes: Sequence[LearnedVote]
-    """The vote per fold, fitted on the other folds; empty where no vote was learned, so that one member is
-    called."""
+    """The vote per fold, fitted on the other folds; empty where no vote was learned: one member is called."""
 
-    def baselines(self) -> list[Candidate]:
-        """Best fixed sets in one round, with ballots weighted by base rates: the controls of the guard."""
-        found = []
-        for size in self._sizes("fixed"):
-            rule = CallingRule(ranking="fixed", first=size, size=size, vote="weighted")
-            found.append(one_round(rule, self._replay(rule, size)))
-        return found
-
-    def candidates(self, ranking: Ranking, cost_weight: float) -> Iterator[Candidate]:
-        """Rules of one ranking with the learned vote: every size in one round, and pairs of sizes in two."""
-        sizes = self._sizes(ranking)
-        rule = CallingRule(ranking=ranking, cost_weight=cost_weight, first=1, size=1, vote="learned")
-        replays = {size: self._replay(rule, size) for size in sizes}
-        for first in sizes:
-            yield one_round(replace(rule, first=first, size=first), replays[first])
-            for size in sizes:
+    def points(self, ranking: Ranking, vote: PointVote, cost_weight: float = 0.0) -> Iterator[ReplayedPoint]:
+        """Every size of one ranking in one round, and with the learned vote pairs of sizes in two."""
+        rule = CallingRule(ranking=ranking, cost_weight=cost_weight, first=1, size=1, vote=vote)
+        replays = {size: self._replay(rule, size) for size in self._sizes(ranking)}
+        for first, before in replays.items():
+            yield one_round(replace(rule, first=first, size=first), before)
+            for size, after in replays.items():
                 # A larger fixed set need not contain a smaller one.
-                if size > first and (replays[size].mask >= replays[first].mask).all():
-                    both = self._after(replays[first], replays[size])
-                    yield from two_rounds(replace(rule, first=first, size=size), replays[first], both)
+                if vote == "learned" and size > first and (after.mask >= before.mask).all():
+                    both = self._after(before, after)
+                    yield from two_rounds(replace(rule, first=first, size=size), before, both)
 
     def _sizes(self, ranking: Ranking) -> list[int]:
         """All sizes of a usual pool; the small and some larger ones of a large pool, to bound the search."""
@@ -108,37 +105,37 @@ class OperatingPointSearch:
     def _after(self, first: ReplayedCalls, both: ReplayedCalls) -> ReplayedCalls:
         """Calls of both rounds; rounds follow one another, so that their latencies add up."""
         used = both.used.copy()
-        used[UNITS.index("latency_s")] = first.used[UNITS.index("latency_s")] + self.costs.slowest(
-            both.mask & ~first.mask
-        )
+        used[-1] = first.used[-1] + self.costs.slowest(both.mask & ~first.mask)
         return replace(both, used=used)
 
     def _replay(self, rule: CallingRule, size: int) -> ReplayedCalls:
         mask = best_members(rule, size, self.probabilities, self.pool)
         score = np.where(mask, self.recorded.scores, 0.0).sum(axis=1)
-        confidence = score.copy()
+        confidence, latencies = score.copy(), self.pool.latencies
         for fold, vote in enumerate(self.votes):
             rows = np.flatnonzero(self.folds == fold)
             recorded, p, called = self.recorded.take(rows), self.probabilities[rows], mask[rows]
+            counted: VoteStrategy = vote
+            weights = p
             if rule.vote == "weighted":
-                rates = np.tile(self.pool.base_rates, (len(rows), 1))
-                verdict, score[rows] = recorded.replay(WeightedVote(), called, rates, self.pool.latencies)
-            else:
-                verdict, score[rows] = recorded.replay(vote, called, p, self.pool.latencies)
-            ballots = recorded.ballots(p, self.pool.latencies).masked(called)
+                counted, weights = WeightedVote(), np.tile(self.pool.base_rates, (len(rows), 1))
+            verdict, score[rows] = recorded.replay(counted, called, weights, latencies)
+            ballots = recorded.ballots(p, latencies).masked(called)
             confidence[rows] = winning_confidence(vote, ballots, verdict)
         return ReplayedCalls(mask=mask, score=score, confidence=confidence, used=self.costs.per_query(mask))
 
 
-def one_round(rule: CallingRule, calls: ReplayedCalls) -> Candidate:
-    """The candidate of a rule with one round of calls."""
+def one_round(rule: CallingRule, calls: ReplayedCalls) -> ReplayedPoint:
+    """The operating point of a rule with one round of calls."""
+    used = dict(zip(UNITS, calls.used.mean(axis=1).tolist(), strict=True))
     accuracy = float(calls.expected.mean())
-    return Candidate(rule=rule, first=calls, both=calls, accuracy=accuracy, limits=calls.used.mean(axis=1))
+    return ReplayedPoint(rule=rule, first=calls, both=calls, accuracy=accuracy, evidence="", **used)
 
 
-def two_rounds(rule: CallingRule, first: ReplayedCalls, both: ReplayedCalls) -> Iterator[Candidate]:
-    """Candidates with a second round, one per threshold on the confidence after the first one."""
+def two_rounds(rule: CallingRule, first: ReplayedCalls, both: ReplayedCalls) -> Iterator[ReplayedPoint]:
+    """Operating points with a second round, one per threshold on the confidence after the first one."""
     n = len(first.score)
+    start = one_round(rule, first)
     order = np.argsort(first.confidence, kind="stable")
     ascending = first.confidence[order]
     # A cumulative sum in ascending confidence holds the totals of all thresholds.
@@ -149,10 +146,13 @@ def two_rounds(rule: CallingRule, first: ReplayedCalls, both: ReplayedCalls) -> 
         if 0 < m < n:
             # The share of queries with a second round is known with the standard error of a proportion.
             margin = ONE_SIDED_95 * np.sqrt((1 - m / n) / m)
-            yield Candidate(
+            gain, calls, cost_usd, latency_s = added[:, m - 1].tolist()
+            yield replace(
+                start,
                 rule=replace(rule, threshold=threshold),
-                first=first,
                 both=both,
-                accuracy=float(first.expected.mean() + added[0, m - 1]),
-                limits=first.used.mean(axis=1) + added[1:, m - 1] * (1 + margin),
+                accuracy=start.accuracy + gain,
+                calls=start.calls + calls * (1 + margin),
+                cost_usd=start.cost_usd + cost_usd * (1 + margin),
+                latency_s=start.latency_s + latency_s * (1 + margin),
             )

@@ -1,15 +1,14 @@
-"""Operating points: rules for calling members, with their accuracy and costs on validation queries."""
+"""Operating points: rules for calling members, their means on validation queries, and budgets for them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
+from langchain_selectllm.exceptions import PolicyError
 
 Ranking = Literal["query", "fixed"]
-Unit = Literal["calls", "cost_usd", "latency_s"]
-UNITS: tuple[Unit, ...] = ("calls", "cost_usd", "latency_s")
+PointVote = Literal["learned", "weighted"]
+UNITS = ("calls", "cost_usd", "latency_s")
 """Units of budgets, in the order of every array with one entry per unit."""
 MAX_ROUNDS = 2
 """Rounds of calls for any query; a third one gained nothing on five splits, see
@@ -30,9 +29,9 @@ class CallingRule:
     first: int
     size: int
     """Members called after both rounds; equal to `first` where there is one round."""
-    vote: Literal["learned", "weighted"]
+    vote: PointVote
     cost_weight: float = 0.0
-    """Weight of a member's relative cost in the ranking by query; see `rank_members`."""
+    """Weight of a member's cost, relative to the mean cost, in the ranking by query."""
     threshold: float = 0.0
 
     @property
@@ -68,30 +67,47 @@ class Patience:
     """Upper bound of the mean loss over the set sizes, one-sided 95 %."""
 
 
-def rank_members(
-    probabilities: NDArray[np.float64], costs: NDArray[np.float64], cost_weight: float
-) -> NDArray[np.float64]:
-    """Score of calling each member, (n, K): probability - cost_weight * cost / mean cost of the members."""
-    if cost_weight == 0.0 or np.isnan(costs).any() or costs.mean() == 0:
-        return probabilities
-    score: NDArray[np.float64] = probabilities - cost_weight * costs / costs.mean()
-    return score
+Point = TypeVar("Point", bound=OperatingPoint)
 
 
-def best_point(
-    points: Iterable[OperatingPoint],
-    *,
-    calls: float | None = None,
-    cost_usd: float | None = None,
-    latency_s: float | None = None,
-    max_rounds: int = MAX_ROUNDS,
-) -> OperatingPoint | None:
-    """The most accurate operating point within upper bounds on calls, cost, latency and rounds, if any."""
-    within = []
-    for point in points:
-        used = ((point.calls, calls), (point.cost_usd, cost_usd), (point.latency_s, latency_s))
-        # An unknown cost or latency, NaN, keeps no bound.
-        keeps_all = all(bound is None or mean <= bound * (1 + 1e-9) for mean, bound in used)
-        if keeps_all and point.rule.rounds <= max_rounds:
-            within.append(point)
-    return max(within, key=lambda point: (point.accuracy, -point.calls), default=None)
+@dataclass(frozen=True, kw_only=True)
+class OperatingBudget:
+    """Upper bounds on the means per query and on the rounds of calls."""
+
+    calls: float | None = None
+    """Mean calls per query at most; no bound when None."""
+    cost_usd: float | None = None
+    """Mean US dollars per query at most; no bound when None."""
+    latency_s: float | None = None
+    """Mean seconds per query at most, by the latencies recorded in training; no bound when None."""
+    max_rounds: int = MAX_ROUNDS
+    """Rounds of calls for any query, 1 or 2. Each round takes as long as its slowest member."""
+
+    def __post_init__(self) -> None:
+        """Check the number of rounds.
+
+        Raises:
+            PolicyError: If it is neither 1 nor 2.
+        """
+        if not 1 <= self.max_rounds <= MAX_ROUNDS:
+            raise PolicyError(
+                f"max_rounds={self.max_rounds} is out of range: members are called in one round or two. "
+                "Use 1 or 2."
+            )
+
+    def bounds(self) -> dict[str, float]:
+        """The bounds that are set, by unit."""
+        bounds = {unit: getattr(self, unit) for unit in UNITS}
+        return {unit: bound for unit, bound in bounds.items() if bound is not None}
+
+    def best(self, points: Iterable[Point]) -> Point | None:
+        """The most accurate operating point within the budget, if any; of equal ones that of fewest calls."""
+        return max(
+            filter(self._allows, points), key=lambda point: (point.accuracy, -point.calls), default=None
+        )
+
+    def _allows(self, point: OperatingPoint) -> bool:
+        """Whether the point keeps the bounds; an unknown cost or latency, NaN, keeps none."""
+        # The factor allows for rounding.
+        kept = [getattr(point, unit) <= bound * (1 + 1e-9) for unit, bound in self.bounds().items()]
+        return point.rule.rounds <= self.max_rounds and all(kept)

@@ -2,23 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.selection.guard import best_point_within, budgets_of, distinct, guarded
-from langchain_selectllm.selection.operating_point_search import Candidate, OperatingPointSearch
+from langchain_selectllm.selection.guard import budgets_of, distinct, guarded
+from langchain_selectllm.selection.operating_point_search import OperatingPointSearch, ReplayedPoint
 from langchain_selectllm.selection.patience import tune_patience
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
-from langchain_selectllm.voting.learned_vote import LearnedVote
+from langchain_selectllm.voting.cross_fitting import cross_fit_votes
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
-from langchain_selectllm.voting.token_evidence import tokens_pay
-from langchain_selectllm.voting.vote_fitting import fit_vote
 
 _FOLDS = 3
-# From no weight to one that outdoes most differences in probability, in steps of a factor of about three.
+"""Folds of the votes that operating points are chosen by. Bounds training time, not searched."""
 _COST_WEIGHTS = (0.0, 0.02, 0.06, 0.2)
+"""From no weight to one that outdoes most differences in probability, in steps of a factor of about three.
+Ten weights gained nothing over these, see docs/explanation/research-log.md."""
+_MIN_COST_RATIO = 1.1
+"""Highest cost over lowest cost from which cost weights are tried. Set by hand, not searched."""
 
 
 def tune(
@@ -43,51 +44,38 @@ def tune(
         progress: Called with the share done.
     """
     folds = np.random.default_rng(seed).permutation(len(probabilities)) % _FOLDS
-    votes = []
-    for fold in range(_FOLDS + 1 if learn_vote else 0):
-        # The last one is fitted on all queries: no query is in its fold.
-        rows = np.flatnonzero(folds != fold)
-        votes.append(
-            fit_vote(recorded.take(rows), probabilities[rows], pool.base_rates, pool.latencies, seed=seed)
-        )
-        progress((fold + 1) / (_FOLDS + 2))
-    if learn_vote:
-        final = votes.pop()
-        if final.without_tokens is not None and not tokens_pay(
-            votes, folds, recorded, probabilities, seed=seed
-        ):
-            votes, final = [_without_tokens(vote) for vote in votes], final.without_tokens
-        pool = replace(pool, vote=final)
-    if votes:
-        patience = tune_patience(recorded, probabilities, pool.latencies, votes, folds, seed=seed)
-        pool = replace(pool, patience=patience)
     search = OperatingPointSearch(
-        recorded=recorded, probabilities=probabilities, costs=costs, pool=pool, folds=folds, votes=votes
+        recorded=recorded, probabilities=probabilities, costs=costs, pool=pool, folds=folds, votes=()
     )
-    return _with_points(pool, search)
-
-
-def _without_tokens(vote: LearnedVote) -> LearnedVote:
-    return vote.without_tokens or vote
-
-
-def _with_points(pool: PoolStatistics, search: OperatingPointSearch) -> PoolStatistics:
-    """The pool with the operating points of a search."""
-    by_query: list[Candidate] = []
+    if learn_vote:
+        fitted = cross_fit_votes(
+            recorded,
+            probabilities,
+            pool.base_rates,
+            pool.latencies,
+            folds=folds,
+            seed=seed,
+            progress=lambda share: progress(0.8 * share),
+        )
+        patience = tune_patience(recorded, probabilities, pool.latencies, fitted.by_fold, folds, seed=seed)
+        pool = replace(pool, vote=fitted.final, patience=patience)
+        search = replace(search, pool=pool, votes=fitted.by_fold)
+    by_query: list[ReplayedPoint] = []
     for cost_weight in _cost_weights(pool):
-        by_query += search.candidates("query", cost_weight)
-    fixed, baselines = list(search.candidates("fixed", 0.0)), search.baselines()
-    budgets = budgets_of([*by_query, *baselines], baselines[0])
-    return replace(
-        pool,
-        adaptive_points=distinct(map(partial(best_point_within, by_query), budgets)),
-        guarded_points=distinct(map(partial(guarded, by_query, fixed, baselines), budgets)),
-    )
+        by_query += search.points("query", "learned", cost_weight)
+    fixed, baselines = list(search.points("fixed", "learned")), list(search.points("fixed", "weighted"))
+    adaptive, selected = [], []
+    for budget in budgets_of([*by_query, *baselines], baselines[0]):
+        best = budget.best(by_query)
+        if best is not None:
+            adaptive.append(replace(best, evidence="best on validation within its budget"))
+        selected.append(guarded(by_query, fixed, baselines, budget))
+    return replace(pool, adaptive_points=distinct(adaptive), guarded_points=distinct(selected))
 
 
 def _cost_weights(pool: PoolStatistics) -> tuple[float, ...]:
     """Cost weights to try; 0 alone where costs are unknown or much the same."""
-    differ = not np.isnan(pool.costs).any() and pool.costs.max() > 1.1 * pool.costs.min()
+    differ = not np.isnan(pool.costs).any() and pool.costs.max() > _MIN_COST_RATIO * pool.costs.min()
     if not differ:
         return (0.0,)
     return _COST_WEIGHTS

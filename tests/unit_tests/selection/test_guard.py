@@ -8,9 +8,9 @@ import pytest
 from langchain_selectllm import SelectLLMClassifier, evaluate
 from langchain_selectllm.classifier.calibration import StackedCalibration
 from langchain_selectllm.classifier.fitting import cross_calibrated
-from langchain_selectllm.selection.guard import OperatingBudget, best_point_within, guarded
+from langchain_selectllm.selection.guard import guarded
 from langchain_selectllm.selection.operating_point_search import ReplayedCalls, one_round, two_rounds
-from langchain_selectllm.selection.operating_points import CallingRule
+from langchain_selectllm.selection.operating_points import CallingRule, OperatingBudget
 from langchain_selectllm.selection.policy_names import parse_policy
 from tests.support.worlds import reply_table
 
@@ -88,7 +88,7 @@ def candidate(ranking, calls):
 
 
 def budget(most):
-    return OperatingBudget(unit="calls", most=most, max_rounds=2)
+    return OperatingBudget(calls=most)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_evidence_is_more_to_be_expected_and_more_that_was_right(right, sure, ra
 def test_nothing_within_a_budget_is_no_point():
     rival, stands = candidate("query", called(9, 0.9)), candidate("fixed", called(9, 0.9))
     assert guarded([rival], [], [stands], budget(0.5)) is None
-    assert best_point_within([rival], budget(0.5)) is None
+    assert budget(0.5).best([rival]) is None
 
 
 def test_what_never_met_the_single_best_is_no_more_accurate_than_it():
@@ -130,4 +130,4 @@ def test_limits_hold_the_error_of_the_share_that_goes_on():
     rule = CallingRule(ranking="query", first=1, size=3, vote="learned")
     (found,) = [point for point in two_rounds(rule, first, both) if point.rule.threshold == 0.5]
     # 1 + 2 (0.5 + 1.645 sqrt(0.5 * 0.5 / 1000)) = 2 + 0.052.
-    assert found.limits[0] == pytest.approx(2.052, abs=5e-4)
+    assert found.calls == pytest.approx(2.052, abs=5e-4)

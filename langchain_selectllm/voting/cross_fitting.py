@@ -1,0 +1,56 @@
+"""The learned vote of all queries, and votes of folds that had not seen the queries of their fold."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from langchain_selectllm.voting.learned_vote import LearnedVote
+from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.token_evidence import tokens_pay
+from langchain_selectllm.voting.vote_fitting import fit_vote
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CrossFittedVotes:
+    """A vote fitted on all queries, and one per fold fitted on the other folds."""
+
+    final: LearnedVote
+    by_fold: list[LearnedVote]
+
+
+def cross_fit_votes(
+    recorded: RecordedVotes,
+    probabilities: NDArray[np.float64],
+    base_rates: NDArray[np.float64],
+    latencies: NDArray[np.float64],
+    *,
+    folds: NDArray[np.int64],
+    seed: int,
+    progress: Callable[[float], None] = lambda _: None,
+) -> CrossFittedVotes:
+    """Votes with token probabilities where these pay on held-out queries, and without them elsewhere.
+
+    Args:
+        recorded: Votes on n fully observed queries.
+        probabilities: P(correct) of heads that had not seen the query, (n, K).
+        base_rates: Training accuracy of each member, (K,).
+        latencies: Recorded latencies, (K,).
+        folds: Fold of each query, (n,).
+        seed: Seed of the subsets.
+        progress: Called with the share done.
+    """
+    n_folds = int(folds.max()) + 1
+    votes = []
+    for fold in range(n_folds + 1):
+        # The last one is fitted on all queries: no query is in its fold.
+        rows = np.flatnonzero(folds != fold)
+        votes.append(fit_vote(recorded.take(rows), probabilities[rows], base_rates, latencies, seed=seed))
+        progress((fold + 1) / (n_folds + 1))
+    *by_fold, final = votes
+    if final.without_tokens is None or tokens_pay(by_fold, folds, recorded, probabilities, seed=seed):
+        return CrossFittedVotes(final=final, by_fold=by_fold)
+    return CrossFittedVotes(
+        final=final.without_tokens, by_fold=[vote.without_tokens or vote for vote in by_fold]
+    )
