@@ -144,7 +144,7 @@ def _operating_points(pool: PoolStatistics) -> str:
             users.setdefault(_point_cells(point), []).append(f"{system}, S = {_join(sizes)}")
     if not users:
         return "None."
-    head = ("used by", "members", "first", "up to", "below confidence", "cost weight", "vote")
+    head = ("used by", "members", "first", "up to", "below confidence", "cost weight")
     rows = [("; ".join(names), *cells) for cells, names in users.items()]
     table = _table((*head, "accuracy", "calls", "cost_usd", "latency_s"), rows)
     notes = "Calls, cost and latency are upper bounds of the means, one-sided 95 %."
@@ -167,7 +167,6 @@ def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
         str(rule.first),
         *second,
         f"{rule.cost_weight:.2g}",
-        rule.vote,
         f"{point.accuracy:.3f}",
         f"{point.calls:.2f}",
         _optional(point.cost_usd, ".6f"),

@@ -17,8 +17,8 @@ class Adaptive(OperatingBudget):
     """One or two rounds of parallel calls, by the best operating point within the budget."""
 
     guarded: bool = False
-    """Whether the best fixed sets are used where validation gave no evidence that selecting by query beats
-    them."""
+    """Whether the single best member, or a fixed set that beats it on validation, is called where validation
+    gave no evidence that selecting by query is better."""
 
     @property
     def vote(self) -> str:
@@ -75,16 +75,13 @@ class Adaptive(OperatingBudget):
             PolicyError: If no operating point is within the budget.
         """
         rule = self.point(pool).rule
-        n = len(probabilities)
         mask = best_members(rule, rule.first, probabilities, pool)
-        weights = probabilities
-        if rule.vote == "weighted":
-            weights = np.tile(pool.base_rates, (n, 1))
         further = None
         if rule.rounds > 1:
             added = best_members(rule, rule.size, probabilities, pool) & ~mask
             further = FurtherRounds(threshold=rule.threshold, added=added)
-        return Selection(mask, weights, (_reason(rule),) * n, get_pool_vote(rule.vote, pool), further)
+        reasons = (_reason(rule),) * len(probabilities)
+        return Selection(mask, probabilities, reasons, get_pool_vote(self.vote, pool), further)
 
 
 def _rounded_up(value: float) -> float:

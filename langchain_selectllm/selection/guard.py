@@ -40,39 +40,28 @@ def budgets_of(points: Sequence[OperatingPoint], single_best: OperatingPoint) ->
                 yield OperatingBudget(max_rounds=max_rounds, **{unit: most})
 
 
-def guarded(
-    by_query: Sequence[ReplayedPoint],
-    fixed: Sequence[ReplayedPoint],
-    baselines: Sequence[ReplayedPoint],
-    budget: OperatingBudget,
-) -> ReplayedPoint | None:
-    """The single best, unless another rule within the budget beats it with paired evidence.
-
-    Larger fixed sets, then fixed sets with the learned vote, then selection by query are compared in this
-    order, each with the rule chosen so far.
+def guarded(stages: Sequence[Sequence[ReplayedPoint]], budget: OperatingBudget) -> ReplayedPoint | None:
+    """The best point of the first stage, unless that of a later one beats it with paired evidence.
 
     Args:
-        by_query: Rules that rank members by query.
-        fixed: Best fixed sets with the learned vote.
-        baselines: Best fixed sets with ballots weighted by base rates, ascending in size; the first is the
-            single best.
-        budget: The budget.
+        stages: Points in the order in which they have to prove themselves: those of each stage are compared
+            with the point chosen so far.
+        budget: The budget; points beyond it are left out.
     """
     chosen: ReplayedPoint | None = None
-    reason = "best fixed set"
-    if budget.best(baselines) is None:
-        reason = "no fixed set is within this budget"
-    for rivals in (*([baseline] for baseline in baselines), fixed, by_query):
-        rival = budget.best(rivals)
+    for stage in stages:
+        rival = budget.best(stage)
         if rival is None:
             continue
-        evidence = reason if chosen is None else _evidence(rival, chosen)
+        evidence: str | None = "best on validation within its budget"
+        if chosen is not None:
+            evidence = _evidence(rival, chosen)
         if evidence is not None:
             chosen = replace(rival, evidence=evidence)
-    if chosen is None or budget.best(baselines[:1]):
+    if chosen is None or budget.best(stages[0]):
         return chosen
-    # Not compared with the single best, so that a larger budget must not prefer it to the single best.
-    return replace(chosen, accuracy=min(chosen.accuracy, baselines[0].accuracy - 1e-6))
+    # Not compared with the first stage, so that a larger budget must not prefer it to that.
+    return replace(chosen, accuracy=min(chosen.accuracy, stages[0][0].accuracy - 1e-6))
 
 
 def _evidence(rival: ReplayedPoint, chosen: ReplayedPoint) -> str | None:

@@ -7,17 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.selection.adaptive import best_members
-from langchain_selectllm.selection.operating_points import (
-    UNITS,
-    CallingRule,
-    OperatingPoint,
-    PointVote,
-    Ranking,
-)
+from langchain_selectllm.selection.operating_points import UNITS, CallingRule, OperatingPoint, Ranking
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
 from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
-from langchain_selectllm.voting.votes import VoteStrategy, WeightedVote
 
 ONE_SIDED_95 = 1.645
 """Quantile of the standard normal distribution: one-sided 95 %."""
@@ -80,15 +73,15 @@ class OperatingPointSearch:
     votes: Sequence[LearnedVote]
     """The vote per fold, fitted on the other folds; empty where no vote was learned: one member is called."""
 
-    def points(self, ranking: Ranking, vote: PointVote, cost_weight: float = 0.0) -> Iterator[ReplayedPoint]:
-        """Every size of one ranking in one round, and with the learned vote pairs of sizes in two."""
-        rule = CallingRule(ranking=ranking, cost_weight=cost_weight, first=1, size=1, vote=vote)
+    def points(self, ranking: Ranking, cost_weight: float = 0.0) -> Iterator[ReplayedPoint]:
+        """Every size of one ranking in one round, and pairs of sizes in two."""
+        rule = CallingRule(ranking=ranking, cost_weight=cost_weight, first=1, size=1)
         replays = {size: self._replay(rule, size) for size in self._sizes(ranking)}
         for first, before in replays.items():
             yield one_round(replace(rule, first=first, size=first), before)
             for size, after in replays.items():
                 # A larger fixed set need not contain a smaller one.
-                if vote == "learned" and size > first and (after.mask >= before.mask).all():
+                if size > first and (after.mask >= before.mask).all():
                     both = self._after(before, after)
                     yield from two_rounds(replace(rule, first=first, size=size), before, both)
 
@@ -115,11 +108,7 @@ class OperatingPointSearch:
         for fold, vote in enumerate(self.votes):
             rows = np.flatnonzero(self.folds == fold)
             recorded, p, called = self.recorded.take(rows), self.probabilities[rows], mask[rows]
-            counted: VoteStrategy = vote
-            weights = p
-            if rule.vote == "weighted":
-                counted, weights = WeightedVote(), np.tile(self.pool.base_rates, (len(rows), 1))
-            verdict, score[rows] = recorded.replay(counted, called, weights, latencies)
+            verdict, score[rows] = recorded.replay(vote, called, p, latencies)
             ballots = recorded.ballots(p, latencies).masked(called)
             confidence[rows] = winning_confidence(vote, ballots, verdict)
         return ReplayedCalls(mask=mask, score=score, confidence=confidence, used=self.costs.per_query(mask))
@@ -145,7 +134,7 @@ def two_rounds(rule: CallingRule, first: ReplayedCalls, both: ReplayedCalls) -> 
         m = int(np.searchsorted(ascending, threshold))
         if 0 < m < n:
             # The share of queries with a second round is known with the standard error of a proportion.
-            margin = ONE_SIDED_95 * np.sqrt((1 - m / n) / m)
+            margin = ONE_SIDED_95 * float(np.sqrt((1 - m / n) / m))
             gain, calls, cost_usd, latency_s = added[:, m - 1].tolist()
             yield replace(
                 start,

@@ -7,7 +7,6 @@ from typing import Literal, TypeVar
 from langchain_selectllm.exceptions import PolicyError
 
 Ranking = Literal["query", "fixed"]
-PointVote = Literal["learned", "weighted"]
 UNITS = ("calls", "cost_usd", "latency_s")
 """Units of budgets, in the order of every array with one entry per unit."""
 MAX_ROUNDS = 2
@@ -17,7 +16,7 @@ docs/explanation/research-log.md."""
 
 @dataclass(frozen=True, kw_only=True)
 class CallingRule:
-    """Members that are called, in one round or two.
+    """Members that are called, in one round or two, and vote by the learned vote.
 
     Round one calls the `first` best members of a ranking. Where the learned vote's confidence in their answer
     is below `threshold`, round two calls the others of the `size` best members.
@@ -29,7 +28,6 @@ class CallingRule:
     first: int
     size: int
     """Members called after both rounds; equal to `first` where there is one round."""
-    vote: PointVote
     cost_weight: float = 0.0
     """Weight of a member's cost, relative to the mean cost, in the ranking by query."""
     threshold: float = 0.0

@@ -62,15 +62,14 @@ def tune(
         search = replace(search, pool=pool, votes=fitted.by_fold)
     by_query: list[ReplayedPoint] = []
     for cost_weight in _cost_weights(pool):
-        by_query += search.points("query", "learned", cost_weight)
-    fixed, baselines = list(search.points("fixed", "learned")), list(search.points("fixed", "weighted"))
-    adaptive, selected = [], []
-    for budget in budgets_of([*by_query, *baselines], baselines[0]):
-        best = budget.best(by_query)
-        if best is not None:
-            adaptive.append(replace(best, evidence="best on validation within its budget"))
-        selected.append(guarded(by_query, fixed, baselines, budget))
-    return replace(pool, adaptive_points=distinct(adaptive), guarded_points=distinct(selected))
+        by_query += search.points("query", cost_weight)
+    fixed = list(search.points("fixed"))
+    budgets = list(budgets_of([*by_query, *fixed], single_best=fixed[0]))
+    return replace(
+        pool,
+        adaptive_points=distinct(guarded([by_query], budget) for budget in budgets),
+        guarded_points=distinct(guarded([fixed[:1], fixed, by_query], budget) for budget in budgets),
+    )
 
 
 def _cost_weights(pool: PoolStatistics) -> tuple[float, ...]:

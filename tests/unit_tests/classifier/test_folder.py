@@ -50,7 +50,7 @@ def test_the_folder_holds_no_executable_format_and_explains_itself(saved, fitted
 
 
 def point(ranking, size, evidence="x", **rule):
-    fields = {"ranking": ranking, "first": size, "size": size, "vote": "weighted", **rule}
+    fields = {"ranking": ranking, "first": size, "size": size, **rule}
     return OperatingPoint(
         rule=CallingRule(**fields),
         accuracy=size / 10,
@@ -77,10 +77,10 @@ def test_the_card_names_the_sizes_that_select_by_query_and_those_that_call_a_fix
 
 
 def test_the_card_lists_the_operating_points_of_every_s_with_their_settings(fitted):
-    rule = {"first": 1, "vote": "learned", "cost_weight": 0.06, "threshold": 0.625}
+    rule = {"first": 1, "cost_weight": 0.06, "threshold": 0.625}
     two_rounds = replace(point("query", 3, **rule), accuracy=0.1, calls=1.0, latency_s=1.5)
     card = card_with(fitted, two_rounds)
-    cells = "by query | 1 | 3 | 0.62 | 0.06 | learned | 0.100 | 1.00 | - | 1.50 |"
+    cells = "by query | 1 | 3 | 0.62 | 0.06 | 0.100 | 1.00 | - | 1.50 |"
     assert f"| selectllm, S = 1 to 5 | {cells}" in card
     assert "more points, for other budgets" not in card
     dear = replace(two_rounds, accuracy=0.05)
@@ -154,7 +154,7 @@ def test_a_truncated_configuration_is_refused(saved):
 )
 def test_another_format_is_refused_with_the_way_out(saved, version, advice):
     edit_config(saved, format_version=version)
-    message = f"has format {version}; this release reads format 7. It was {advice}"
+    message = f"has format {version}; this release reads format 8. It was {advice}"
     with pytest.raises(ArtefactFormatError, match=message):
         SelectLLMClassifier.from_pretrained(saved)
 

@@ -48,7 +48,7 @@ def priced():
 
 
 def pool_with(pool, **rule):
-    fields = {"ranking": "query", "first": 1, "size": 2, "vote": "learned", "threshold": 0.5, **rule}
+    fields = {"ranking": "query", "first": 1, "size": 2, "threshold": 0.5, **rule}
     point = OperatingPoint(
         rule=CallingRule(**fields), accuracy=0.5, calls=1.0, cost_usd=0.01, latency_s=1.0, evidence="made up"
     )

@@ -83,7 +83,7 @@ def called(right, sure):
 
 
 def candidate(ranking, calls):
-    rule = CallingRule(ranking=ranking, first=1, size=1, vote="learned")
+    rule = CallingRule(ranking=ranking, first=1, size=1)
     return one_round(rule, calls)
 
 
@@ -102,7 +102,7 @@ def budget(most):
 )
 def test_evidence_is_more_to_be_expected_and_more_that_was_right(right, sure, ranking):
     stands, rival = candidate("fixed", called(500, 0.5)), candidate("query", called(right, sure))
-    point = guarded([rival], [], [stands], budget(1.0))
+    point = guarded([[stands], [rival]], budget(1.0))
     assert point.rule.ranking == ranking
     if ranking == "query":
         assert point.evidence == "beats the fixed set of 1 by 6.0 +- 0.6 points on validation"
@@ -110,7 +110,7 @@ def test_evidence_is_more_to_be_expected_and_more_that_was_right(right, sure, ra
 
 def test_nothing_within_a_budget_is_no_point():
     rival, stands = candidate("query", called(9, 0.9)), candidate("fixed", called(9, 0.9))
-    assert guarded([rival], [], [stands], budget(0.5)) is None
+    assert guarded([[stands], [rival]], budget(0.5)) is None
     assert budget(0.5).best([rival]) is None
 
 
@@ -118,8 +118,8 @@ def test_what_never_met_the_single_best_is_no_more_accurate_than_it():
     """A rule for a budget too small for the single best must not be preferred to it within a larger budget."""
     cheap = called(560, 0.56)
     dear = replace(called(500, 0.5), used=np.full((3, 1000), 2.0))
-    point = guarded([candidate("query", cheap)], [], [candidate("fixed", dear)], budget(1.0))
-    assert point.evidence == "no fixed set is within this budget"
+    point = guarded([[candidate("fixed", dear)], [candidate("query", cheap)]], budget(1.0))
+    assert point.evidence == "best on validation within its budget"
     assert point.accuracy < 0.5
 
 
@@ -127,7 +127,7 @@ def test_limits_hold_the_error_of_the_share_that_goes_on():
     """Confidences 0, 0.001, ... 0.999: a threshold of 0.5 sends half of 1,000 queries on, from 1 call to 3."""
     first = replace(called(500, 0.5), confidence=np.arange(1000) / 1000)
     both = replace(first, used=3 * first.used)
-    rule = CallingRule(ranking="query", first=1, size=3, vote="learned")
+    rule = CallingRule(ranking="query", first=1, size=3)
     (found,) = [point for point in two_rounds(rule, first, both) if point.rule.threshold == 0.5]
     # 1 + 2 (0.5 + 1.645 sqrt(0.5 * 0.5 / 1000)) = 2 + 0.052.
     assert found.calls == pytest.approx(2.052, abs=5e-4)

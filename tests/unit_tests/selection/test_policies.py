@@ -154,7 +154,7 @@ def test_max_conf_contains_its_smaller_sizes():
 
 def test_without_a_policy_a_router_is_guarded_where_points_were_learned():
     point = OperatingPoint(
-        rule=CallingRule(ranking="fixed", first=1, size=1, vote="weighted"),
+        rule=CallingRule(ranking="fixed", first=1, size=1),
         accuracy=0.5,
         calls=1.0,
         cost_usd=0.1,
