@@ -45,7 +45,7 @@ def reply_message(
         "winner": decision.members[winner % len(decision.members)],
         "winner_model": plan.replies[winner].response_metadata.get("model_name"),
         **_call_metadata(decision, plan, labels),
-        "impatient": election.is_impatient,
+        "impatient": election.is_impatient and bool(plan.outstanding),
         **bill.metadata(),
     }
     log_fallbacks(metadata)

@@ -30,6 +30,16 @@ async def test_knobs_come_from_headers_too_and_the_body_wins(fitted):
     assert (status, body["error"]["param"]) == (400, "max_calls")
 
 
+async def test_a_request_may_choose_its_patience(fitted):
+    app = make_app(fitted, router={"early_stop": True})
+    assert (await told(app, selectllm={"patience": "tuned"}))[0] == 200
+    assert (await told(app, {"x-selectllm-patience": "0.9"}))[0] == 200
+    assert (await told(app, {"x-selectllm-patience": "2"}))[0] == 400
+    operators = make_app(fitted, free_knobs=["explain"], patience=0.9, router={"early_stop": True})
+    assert (await told(operators))[0] == 200
+    assert (await told(operators, selectllm={"patience": 0.5}))[0] == 400
+
+
 async def test_a_policy_is_chosen_by_model_or_knob_among_the_allowed(fitted):
     app = make_app(fitted, policies=["max_conf:1"])
     for fields in ({"model": "selectllm/max_conf:1"}, {"selectllm": {"policy": "max_conf:1"}}):
