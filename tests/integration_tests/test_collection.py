@@ -1,6 +1,7 @@
 """Collecting through the real langchain-openai client from a server that fails on schedule."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -42,7 +43,7 @@ def queries(n):
 
 
 def rows(folder):
-    with sqlite3.connect(folder / "outcomes.db") as connection:
+    with contextlib.closing(sqlite3.connect(folder / "outcomes.db")) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute("SELECT * FROM selectllm_replies")]
 

@@ -3,6 +3,11 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="torch is not installed (extra `fine-tune`)")
+pytest.importorskip(
+    "sentence_transformers", reason="sentence-transformers is not installed (extra `sentence`)"
+)
+
 from langchain_selectllm import SelectLLMClassifier
 from langchain_selectllm.encoders import get_encoder
 from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -25,5 +26,7 @@ def test_a_notebook_runs_offline_and_its_assertions_hold(source, tmp_path):
         timeout=600,
         check=False,
     )
+    if find_spec("torch") is None and "MissingDependencyError: The embedded pool needs torch" in ran.stderr:
+        pytest.skip("torch is not installed (extra `embedded`)")
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert ran.stdout
