@@ -115,6 +115,8 @@ def router_call(body: ChatBody, wish: Wish, settings: ServerSettings) -> RouterC
 
 def _check_further(name: str, settings: ServerSettings) -> None:
     """Whether a field that the server does not know may go to the members."""
+    if name == "text":
+        raise unsupported(name, "text is a field of /v1/responses. Use response_format.")
     if name in _OF_LANGCHAIN or name.startswith("_"):
         raise unsupported(name, f"The field {name} cannot be handed on. Leave it out.")
     allowed = settings.pass_on

@@ -235,6 +235,12 @@ async def test_the_operator_can_refuse_further_fields(fitted):
     assert (response.status_code, response.json()["error"]["param"]) == (400, "top_k")
 
 
+async def test_a_schema_in_the_field_of_responses_is_refused(fitted):
+    schema = {"type": "json_schema", "schema": {"$ref": "#"}}
+    response = await ask(make_app(fitted), chat() | {"text": {"format": schema}})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "text")
+
+
 async def test_a_field_that_no_member_takes_is_an_error_of_the_request(fitted):
     class Strict(ReplayChatModel):
         async def _agenerate(self, messages, stop=None, run_manager=None):
