@@ -1,5 +1,7 @@
 import pytest
 
+pytest.importorskip("torch", reason="torch is not installed (extra `embedded`)")
+
 from tests.support.pages import SLOW, named, run_page
 
 
