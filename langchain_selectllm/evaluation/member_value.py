@@ -131,10 +131,8 @@ class MemberValue:
         assert trace is not None
         calls = trace.calls.copy()
         calls[:, member] = 0
-        selection, votes = trace.selection, self.recording.votes_of(calls)
-        verdict, score = votes.replay(
-            selection.vote, calls, selection.probabilities, self.recording.pool.latencies
-        )
+        votes = self.recording.votes_of(calls)
+        verdict, score = self.recording.vote_on(trace.selection, calls)
         changed = (verdict.winners != trace.verdict.winners) & trace.mask[:, member]
         # Without any ballot there is no answer, whatever score the recording holds.
         score = np.where(calls.any(axis=1), score, 0.0)

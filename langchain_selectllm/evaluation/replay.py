@@ -144,7 +144,7 @@ class Recording:
         calls = rounds[0]
         for further in rounds[1:]:
             calls = calls + further
-        verdict, score = self._vote(selection, calls)
+        verdict, score = self.vote_on(selection, calls)
         return Trace(selection=selection, rounds=rounds, verdict=verdict, score=score)
 
     def replay_trace(self, name: str, trace: Trace) -> Replay:
@@ -188,7 +188,8 @@ class Recording:
                 f"query were recorded. Use {self.n_samples} at most, or collect more samples."
             )
 
-    def _vote(self, selection: Selection, calls: CallMatrix) -> tuple[Verdict, NDArray[np.float64]]:
+    def vote_on(self, selection: Selection, calls: CallMatrix) -> tuple[Verdict, NDArray[np.float64]]:
+        """Winners and scores of the recorded replies of these calls, by the parser's vote or the policy's."""
         vote, votes = self.vote or selection.vote, self.votes_of(calls)
         return votes.replay(vote, calls, selection.probabilities, self.pool.latencies)
 

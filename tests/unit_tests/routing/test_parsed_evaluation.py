@@ -10,6 +10,7 @@ from langchain_core.runnables import RunnableLambda
 
 from langchain_selectllm import (
     JudgeVote,
+    SelectLLMClassifier,
     SelectLLMRouter,
     SemanticAnswers,
     VotingOutputParser,
@@ -21,6 +22,7 @@ from langchain_selectllm.evaluation.parsed import read_anew
 from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.exceptions import OutcomeError, PolicyError
 from langchain_selectllm.testing import replay_models
+from tests.support.worlds import reply_table
 
 
 def embed(texts):
@@ -151,3 +153,19 @@ def test_a_file_of_something_else_is_no_file_of_replies(fitted, demo, tmp_path):
     path.write_text("[]\n")
     with pytest.raises(OutcomeError, match="holds no judge's replies: line 1 cannot be read"):
         judged(fitted, demo, CountedJudge(), path)
+
+
+def test_decisive_ballots_are_counted_by_the_vote_of_the_parser():
+    # m0 is always right, so that the policy's own vote answers A; three equal ballots of a majority answer B, and
+    # two of them still do: no single ballot decides.
+    outcomes = reply_table(["ABBBC"] * 60, ["A"] * 60)
+    report = evaluate(
+        SelectLLMClassifier().fit(outcomes),
+        outcomes,
+        policies=["weighted_max_conf:5"],
+        parser=VotingOutputParser(answer="choice", vote="majority"),
+        allow_training_queries=True,
+    )
+    usage = report.to_dict()["figures"]["members"]["usage"]
+    assert [one["called_share"] for one in usage] == [1.0] * 5
+    assert [one["decisive_share"] for one in usage] == [0.0] * 5
