@@ -187,13 +187,12 @@ def _corrected(comparisons: Sequence[GroupComparison]) -> tuple[GroupComparison,
 
 
 def _in_words(effect: Effect) -> str:
-    more = "more"
-    if effect.delta < 0:
-        more = "less"
+    words = ("lower", "higher")
     if effect.feature.startswith("category"):
-        more += " often"
+        words = ("less frequent", "more frequent")
     low, high = effect.ci95
     return (
-        f"{more} {effect.feature} (mean {effect.mean_first:.2f} against {effect.mean_second:.2f}, delta "
+        f"{effect.feature} {words[effect.delta > 0]} "
+        f"(mean {effect.mean_first:.2f} against {effect.mean_second:.2f}, delta "
         f"{effect.delta:+.2f} [{low:+.2f}, {high:+.2f}], {effect.size})"
     )

@@ -119,7 +119,7 @@ def test_a_feature_that_goes_with_wrong_answers_is_found_and_named(fitted, marke
     effect = next(effect for effect in reader.effects if effect.feature == "numbers")
     assert effect.delta > 0.33
     assert effect.is_shown
-    assert "more numbers" in reader.sentence()
+    assert "numbers higher (mean" in reader.sentence()
     assert json.loads(json.dumps(analysis.to_dict()))["n_queries"] == len(marked)
 
 
