@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from langchain_selectllm._optional import require
+
 SMALL, MEDIUM, LARGE = 0.147, 0.33, 0.474
 """Bounds of |delta| for a small, medium and large effect (Romano et al., 2006, "Appropriate statistics")."""
 
@@ -57,7 +59,7 @@ def cliffs_delta(
         first: At least two values, (n,).
         second: At least two values, (m,).
     """
-    from scipy.stats import rankdata
+    rankdata = _statistics().rankdata
 
     n, m = len(first), len(second)
     ranks = rankdata(np.concatenate([first, second]))
@@ -70,9 +72,18 @@ def cliffs_delta(
     return delta, (max(delta - half, -1.0), min(delta + half, 1.0))
 
 
+def _statistics() -> Any:
+    """The module scipy.stats.
+
+    Raises:
+        MissingDependencyError: If SciPy is not installed.
+    """
+    return require("scipy.stats", extra="train", needed_by="A comparison of effects")
+
+
 def p_value(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Two-sided p-value of the Mann-Whitney test; 1 where all values are equal."""
-    from scipy.stats import mannwhitneyu
+    mannwhitneyu = _statistics().mannwhitneyu
 
     if np.ptp(np.concatenate([first, second])) == 0.0:
         return 1.0
@@ -81,7 +92,7 @@ def p_value(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
 
 def adjusted(p_values: Sequence[float]) -> list[float]:
     """P-values corrected for the false discovery rate (Benjamini and Hochberg, 1995)."""
-    from scipy.stats import false_discovery_control
+    false_discovery_control = _statistics().false_discovery_control
 
     if not p_values:
         return []

@@ -55,7 +55,7 @@ def test_a_missing_package_is_named_as_pip_knows_it(monkeypatch):
         require("sklearn.linear_model", extra="train", needed_by="Training")
 
 
-def test_training_and_evaluating_without_the_extra_train_name_it(tmp_path):
+def test_training_and_comparing_effects_without_the_extra_train_name_it(tmp_path):
     code = (
         "import sys; sys.modules.update(sklearn=None, scipy=None, threadpoolctl=None)\n"
         "from pathlib import Path\n"
@@ -64,10 +64,15 @@ def test_training_and_evaluating_without_the_extra_train_name_it(tmp_path):
         f"table = OutcomeTable.from_folders({str(tmp_path / 'outcomes')!r})\n"
         "try: SelectLLMClassifier().fit(table)\n"
         "except ImportError as error: print(type(error).__name__, error)\n"
+        "from langchain_selectllm.evaluation.effects import p_value\n"
+        "try: p_value(table.scores[:, 0], table.scores[:, 1])\n"
+        "except ImportError as error: print(type(error).__name__, error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert re.match(
-        r"MissingDependencyError Training needs \S+\. Install it: pip install .*\[train\]", done.stdout
+    assert re.fullmatch(
+        r"MissingDependencyError Training needs \S+\. Install it: pip install .*\[train\].*\n"
+        r"MissingDependencyError A comparison of effects needs \S+\. Install it: pip install .*\[train\].*\n",
+        done.stdout,
     )
 
 
