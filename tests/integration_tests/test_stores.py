@@ -277,7 +277,7 @@ def test_several_gradings_have_to_be_told_apart(store, tmp_path):
 def test_a_store_of_another_format_is_refused(store):
     with open_store(store) as opened, opened.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE selectllm_about SET value = '999'")
-    with pytest.raises(StoreError, match="has format '999'; this release reads format '1'"):
+    with pytest.raises(StoreError, match="has format '999'; this release reads format '2' and earlier ones"):
         open_store(store)
 
 
