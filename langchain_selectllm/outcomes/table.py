@@ -27,6 +27,8 @@ from langchain_selectllm.outcomes.split import test_rows
 if TYPE_CHECKING:
     import pandas as pd
 
+_NO_FIELDS: Mapping[str, Any] = {}
+
 AGREEMENT = "agreement with the pool's own vote"
 """Source of labels that were made without references; see `label_from_agreement`."""
 
@@ -96,7 +98,8 @@ class OutcomeTable:
         replies: list[ReplyRecord] = []
         for folder in folders:
             queries += read_queries(Path(folder))
-            replies += read_replies(Path(folder), members)
+            # The fields as read are most of a record's memory, and a table has no use for them.
+            replies += [replace(reply, fields=_NO_FIELDS) for reply in read_replies(Path(folder), members)]
         if members is not None and set(members) - set(members_of(replies)):
             # For the error, which names every recorded member; only some of them were read.
             everyone = chain.from_iterable(map(read_replies, map(Path, folders)))
