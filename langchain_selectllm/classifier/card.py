@@ -147,7 +147,7 @@ def _operating_points(pool: PoolStatistics) -> str:
     head = ("used by", "members", "first", "up to", "below confidence", "cost weight")
     rows = [("; ".join(names), *cells) for cells, names in users.items()]
     table = _table((*head, "accuracy", "calls", "cost_usd", "latency_s"), rows)
-    notes = "Calls, cost and latency are upper bounds of the means, one-sided 95 %."
+    notes = "Calls, cost and latency are upper bounds of the means, one-sided 99 %."
     others = len(pool.guarded_points) + len(pool.adaptive_points) - listed
     if others:
         notes += (

@@ -46,7 +46,7 @@ class OperatingPoint:
     accuracy: float
     """Mean of score and confidence; the score alone where no vote was learned."""
     calls: float
-    """Upper bound of the mean calls per query, one-sided 95 %; cost and latency likewise, NaN where
+    """Upper bound of the mean calls per query, one-sided 99 %; cost and latency likewise, NaN where
     unknown."""
     cost_usd: float
     latency_s: float

@@ -129,5 +129,5 @@ def test_limits_hold_the_error_of_the_share_that_goes_on():
     both = replace(first, used=3 * first.used)
     rule = CallingRule(ranking="query", first=1, size=3)
     (found,) = [point for point in two_rounds(rule, first, both) if point.rule.threshold == 0.5]
-    # 1 + 2 (0.5 + 1.645 sqrt(0.5 * 0.5 / 1000)) = 2 + 0.052.
-    assert found.calls == pytest.approx(2.052, abs=5e-4)
+    # 1 + 2 (0.5 + 2.326 sqrt(0.5 * 0.5 / 1000)) = 2 + 0.0736.
+    assert found.calls == pytest.approx(2.0736, abs=5e-4)
