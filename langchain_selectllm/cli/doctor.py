@@ -59,7 +59,11 @@ EXTRAS = (
         modules=("altair", "jinja2", "vl_convert"),
         needed_for="evaluate --html, --plots; ablate --plots",
     ),
-    Extra(name="analyze", modules=("altair", "jinja2", "vl_convert", "textstat"), needed_for="analyze"),
+    Extra(
+        name="analyze",
+        modules=("altair", "jinja2", "vl_convert", "scipy", "textstat"),
+        needed_for="analyze",
+    ),
     Extra(name="prices", modules=("genai_prices",), needed_for="prices of known models"),
     Extra(name="otel", modules=("opentelemetry.sdk",), needed_for="serve with traces"),
     Extra(name="langchain", modules=("langchain",), needed_for="agent middleware"),

@@ -16,6 +16,7 @@ BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 SLOW = [
     DOCS / "how-to/collect.md",
     DOCS / "how-to/answer-a-batch.md",
+    DOCS / "how-to/several-samples.md",
     DOCS / "how-to/token-probabilities.md",
     DOCS / "reference/embedded-pool.md",
 ]

@@ -54,7 +54,8 @@ def test_the_modules_of_an_extra_are_those_of_its_packages(extra):
     requirements = list(PROJECT["optional-dependencies"][extra.name])
     for requirement in requirements:
         package = requirement.partition(">=")[0]
-        if package == "langchain-selectllm[report]":
-            requirements += PROJECT["optional-dependencies"]["report"]
+        if package.startswith("langchain-selectllm["):
+            for other in package.partition("[")[2].rstrip("]").split(","):
+                requirements += PROJECT["optional-dependencies"][other]
         declared.add(MODULES.get(package) or package.replace("-", "_").removesuffix("_core"))
     assert set(extra.modules) <= declared

@@ -60,11 +60,9 @@ def test_the_command_line_is_one_that_the_cli_takes(steps):
     assert program in scripts
     cli = typer.main.get_command(app)
     parsed = cli.commands[command].make_context(command, rest).params
-    assert (parsed["router"], parsed["pool"], parsed["host"]) == (
-        Path("router"),
-        Path("pool.yaml"),
-        "0.0.0.0",
-    )
+    # Older versions of typer leave the conversion to a path to the callback.
+    assert [Path(parsed["router"]), Path(parsed["pool"])] == [Path("router"), Path("pool.yaml")]
+    assert parsed["host"] == "0.0.0.0"
 
 
 def test_it_does_not_run_as_root_and_is_probed_at_the_open_path(steps):
