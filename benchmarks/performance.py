@@ -180,10 +180,15 @@ def draw(growth: list[dict[str, float]], target: Path) -> None:
             (("training, s", "fit_s"), ("peak memory, GiB", "peak_gib"))
         ):
             axes = grid[row][column]
-            axes.plot(at, [run[figure_name] for run in runs], marker="o", color="#0b6e4f")
-            axes.set(xlabel=label, ylabel=unit, xscale="log", ylim=(0, None))
+            values = [run[figure_name] for run in runs]
+            axes.plot(at, values, marker="o", color="#0b6e4f", label="measured")
+            # In proportion, through the largest run.
+            straight = [values[-1] * size / at[-1] for size in at]
+            axes.plot(at, straight, linestyle="--", color="#6b7280", label="in proportion")
+            axes.set(xlabel=label, ylabel=unit, xscale="log", yscale="log")
             axes.set_xticks(at, [f"{value:,}" for value in at])
-            axes.minorticks_off()
+            axes.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+            axes.legend(frameon=False)
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
