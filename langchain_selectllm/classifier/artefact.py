@@ -112,7 +112,7 @@ def _learned(
             vote=_vote(config["known_answers"], _under("vote.", arrays)),
             adaptive_points=tuple(_point(point) for point in points["adaptive"]),
             guarded_points=tuple(_point(point) for point in points["guarded"]),
-            patience=_patience(config.get("patience")),
+            patience=_patience(config["patience"]),
         ),
         summary=_summary(config["training"]),
         trained_on=frozenset(arrays["trained_on"].tolist()),
@@ -126,7 +126,7 @@ def _patience_config(patience: Patience | None) -> dict[str, Any] | None:
 
 
 def _patience(config: dict[str, Any] | None) -> Patience | None:
-    """The tuned level; None where none was tuned, as in artefacts of earlier releases."""
+    """The tuned level; None where none was tuned."""
     if config is None:
         return None
     return Patience(**config)

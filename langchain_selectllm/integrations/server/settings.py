@@ -1,7 +1,7 @@
 """Settings of the server: a YAML file, environment variables and the command line."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -27,16 +27,7 @@ KnobName = Literal[
     "explain",
 ]
 
-_KNOBS: tuple[KnobName, ...] = (
-    "policy",
-    "max_calls",
-    "patience",
-    "min_confidence",
-    "below_confidence",
-    "deadline_s",
-    "sticky_key",
-    "explain",
-)
+_KNOBS: tuple[KnobName, ...] = get_args(KnobName)
 
 
 class ServerSettings(BaseSettings):
