@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # Both pairs of langchain-core and langchain that are supported, whatever the installer makes of the ranges today.
 PAIRS := 1.4 1.5
 
-.PHONY: demo test unit unit-once integration benchmark lint format results clean
+.PHONY: demo test unit unit-once integration soak pages benchmark lint format results clean
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,6 +40,10 @@ SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 test: $(STAMP) $(PAIRS:%=$(VENV)/langchain-%/.installed)
 	$(MAKE) --jobs=2 $(SYNC) integration unit
 
+# Folders of tests/integration_tests, a process each, the longest first; tests/unit_tests/test_suite.py checks the list.
+INTEGRATION := models collection evaluation server
+integration: $(INTEGRATION:%=integration-%)
+
 unit: unit-once $(PAIRS:%=unit-%)
 
 # Folders of tests/unit_tests: those that import no LangChain run once, the others once per pair.
@@ -47,8 +51,7 @@ unit: unit-once $(PAIRS:%=unit-%)
 RUN_ONCE := answers benchmarks classifier encoders evaluation outcomes selection voting
 RUN_PER_PAIR := cli collection embedded fanout integrations members paths routing
 
-unit-once unit-%: export OMP_NUM_THREADS := 1
-integration: export OMP_NUM_THREADS := 1
+unit-once unit-% integration-% soak pages: export OMP_NUM_THREADS := 1
 
 UNIT := $(BIN)/python -m pytest --disable-socket --allow-unix-socket
 
@@ -91,8 +94,16 @@ $(VENV)/langchain-%/.installed: tests/langchain-%.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --no-deps --target $(@D) -r $<
 	touch $@
 
-integration: $(STAMP)
-	SELECTLLM_DATA=$(DATA) $(BIN)/python -m pytest tests/integration_tests
+integration-%: $(STAMP)
+	SELECTLLM_DATA=$(DATA) $(BIN)/python -m pytest tests/integration_tests/$*
+
+# Jobs of 5,000 prompts that are killed, and 10,000 odd bodies; the integration tests do the same at a small size.
+soak: $(STAMP)
+	$(BIN)/python -m pytest tests/integration_tests -m soak
+
+# Code blocks that run language models or talk to a server, and the cookbook's notebooks; the unit tests run all other blocks.
+pages: $(STAMP)
+	$(BIN)/python -m pytest tests/documentation
 
 benchmark: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks -m measurement -s

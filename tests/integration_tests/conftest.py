@@ -1,5 +1,6 @@
 import gc
 import hashlib
+import os
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,6 +9,9 @@ import pytest
 
 from tests.support import postgres
 from tests.support.pools import recorded_folder
+
+# Small models gain nothing from a second thread, and lose much where other work runs beside them. Read when torch loads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -35,15 +39,6 @@ def _clients_are_collected():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_torch_thread():
-    """Small models gain nothing from a second thread, and lose much where other work runs beside them."""
-    if find_spec("torch") is not None:
-        import torch
-
-        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,10 @@ SLOW = [
     DOCS / "how-to/token-probabilities.md",
     DOCS / "reference/embedded-pool.md",
 ]
-"""Pages whose blocks run language models; the integration tests run them."""
+"""Pages whose blocks run language models; `make pages` runs them."""
 
 SERVED = [DOCS / "how-to/serve-over-http.md", DOCS / "how-to/production-loop.md"]
-"""Pages whose blocks talk to a server; the integration tests run them as shell sessions."""
+"""Pages whose blocks talk to a server; `make pages` runs them as shell sessions."""
 
 
 def named(page):

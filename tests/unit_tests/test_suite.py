@@ -23,7 +23,9 @@ def imported(file):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("folder", ["unit_tests", "integration_tests", "benchmarks", "support"])
+@pytest.mark.parametrize(
+    "folder", ["unit_tests", "integration_tests", "documentation", "benchmarks", "support"]
+)
 def test_no_module_imports_a_test(folder):
     tests = {
         f"{file.relative_to(TESTS)}: {name}"
@@ -40,11 +42,24 @@ def listed(variable):
     return folders.split()
 
 
+def folders_with_tests(parent):
+    """Names of the folders within a folder that hold tests."""
+    return sorted(file.name for file in parent.iterdir() if file.is_dir() and list(file.rglob("test_*.py")))
+
+
 def test_every_folder_of_unit_tests_runs_once_or_once_per_pair():
-    folders = [
-        folder.name for folder in UNIT.iterdir() if folder.is_dir() and list(folder.rglob("test_*.py"))
-    ]
-    assert sorted(listed("RUN_ONCE") + listed("RUN_PER_PAIR")) == sorted(folders)
+    assert sorted(listed("RUN_ONCE") + listed("RUN_PER_PAIR")) == folders_with_tests(UNIT)
+
+
+def test_every_folder_of_integration_tests_runs():
+    folder = TESTS / "integration_tests"
+    assert sorted(listed("INTEGRATION")) == folders_with_tests(folder)
+    assert list(folder.glob("test_*.py")) == []
+
+
+def test_what_the_test_command_leaves_out_runs_in_continuous_integration():
+    steps = re.findall(r"\bmake ([\w-]+)", (TESTS.parent / ".ci" / "run").read_text())
+    assert {"test", "soak", "pages"} <= set(steps)
 
 
 def test_folders_that_run_once_import_no_framework():

@@ -1,12 +1,7 @@
 """Files of prompts answered through the real langchain-openai client by a server that fails on schedule."""
 
 import json
-import os
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -15,10 +10,10 @@ from langchain_selectllm.collection.retries import RetryPolicy
 from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.integrations.answer_file import answer_file
 from tests.support.chat_server import ChatServer
+from tests.support.killed import PRICES, cost, kill_and_finish
 from tests.support.worlds import reply_table
 
 MEMBERS = ["small", "tiny", "third"]
-PRICES = {"price_input_usd_per_million": 150.0, "price_output_usd_per_million": 600.0}
 QUICK = RetryPolicy(base_s=0.01, max_s=0.05)
 
 
@@ -75,40 +70,17 @@ class Job:
         )
 
 
-def cost(answer):
-    _, _, n_input, n_output = answer
-    return (150.0 * n_input + 600.0 * n_output) / 1e6
-
-
-def settle(server):
-    """Wait until the server is done with the requests of a client that was killed."""
-    before = None
-    while before != (before := server.requests.total()) or server.in_flight.total():
-        time.sleep(0.3)
-
-
-def test_three_sigkills_and_a_tenth_of_faults_end_with_every_prompt_answered_once(tmp_path, router):
+@pytest.mark.parametrize(
+    ("n", "kill_at"), [(300, (0.4,)), pytest.param(5000, (0.2, 0.45, 0.7), marks=pytest.mark.soak)]
+)
+def test_sigkills_and_a_tenth_of_faults_end_with_every_prompt_answered_once(tmp_path, router, n, kill_at):
     """Two calls per prompt: nothing is bought twice but what was in flight, and the cost is the server's."""
-    n = 5000
     with ChatServer(fault_share=0.1, hang_s=30, retry_after_s=0.1) as server:
         job = Job(tmp_path, server, n, max_concurrency=16)
-        command = [sys.executable, "-c", "from langchain_selectllm.cli import main; main()", "answer", router]
-        command += ["--pool", job.pool, "--input", job.prompts, "--output", job.answers, "--store", job.store]
-        command = [*map(str, command), "--policy", "max_conf:2", "--json"]
-        lost = 0
-        for kill_at in (0.2, 0.45, 0.7):
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-            while len(server.answered) < kill_at * 2 * n + lost:
-                assert process.poll() is None
-                time.sleep(0.01)
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            settle(server)
-            kept = {row["reply_id"] for row in job.rows()}
-            in_flight = len(server.answered.keys() - kept) - lost
-            assert in_flight <= 16 * len(MEMBERS)
-            lost += in_flight
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        arguments = ["answer", router, "--pool", job.pool, "--input", job.prompts, "--output", job.answers]
+        arguments += ["--store", job.store, "--policy", "max_conf:2", "--json"]
+        kills = [share * 2 * n for share in kill_at]
+        done, lost = kill_and_finish(server, arguments, kills, job.rows, 16 * len(MEMBERS))
         assert done.returncode == 0, done.stderr
     lines, rows = job.lines(), job.rows()
     assert [line["line"] for line in lines] == list(range(1, n + 1))

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from itertools import pairwise
 
@@ -17,8 +15,8 @@ from langchain_selectllm.collection.circuit_breaker import BreakerPolicy
 from langchain_selectllm.collection.collect import acollect_outcomes
 from langchain_selectllm.collection.retries import RetryPolicy
 from tests.support.chat_server import ChatServer
+from tests.support.killed import COMMAND, PRICES, cost, kill_and_finish
 
-PRICES = {"price_input_usd_per_million": 150.0, "price_output_usd_per_million": 600.0}
 QUICK = RetryPolicy(base_s=0.01, max_s=0.05)
 
 
@@ -48,64 +46,29 @@ def rows(folder):
         return [dict(row) for row in connection.execute("SELECT * FROM selectllm_replies")]
 
 
-def settle(server):
-    """Wait until the server is done with the requests of a client that was killed."""
-    before = None
-    while before != (before := server.requests.total()) or server.in_flight.total():
-        time.sleep(0.3)
-
-
-def cost(answer):
-    _, _, n_input, n_output = answer
-    return (150.0 * n_input + 600.0 * n_output) / 1e6
-
-
-def test_three_sigkills_and_a_tenth_of_faults_leave_no_trace(tmp_path):
-    """5,000 calls: exactly 5,000 rows, nothing called twice but what was in flight, and the server's own cost."""
+@pytest.mark.parametrize(
+    ("n", "kill_at"), [(50, (0.4,)), pytest.param(500, (0.2, 0.44, 0.72), marks=pytest.mark.soak)]
+)
+def test_sigkills_and_a_tenth_of_faults_leave_no_trace(tmp_path, n, kill_at):
+    """Ten calls per query: exactly as many rows, nothing called twice but what was in flight, and the server's own cost."""
+    n_calls = 10 * n
     with ChatServer(fault_share=0.1, hang_s=30, retry_after_s=0.1) as server:
         settings = {**PRICES, "max_tokens": 50, "max_concurrency": 16}
         pool = pool_file(tmp_path, server, small=settings, tiny=settings)
-        (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries(500)))
-        arguments = [
-            "collect",
-            "--pool",
-            pool,
-            "--queries",
-            tmp_path / "queries.jsonl",
-            "--samples",
-            "5",
-            "--json",
-        ]
-        arguments += ["--store", f"sqlite:///{tmp_path}/outcomes.db"]
-        command = [
-            sys.executable,
-            "-c",
-            "from langchain_selectllm.cli import main; main()",
-            *map(str, arguments),
-        ]
-        lost = 0
-        for kill_at in (1000, 2200, 3600):
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-            while len(server.answered) < kill_at + lost:
-                assert process.poll() is None
-                time.sleep(0.01)
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            settle(server)
-            kept = {row["reply_id"] for row in rows(tmp_path)}
-            in_flight = len(server.answered.keys() - kept) - lost
-            assert in_flight <= 32
-            lost += in_flight
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries(n)))
+        arguments = ["collect", "--pool", pool, "--queries", tmp_path / "queries.jsonl", "--samples", 5]
+        arguments += ["--json", "--store", f"sqlite:///{tmp_path}/outcomes.db"]
+        kills = [share * n_calls for share in kill_at]
+        done, lost = kill_and_finish(server, arguments, kills, lambda: rows(tmp_path), 2 * 16)
         found = rows(tmp_path)
         assert [row["error"] for row in found if row["error"] is not None] == []
         assert done.returncode == 0, done.stderr
         assert server.most_in_flight["small"] <= 16
-    assert len(found) == 5000
-    assert len({(row["query_id"], row["member"], row["sample"]) for row in found}) == 5000
-    assert len(server.answered) == 5000 + lost
+    assert len(found) == n_calls
+    assert len({(row["query_id"], row["member"], row["sample"]) for row in found}) == n_calls
+    assert len(server.answered) == n_calls + lost
     recorded = {row["reply_id"]: row for row in found}
-    assert len(recorded) == 5000
+    assert len(recorded) == n_calls
     assert sum(row["cost_usd"] for row in found) == pytest.approx(
         sum(cost(server.answered[i]) for i in recorded), rel=1e-12
     )
@@ -227,12 +190,7 @@ def test_ctrl_c_stops_cleanly(tmp_path):
         (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries(500)))
         arguments = ["collect", "--pool", pool, "--queries", tmp_path / "queries.jsonl", "--samples", "1"]
         arguments += ["--store", f"sqlite:///{tmp_path}/outcomes.db"]
-        command = [
-            sys.executable,
-            "-c",
-            "from langchain_selectllm.cli import main; main()",
-            *map(str, arguments),
-        ]
+        command = [*COMMAND, *map(str, arguments)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while len(server.answered) < 8:
             time.sleep(0.01)

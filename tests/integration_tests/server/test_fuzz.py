@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 
 import httpx
 import pytest
@@ -13,7 +12,13 @@ from langchain_selectllm import VotingOutputParser
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.served import LETTERS, URL, make_app
 
-N_EXAMPLES = int(os.environ.get("SELECTLLM_FUZZ_EXAMPLES", "10000"))
+SHARES = {
+    "/v1/chat/completions": 0.45,
+    "/v1/responses": 0.4,
+    "/v1/selectllm/route": 0.1,
+    "/v1/selectllm/feedback": 0.05,
+}
+"""Which share of the bodies each path gets."""
 
 SCALARS = st.one_of(
     st.none(),
@@ -175,32 +180,16 @@ def check(status, text):
         assert set(json.loads(text)["error"]) >= {"message", "type", "param", "code"}
 
 
-def fuzzed(share):
-    slow = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
-    return settings(
-        max_examples=max(1, int(share * N_EXAMPLES)), deadline=None, suppress_health_check=slow, database=None
+@pytest.mark.parametrize("n_bodies", [600, pytest.param(10_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("path", SHARES)
+def test_no_body_makes_the_server_fail(post, path, n_bodies):
+    slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+    @settings(
+        max_examples=round(SHARES[path] * n_bodies), deadline=None, suppress_health_check=slow, database=None
     )
+    @given(body=BYTES)
+    def send(body):
+        check(*post(path, body))
 
-
-@fuzzed(0.45)
-@given(body=BYTES)
-def test_chat_completions_never_fail(post, body):
-    check(*post("/v1/chat/completions", body))
-
-
-@fuzzed(0.4)
-@given(body=BYTES)
-def test_responses_never_fail(post, body):
-    check(*post("/v1/responses", body))
-
-
-@fuzzed(0.1)
-@given(body=BYTES)
-def test_route_never_fails(post, body):
-    check(*post("/v1/selectllm/route", body))
-
-
-@fuzzed(0.05)
-@given(body=BYTES)
-def test_feedback_never_fails(post, body):
-    check(*post("/v1/selectllm/feedback", body))
+    send()
