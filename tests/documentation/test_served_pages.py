@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ import httpx
 import pytest
 
 from tests.support.pages import SERVED, named
+from tests.support.programs import install_node_client, program
 
 pytest.importorskip("torch")
 
@@ -40,8 +40,8 @@ class Session:
 
     def run(self, kind, block):
         text = block.replace("8000", str(self.port))
-        if kind == "javascript" and not self.has_node_client():
-            return
+        if kind == "javascript":
+            install_node_client(self.folder)
         commands = {
             "bash": ["bash", "-euo", "pipefail", "-c", self.with_pid(text)],
             "python": [sys.executable, "-c", text],
@@ -74,12 +74,6 @@ class Session:
                 time.sleep(0.2)
         self.env["SERVER_PID"] = (self.folder / "server.pid").read_text().strip()
 
-    def has_node_client(self):
-        if shutil.which("npm") is None:
-            return False
-        command = ["npm", "install", "--no-audit", "--no-fund", "openai@6"]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, check=False).returncode == 0
-
     def close(self):
         for group in self.groups:
             try:
@@ -90,8 +84,8 @@ class Session:
 
 @pytest.mark.parametrize("page", SERVED, ids=named)
 def test_the_blocks_run_in_order_against_a_server(page, tmp_path):
-    if shutil.which("curl") is None or shutil.which("bash") is None:
-        pytest.skip("curl and bash are not installed")
+    program("bash")
+    program("curl")
     session = Session(tmp_path)
     try:
         for kind, block in BLOCK.findall(page.read_text()):

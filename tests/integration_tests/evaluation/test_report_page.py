@@ -1,16 +1,10 @@
 """The report page in a browser, offline: light and dark, narrow and wide, without scripts, and printed."""
 
-import shutil
-
 import pytest
 
+from tests.support.programs import program
 from tests.support.reports import MALICIOUS, large_report
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None,
-    reason="No chromium on this machine. Debian: apt-get install chromium (.ci/install-chromium).",
-)
 ARGUMENTS = (
     "--headless",
     "--no-sandbox",
@@ -27,7 +21,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=program("chromium"), args=list(ARGUMENTS))
         yield browser
         browser.close()
 

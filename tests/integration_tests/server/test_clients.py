@@ -3,7 +3,6 @@
 import contextlib
 import json
 import random
-import shutil
 import socket
 import subprocess
 import time
@@ -17,6 +16,7 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel
 
 from langchain_selectllm import VotingOutputParser
+from tests.support.programs import install_node_client, program
 from tests.support.served import LETTERS, listening, make_app
 from tests.support.tool_models import tool_models
 from tests.support.worlds import scripted
@@ -213,11 +213,9 @@ def test_llama_index_asks_and_streams(texts):
 
 
 def test_curl_reads_a_stream_line_by_line(texts):
-    if shutil.which("curl") is None:
-        pytest.skip("curl is not installed")
     body = json.dumps({"model": "selectllm", "messages": PROMPT, "stream": True})
     headers = ["-H", "content-type: application/json", "-H", f"authorization: Bearer {KEY}"]
-    command = ["curl", "-sN", *headers, "-d", body, f"{texts}/v1/chat/completions"]
+    command = [program("curl"), "-sN", *headers, "-d", body, f"{texts}/v1/chat/completions"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     data = [line for line in lines if line.startswith("data: ")]
     assert data[-1] == "data: [DONE]"
@@ -242,26 +240,15 @@ console.log(JSON.stringify([whole.choices[0].message.content, streamed, response
 @pytest.fixture(scope="module")
 def node_project(tmp_path_factory):
     """A folder with npm's openai package."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not installed")
     folder = tmp_path_factory.mktemp("node")
     (folder / "package.json").write_text('{"type": "module"}')
-    install = subprocess.run(
-        ["npm", "install", "--no-audit", "--no-fund", "openai@6"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    if install.returncode:
-        pytest.skip(f"npm cannot install openai: {install.stderr.strip().splitlines()[-1:]}")
+    install_node_client(folder)
     (folder / "ask.mjs").write_text(NODE)
     return folder
 
 
 def test_the_client_of_node_asks_streams_and_reads_responses(texts, node_project):
-    command = ["node", "ask.mjs", f"{texts}/v1", KEY]
+    command = [program("node"), "ask.mjs", f"{texts}/v1", KEY]
     done = subprocess.run(command, cwd=node_project, check=True, capture_output=True, text=True)
     assert json.loads(done.stdout) == ["The answer is (A)."] * 3 + [5]
 

@@ -1,19 +1,15 @@
 """The server's page in a browser: light and dark, wide and narrow, and no violation of accessibility rules."""
 
 import os
-import shutil
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support.programs import program
 from tests.support.served import chat, listening, make_app
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore"),
-    pytest.mark.skipif(CHROMIUM is None, reason="No chromium on this machine (apt-get install chromium)."),
-]
+pytestmark = pytest.mark.filterwarnings("ignore")
 VIEWS = {
     "light": {"color_scheme": "light", "viewport": {"width": 1280, "height": 900}},
     "dark": {"color_scheme": "dark", "viewport": {"width": 1280, "height": 900}},
@@ -27,7 +23,7 @@ def browser():
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(
-            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
+            executable_path=program("chromium"), args=["--headless", "--no-sandbox", "--disable-gpu"]
         )
         yield browser
         browser.close()

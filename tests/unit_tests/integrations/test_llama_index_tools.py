@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("llama_index.core")
 
 from langchain_core.messages import AIMessage
-from llama_index.core.agent.workflow import AgentStream, FunctionAgent
+from llama_index.core.agent.workflow import AgentStream, FunctionAgent, ReActAgent
 from llama_index.core.base.llms.types import (
     ToolCallBlock,
 )
@@ -224,3 +224,37 @@ async def test_a_function_agent_runs_real_tools_chosen_by_the_vote(fitted, strea
     assert [message.role.value for message in history] == ["user", "assistant", "tool"]
     (call,) = [block for block in history[1].blocks if isinstance(block, ToolCallBlock)]
     assert history[2].additional_kwargs["tool_call_id"] == call.tool_call_id
+
+
+def thinks(a, b):
+    """Says the steps of a ReAct agent in words: an action with two numbers, then what was observed."""
+
+    def say(messages, tools):
+        seen = messages[-1].content.partition("Observation: ")[2]
+        if seen:
+            return f"Thought: I can answer without using any more tools.\nAnswer: The answer is {seen}."
+        return f'Thought: I need a tool.\nAction: add\nAction Input: {{"a": {a}, "b": {b}}}'
+
+    return say
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pydantic.PydanticDeprecatedSince20",
+    "ignore::pydantic.PydanticDeprecatedSince211",
+    # LlamaIndex's agent asks its own workflow for this.
+    "ignore:is_running called from within a step",
+)
+async def test_the_steps_of_a_react_agent_are_voted_on_as_texts(fitted):
+    """The page on conventions says so: not the call is voted on, but the last number of its text."""
+    numbers = {"calculator": 30, "clockmaker": 3, "generalist": 30, "guesser": 3, "reader": 30}
+    models = {
+        name: ScriptedLlama(thinks(a, 40 if name == "reader" else 4), model=name, calls_functions=False)
+        for name, a in numbers.items()
+    }
+    llm = make(fitted, models, parser=VotingOutputParser(answer="number"))
+    output = await ReActAgent(tools=TOOLS, llm=llm, streaming=False).run("Add 3 and 4.")
+    (call,) = output.tool_calls
+    # Four of five say 4 at the end, so that 40 is out; which of 3 and 30 comes with it was not voted on.
+    assert call.tool_kwargs["b"] == 4
+    assert call.tool_kwargs["a"] in (3, 30)
+    assert output.response.content == f"The answer is {call.tool_kwargs['a'] + 4}."

@@ -41,12 +41,21 @@ def test_every_copied_file_is_in_the_repository(steps):
         assert (ROOT / source).exists(), source
 
 
+def test_nothing_else_goes_to_the_engine(steps):
+    """Neither tests nor keys that lie about in a checkout."""
+    rules = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().split()
+    named = [source for argument in values(steps, "COPY") for source in argument.split()[:-1]]
+    sources = {source for source in named if (ROOT / source).exists()}
+    assert rules[0] == "*"
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == sources
+
+
 def copied_from_stage(words):
     return words[0].startswith("--from=")
 
 
 def test_what_is_removed_and_installed_exists(steps):
-    (run, _) = values(steps, "RUN")
+    (_, run, _) = values(steps, "RUN")
     removed = re.search(r"rm -rf (\S+)", run)[1]
     assert (ROOT / removed).is_dir()
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
