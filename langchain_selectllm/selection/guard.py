@@ -44,13 +44,13 @@ def guarded(stages: Sequence[Sequence[ReplayedPoint]], budget: OperatingBudget) 
     """The best point of the first stage, unless that of a later one beats it with paired evidence.
 
     Args:
-        stages: Points in the order in which they have to prove themselves: those of each stage are compared
-            with the point chosen so far.
+        stages: Points in the order in which they have to prove themselves: those of each stage, the best
+            first, are compared with the point chosen so far.
         budget: The budget; points beyond it are left out.
     """
     chosen: ReplayedPoint | None = None
     for stage in stages:
-        rival = budget.best(stage)
+        rival = budget.first(stage)
         if rival is None:
             continue
         evidence: str | None = "best on validation within its budget"
@@ -58,7 +58,7 @@ def guarded(stages: Sequence[Sequence[ReplayedPoint]], budget: OperatingBudget) 
             evidence = _evidence(rival, chosen)
         if evidence is not None:
             chosen = replace(rival, evidence=evidence)
-    if chosen is None or budget.best(stages[0]):
+    if chosen is None or budget.first(stages[0]):
         return chosen
     # Not compared with the first stage, so that a larger budget must not prefer it to that.
     return replace(chosen, accuracy=min(chosen.accuracy, stages[0][0].accuracy - 1e-6))

@@ -100,12 +100,19 @@ class OperatingBudget:
 
     def best(self, points: Iterable[Point]) -> Point | None:
         """The most accurate operating point within the budget, if any; of equal ones that of fewest calls."""
-        return max(
-            filter(self._allows, points), key=lambda point: (point.accuracy, -point.calls), default=None
-        )
+        return self.first(ranked(points))
 
-    def _allows(self, point: OperatingPoint) -> bool:
-        """Whether the point keeps the bounds; an unknown cost or latency, NaN, keeps none."""
+    def first(self, points: Iterable[Point]) -> Point | None:
+        """The first point that keeps the bounds, if any; an unknown cost or latency, NaN, keeps none."""
         # The factor allows for rounding.
-        kept = [getattr(point, unit) <= bound * (1 + 1e-9) for unit, bound in self.bounds().items()]
-        return point.rule.rounds <= self.max_rounds and all(kept)
+        limits = [(unit, bound * (1 + 1e-9)) for unit, bound in self.bounds().items()]
+        for point in points:
+            rounds_kept = point.rule.rounds <= self.max_rounds
+            if rounds_kept and all(getattr(point, unit) <= limit for unit, limit in limits):
+                return point
+        return None
+
+
+def ranked(points: Iterable[Point]) -> list[Point]:
+    """Points by accuracy, the highest first; of equal ones that of fewest calls."""
+    return sorted(points, key=lambda point: (point.accuracy, -point.calls), reverse=True)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.selection.guard import budgets_of, distinct, guarded
 from langchain_selectllm.selection.operating_point_search import OperatingPointSearch, ReplayedPoint
+from langchain_selectllm.selection.operating_points import ranked
 from langchain_selectllm.selection.patience import tune_patience
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
 from langchain_selectllm.voting.cross_fitting import cross_fit_votes
@@ -65,10 +66,12 @@ def tune(
         by_query += search.points("query", cost_weight)
     fixed = list(search.points("fixed"))
     budgets = list(budgets_of([*by_query, *fixed], single_best=fixed[0]))
+    adaptive = [ranked(by_query)]
+    stages = [fixed[:1], ranked(fixed), *adaptive]
     return replace(
         pool,
-        adaptive_points=distinct(guarded([by_query], budget) for budget in budgets),
-        guarded_points=distinct(guarded([fixed[:1], fixed, by_query], budget) for budget in budgets),
+        adaptive_points=distinct(guarded(adaptive, budget) for budget in budgets),
+        guarded_points=distinct(guarded(stages, budget) for budget in budgets),
     )
 
 
