@@ -135,6 +135,12 @@ measurements: results peers out-of-distribution answer-agreement linguistics abl
 peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
 
+# Other packages in environments of their own, some 6 GB in PEER_WORK, which keeps them and the embeddings.
+.PHONY: peer-packages
+PEER_WORK ?= build/peer-packages
+peer-packages: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/peer_packages.py $(DATA) --work $(PEER_WORK) --again --write docs/explanation/peers.md
+
 out-of-distribution: $(STAMP)
 	$(BIN)/python benchmarks/out_of_distribution.py $(DATA) --write docs/explanation/out-of-distribution.md
 
