@@ -35,13 +35,14 @@ demo:
 	@echo "[4/4] selectllm demo"
 	@$(BIN)/selectllm demo
 
-# Two at a time, because no target uses a second core; the output of each stays together where make can do that (4.0).
+# Three at a time on two cores: no target uses a second core, and each waits part of its time for servers and deadlines.
+# The output of each stays together where make can do that (4.0).
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 test: $(STAMP) $(PAIRS:%=$(VENV)/langchain-%/.installed)
-	$(MAKE) --jobs=2 $(SYNC) integration unit
+	$(MAKE) --jobs=3 $(SYNC) integration unit
 
 # Folders of tests/integration_tests, a process each, the longest first; tests/unit_tests/test_suite.py checks the list.
-INTEGRATION := models collection evaluation server
+INTEGRATION := evaluation models collection server
 integration: $(INTEGRATION:%=integration-%)
 
 unit: unit-once $(PAIRS:%=unit-%)
@@ -97,7 +98,8 @@ $(VENV)/langchain-%/.installed: tests/langchain-%.txt $(STAMP)
 integration-%: $(STAMP)
 	SELECTLLM_DATA=$(DATA) $(BIN)/python -m pytest tests/integration_tests/$*
 
-# Jobs of 5,000 prompts that are killed, and 10,000 odd bodies; the integration tests do the same at a small size.
+# What takes minutes: jobs of 5,000 prompts that are killed, 10,000 odd bodies (the integration tests do the same at a small
+# size), the container's build steps.
 soak: $(STAMP)
 	$(BIN)/python -m pytest tests/integration_tests -m soak
 

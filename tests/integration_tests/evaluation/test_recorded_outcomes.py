@@ -26,7 +26,11 @@ def selectllm(*arguments):
 @pytest.fixture(scope="module")
 def mmlu_pro(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mmlu_pro")
-    selectllm("split", data / "mmlu_pro", folder / "train", folder / "test", "--test", 0.3, "--seed", 0)
+    # The eight alone, because the command copies the replies of every member.
+    (folder / "all" / "responses").mkdir(parents=True)
+    for name in ("queries.jsonl.gz", *(f"responses/{member}.jsonl.gz" for member in EIGHT)):
+        (folder / "all" / name).symlink_to((data / "mmlu_pro" / name).resolve(strict=True))
+    selectllm("split", folder / "all", folder / "train", folder / "test", "--test", 0.3, "--seed", 0)
     selectllm("train", folder / "train", "--members", ",".join(EIGHT), "--out", folder / "router")
     selectllm("evaluate", folder / "router", folder / "test", "--report", folder / "report.json")
     report = json.loads((folder / "report.json").read_text())

@@ -75,6 +75,13 @@ class Visit:
         self.context.close()
 
 
+@pytest.fixture(scope="module")
+def views(browser, path):
+    """The page, wide and narrow, for tests that only look at it."""
+    with Visit(browser, path, viewport=WIDE) as wide, Visit(browser, path, viewport=NARROW) as narrow:
+        yield wide, narrow
+
+
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_one_request_without_errors_or_accessibility_violations(
@@ -104,25 +111,23 @@ def test_20_systems_12_members_and_200_queries_fit_in_one_and_a_half_mebibytes(p
     assert path.stat().st_size <= (1536 - 60) * 2**10
 
 
-def test_charts_stay_inside_their_figures(browser, path):
+def test_charts_stay_inside_their_figures(views):
     inside = """() => [...document.querySelectorAll('figure')].filter(figure => {
         const chart = figure.querySelector('[data-chart] svg').getBoundingClientRect();
         return chart.width < 100 || chart.right > figure.getBoundingClientRect().right + 1;
     }).map(figure => figure.id)"""
-    for viewport in (WIDE, NARROW):
-        with Visit(browser, path, viewport=viewport) as visit:
-            assert visit.page.evaluate(inside) == []
+    for visit in views:
+        assert visit.page.evaluate(inside) == []
 
 
-def test_no_text_of_a_chart_is_cut_off(browser, path):
+def test_no_text_of_a_chart_is_cut_off(views):
     cut_off = """() => [...document.querySelectorAll('figure')].flatMap(figure => {
         const right = figure.querySelector('[data-chart]').getBoundingClientRect().right;
         return [...figure.querySelectorAll('[data-chart] text')].filter(t => t.getAttribute('opacity') !== '0')
             .filter(t => t.getBoundingClientRect().right > right + 2).map(t => [figure.id, t.textContent]);
     })"""
-    for viewport in (WIDE, NARROW):
-        with Visit(browser, path, viewport=viewport) as visit:
-            assert visit.page.evaluate(cut_off) == []
+    for visit in views:
+        assert visit.page.evaluate(cut_off) == []
 
 
 def test_numbers_in_the_cells_of_a_pair_do_not_overlap(browser, tmp_path):
@@ -139,7 +144,7 @@ def test_numbers_in_the_cells_of_a_pair_do_not_overlap(browser, tmp_path):
             assert visit.page.evaluate(overlapping) == []
 
 
-def test_labels_of_an_axis_do_not_overlap(browser, path):
+def test_labels_of_an_axis_do_not_overlap(views):
     overlapping = """() => [...document.querySelectorAll('[data-chart] .role-axis-label')].flatMap(axis => {
         const boxes = [...axis.querySelectorAll('text')].filter(t => t.getAttribute('opacity') !== '0')
             .filter(t => !/rotate/.test(t.getAttribute('transform'))).map(t => t.getBoundingClientRect());
@@ -147,9 +152,8 @@ def test_labels_of_an_axis_do_not_overlap(browser, path):
             a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3))
             .map(() => axis.closest('figure').id);
     })"""
-    for viewport in (WIDE, NARROW):
-        with Visit(browser, path, viewport=viewport) as visit:
-            assert visit.page.evaluate(overlapping) == []
+    for visit in views:
+        assert visit.page.evaluate(overlapping) == []
 
 
 def test_a_query_with_a_script_is_shown_as_text(browser, path):
