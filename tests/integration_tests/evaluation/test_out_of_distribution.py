@@ -8,9 +8,13 @@ from langchain_selectllm import OutcomeTable, SelectLLMClassifier, evaluate
 FOUR = ["mathstral-7B", "Yi-34B", "Meta-Llama-3-8B", "gemma-7b"]
 
 
+@pytest.fixture(scope="module")
+def table(data):
+    return OutcomeTable.from_folders(data / "mmlu_pro", members=FOUR)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
-def test_on_unseen_categories_the_router_is_not_below_the_single_best(data, seed):
-    table = OutcomeTable.from_folders(data / "mmlu_pro", members=FOUR)
+def test_on_unseen_categories_the_router_is_not_below_the_single_best(table, seed):
     left_out = np.random.default_rng(seed).permutation(sorted(set(table.categories)))[:4]
     unseen = np.isin(table.categories, left_out)
     classifier = SelectLLMClassifier(seed=seed).fit(table.take(np.flatnonzero(~unseen)))
