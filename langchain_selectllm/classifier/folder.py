@@ -25,7 +25,7 @@ from langchain_selectllm.exceptions import (
 )
 
 FORMAT = "langchain-selectllm"
-FORMAT_VERSION = 8
+FORMAT_VERSION = 9
 ENCODER_FOLDER = "encoder"
 _CONFIG = "config.json"
 _ARRAYS = "model.safetensors"

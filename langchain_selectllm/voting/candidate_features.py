@@ -1,7 +1,6 @@
 """Features of candidate answers, by which the learned vote scores them."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,8 @@ from langchain_selectllm.voting.grounding import N_GROUNDS
 from langchain_selectllm.voting.token_calibration import TokenShifts
 from langchain_selectllm.voting.votes import PROBABILITY_MARGIN
 
+SHARED_GROUPS = frozenset({"log_odds", "support", "tokens"})
+"""Groups whose weights are the same for all members and answers."""
 _NOT_CALLED_LOG_ODDS = -10.0
 """Log-odds of a member that was not called: below those of any probability by `PROBABILITY_MARGIN`."""
 
@@ -85,8 +86,8 @@ def candidate_features(
     | gave_mean_log_odds | K | the share times the mean log-odds of the called members |
     | gave_length | K | the share times the standardised log length of the reply |
     | gave_other | K | share of a called member that went to other candidates |
-    | pairs | K (K - 1) / 2 | product of the shares of two members |
-    | log_odds | 4 | sum, mean and maximum of the supporters' log-odds; log of the number of supporters |
+    | gave_with_others | K | the share times the number of other supporters |
+    | log_odds | 5 | sum, mean and maximum of the supporters' log-odds; log of the number of supporters; the mean per called member |
     | support | 2 | whether there is one supporter at most; share of the called members that support it |
     | known | n_known | one indicator per known answer |
     | grounding_own | 3 | grounding in the supporters' reasoning, mean per figure; see `grounding` |
@@ -107,7 +108,6 @@ def candidate_features(
     own, others = _grounding(ballots, support)
     groups = {
         **_by_member(support),
-        "pairs": _pairs(support),
         "log_odds": _log_odds(support),
         "support": np.column_stack(
             [support.supporters <= 1, support.supporters / support.n_called[support.query]]
@@ -155,26 +155,17 @@ def _by_member(support: _Support) -> dict[str, NDArray[np.float64]]:
         "gave_mean_log_odds": gave * support.mean_log_odds[query, None],
         "gave_length": support.length,
         "gave_other": np.where(support.called[query], 1.0 - gave - support.abstained[query], 0.0),
+        "gave_with_others": gave * (support.supporters[:, None] - gave),
     }
-
-
-def _pairs(support: _Support) -> NDArray[np.float64]:
-    first, second = _pair_indices(support.gave.shape[1])
-    return support.gave[:, first] * support.gave[:, second]
-
-
-@lru_cache(maxsize=16)
-def _pair_indices(n_members: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First and second member of each pair."""
-    first, second = np.triu_indices(n_members, 1)
-    return first, second
 
 
 def _log_odds(support: _Support) -> NDArray[np.float64]:
     gave, log_odds, supporters = support.gave, support.log_odds[support.query], support.supporters
-    total = (gave * log_odds).sum(axis=1)
+    mean = (gave * log_odds).sum(axis=1) / supporters
     highest = np.where(gave > 0, log_odds, _NOT_CALLED_LOG_ODDS).max(axis=1)
-    return np.stack([total, total / supporters, highest, np.log(supporters)], axis=1)
+    # The last one lets the confidence in a single ballot follow that member's probability.
+    per_called = mean / support.n_called[support.query]
+    return np.stack([mean * supporters, mean, highest, np.log(supporters), per_called], axis=1)
 
 
 def _grounding(ballots: Ballots, support: _Support) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

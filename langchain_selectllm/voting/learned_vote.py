@@ -22,7 +22,7 @@ for prompts that change the length of every reply; not searched."""
 
 @dataclass(frozen=True, eq=False)
 class LearnedVote:
-    """score(a) = log P(a is right | who gave it, how probable each member was, which pairs agree, …).
+    """score(a) = log P(a is right | who gave it, how probable each member was, how many agree, …).
 
     A conditional logit (McFadden, 1974) over the candidates and one more alternative, "none of them": one set
     of weights for all subsets that may be called. Its softmax is a posterior, so that the winner has a

@@ -115,7 +115,10 @@ def test_queries_are_voted_on_one_by_one(fitted):
         recording = Recording.of(table, fitted)
         ballots = recording.votes.ballots(recording.probabilities, recording.pool.latencies)
         posteriors.append(fitted.pool.vote.posterior(ballots))
-    np.testing.assert_array_equal(posteriors[2], np.vstack([posteriors[0][:200], posteriors[1][200:]]))
+    # A product over another number of rows differs in its last bit.
+    np.testing.assert_allclose(
+        posteriors[2], np.vstack([posteriors[0][:200], posteriors[1][200:]]), rtol=1e-14
+    )
 
 
 def test_the_guard_drops_figures_that_are_noise():
