@@ -87,7 +87,7 @@ def candidate_features(
     | gave_length | K | the share times the standardised log length of the reply |
     | gave_other | K | share of a called member that went to other candidates |
     | gave_with_others | K | the share times the number of other supporters |
-    | log_odds | 5 | sum, mean and maximum of the supporters' log-odds; log of the number of supporters; the mean per called member |
+    | log_odds | 5 | sum, mean, maximum of the supporters' log-odds; log of their ballots; mean per called |
     | support | 2 | whether there is one supporter at most; share of the called members that support it |
     | known | n_known | one indicator per known answer |
     | grounding_own | 3 | grounding in the supporters' reasoning, mean per figure; see `grounding` |

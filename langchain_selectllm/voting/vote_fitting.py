@@ -7,25 +7,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm._optional import require
 from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.candidate_features import SHARED_GROUPS
+from langchain_selectllm.voting.conditional_logit import fit_weights
 from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 from langchain_selectllm.voting.token_calibration import TokenCalibration
 
 _PENALTY, _SHARED_PENALTY = 100.0, 1.0
-"""Weights of the summed squares of the scaled weights: those of single members and answers, and those that all
-members share. A query counts once, in however many subsets it occurs. With one penalty for all, the confidence
-in a single ballot was shrunk too; see docs/explanation/research-log.md."""
+"""Weights of the summed squares of the scaled weights: those of single members and answers, and those that
+all members share. A query counts once, in however many subsets it occurs. With one penalty for all, the
+confidence in a single ballot was shrunk too; see docs/explanation/research-log.md."""
 _SUBSETS = ("most probable", "most probable, with noise", "most probable, with noise", "best base rates")
 """Kinds of called subsets that a query occurs in. Set by hand, not searched."""
 _LOG_ODDS_NOISE, _BASE_RATE_NOISE = 0.3, 0.006
 """Scale of the noise, by which the fit meets subsets that are not quite the best: usual differences in
 log-odds and in base rates. Set by hand, not searched."""
-_SOLVER = {"maxiter": 300, "ftol": 1e-6}
-"""Stop of the solver: a relative change of the loss. With 1e-9 it takes about three times as many steps for the
-same accuracy on MMLU-Pro and ZeroEval (one split each)."""
 _MAX_KNOWN = 16
 """Answers with a weight of their own at most. The ten options of MMLU-Pro, and some room; not searched."""
 _KNOWN_SHARE = 0.01
@@ -139,12 +136,12 @@ def _fit(start: LearnedVote, examples: Sequence[_Example]) -> LearnedVote:
         for name, columns in features.groups.items()
     ]
     penalties.append(np.full(none[0].shape[1], _SHARED_PENALTY))
-    weights, none_weights = _maximise(
+    weights, none_weights = fit_weights(
         np.vstack(values),
         np.concatenate(queries),
         np.concatenate(right),
         np.vstack(none),
-        np.concatenate(penalties),
+        len(_SUBSETS) * np.concatenate(penalties),
     )
     return replace(start, answer_weights=weights, none_weights=none_weights)
 
@@ -214,43 +211,6 @@ def _subsets(
         ranks = np.argsort(np.argsort(-ranking, axis=1, kind="stable"), axis=1)
         masks.append(ranks < sizes[:, None])
     return masks
-
-
-def _maximise(
-    features: NDArray[np.float64],
-    queries: NDArray[np.intp],
-    right: NDArray[np.float64],
-    none: NDArray[np.float64],
-    penalties: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights of the largest penalised likelihood of a conditional logit with the alternative "none"."""
-    minimize = require("scipy.optimize", extra="train", needed_by="Training").minimize
-    threadpool_limits = require("threadpoolctl", extra="train", needed_by="Training").threadpool_limits
-    n, split = len(none), features.shape[1]
-    penalty = penalties * len(_SUBSETS) / n
-    scale, none_scale = features.std(axis=0) + 1e-6, np.abs(none).mean(axis=0) + 1e-6
-    x, x_none = features / scale, none / none_scale
-    # Several candidates can be right when score is a recorded score; they share the query's weight.
-    total_right = np.bincount(queries, weights=right, minlength=n)
-    right = right / np.maximum(total_right, 1.0)[queries]
-    none_right = 1.0 - np.minimum(total_right, 1.0)
-
-    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        logits, none_logits = x @ weights[:split], x_none @ weights[split:]
-        highest = none_logits.copy()
-        np.maximum.at(highest, queries, logits)
-        exp, none_exp = np.exp(logits - highest[queries]), np.exp(none_logits - highest)
-        total = np.bincount(queries, weights=exp, minlength=n) + none_exp
-        p, p_none = exp / total[queries], none_exp / total
-        likelihood = right @ np.log(p + 1e-12) + none_right @ np.log(p_none + 1e-12)
-        gradient = np.concatenate([(p - right) @ x, (p_none - none_right) @ x_none])
-        return -likelihood / n + float(penalty @ weights**2) / 2, gradient / n + penalty * weights
-
-    start = np.zeros(split + none.shape[1])
-    # The solver's many small products are slower in several threads than in one.
-    with threadpool_limits(1, user_api="blas"):
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", options=_SOLVER).x
-    return found[:split] / scale, found[split:] / none_scale
 
 
 def _recurring(candidates: Sequence[Sequence[str]]) -> tuple[str, ...]:

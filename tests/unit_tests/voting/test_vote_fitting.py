@@ -31,9 +31,7 @@ def simulated(n, n_members, seed):
 
 def fitted(recorded, probabilities):
     n_members = probabilities.shape[1]
-    return fit_vote(
-        recorded, probabilities, probabilities.mean(axis=0), np.full(n_members, np.nan), seed=0
-    )
+    return fit_vote(recorded, probabilities, probabilities.mean(axis=0), np.full(n_members, np.nan), seed=0)
 
 
 def slope(x, y):
