@@ -117,7 +117,7 @@ def _guard(pool: PoolStatistics) -> str:
     fixed: list[int] = []
     lines = []
     for point, sizes in found.items():
-        if point.rule.ranking == "query":
+        if point.rule.ranking != "fixed":
             by_query += sizes
             lines.append(f"- S = {_join(sizes)}: selects by query ({point.evidence})")
         else:
@@ -158,7 +158,9 @@ def _operating_points(pool: PoolStatistics) -> str:
 
 def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
     rule = point.rule
-    ranking = {"query": "by query", "fixed": "fixed set"}[rule.ranking]
+    ranking = {"query": "by query", "fixed": "fixed set", "samples": "samples of the most probable"}[
+        rule.ranking
+    ]
     second = ("-", "-")
     if rule.rounds > 1:
         second = (str(rule.size), f"{rule.threshold:.2f}")

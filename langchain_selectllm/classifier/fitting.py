@@ -18,7 +18,7 @@ from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.selection.fixed_sets import EXHAUSTIVE_MEMBERS, best_fixed_sets
 from langchain_selectllm.selection.pool_statistics import PoolStatistics, learn_pool
 from langchain_selectllm.selection.tuning import tune
-from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.recorded_votes import RecordedSamples, RecordedVotes
 from langchain_selectllm.voting.vote_fitting import why_no_vote
 
 _MIN_VOTE_QUERIES = 50
@@ -221,6 +221,7 @@ def _learn_vote(
         pool,
         seed=seed,
         learn_vote=reason is None,
+        samples=RecordedSamples.from_outcomes(table),
         progress=lambda share: progress("learn the vote", share),
     )
     return pool, "learned" if reason is None else f"log_odds ({reason})"

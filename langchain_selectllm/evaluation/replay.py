@@ -73,11 +73,6 @@ class Recording:
         return cls(outcomes, votes, classifier.pool, classifier.predict_proba(outcomes.texts), decision_s)
 
     @cached_property
-    def n_samples(self) -> int:
-        """Samples recorded of every member on every query; 0 without replies."""
-        return min(map(len, self.outcomes.answers.ravel()), default=0)
-
-    @cached_property
     def samples(self) -> RecordedVotes:
         """The ballots of all recorded samples, of which selections with several calls cast the first ones."""
         return RecordedVotes.from_outcomes(self.outcomes, pooled=True)
@@ -176,16 +171,21 @@ class Recording:
             vote = vote.otherwise
         first = self.votes_of(rounds[0]).replay(vote, rounds[0], selection.probabilities, self.pool.latencies)
         confidence = self._confidence(rounds[0], first[0])
-        added = further.added & ~rounds[0] & (confidence < further.threshold)[:, None]
+        unsure = (confidence < further.threshold)[:, None]
+        added = np.where(unsure, further.added, further.added.dtype.type(0))
+        if not further.repeats:
+            added &= ~rounds[0]
+        self._check_samples(rounds[0] + added)
         rounds.append(substitute(added, rounds[0], unavailable, self.probabilities))
         return rounds
 
     def _check_samples(self, calls: CallMatrix) -> None:
         most = int(calls.max(initial=0))
-        if calls.dtype != np.bool_ and most > self.n_samples:
+        if calls.dtype != np.bool_ and most > self.outcomes.n_samples:
+            recorded = self.outcomes.n_samples
             raise PolicyError(
-                f"{most} calls of one member cannot be replayed: {self.n_samples} samples per member and "
-                f"query were recorded. Use {self.n_samples} at most, or collect more samples."
+                f"{most} calls of one member cannot be replayed: {recorded} samples per member and "
+                f"query were recorded. Use {recorded} at most, or collect more samples."
             )
 
     def vote_on(self, selection: Selection, calls: CallMatrix) -> tuple[Verdict, NDArray[np.float64]]:

@@ -15,12 +15,12 @@ def is_repeated(name: str) -> bool:
 
 def repeated_sizes(recording: Recording) -> range:
     """Numbers of samples that are compared by default: from 2, as one sample is another system."""
-    return range(2, min(recording.n_samples, len(recording.pool.members)) + 1)
+    return range(2, min(recording.outcomes.n_samples, len(recording.pool.members)) + 1)
 
 
 def default_control(recording: Recording) -> list[str]:
     """The control that comes along with other systems; none where one sample per member was recorded."""
-    size = min(_DEFAULT_SAMPLES, recording.n_samples)
+    size = min(_DEFAULT_SAMPLES, recording.outcomes.n_samples)
     if size < 2:
         return []
     return [f"self_consistency:{size}"]
@@ -29,7 +29,7 @@ def default_control(recording: Recording) -> list[str]:
 def beyond_samples(names: Sequence[str], recording: Recording) -> list[str]:
     """The systems that call one member more often than it was sampled."""
     repeated = filter(is_repeated, names)
-    return [name for name in repeated if (size_of(name) or 1) > recording.n_samples]
+    return [name for name in repeated if (size_of(name) or 1) > recording.outcomes.n_samples]
 
 
 def missing_note(asked: Sequence[str] | None, recording: Recording) -> str:
@@ -41,11 +41,11 @@ def missing_note(asked: Sequence[str] | None, recording: Recording) -> str:
     """
     requested = list(filter(is_repeated, asked or REPEATED_POLICIES))
     missing = beyond_samples(requested, recording)
-    if recording.n_samples < 2:
+    if recording.outcomes.n_samples < 2:
         missing = requested
     if not missing:
         return ""
     return (
         f"{' and '.join(missing)} not evaluated: samples recorded per member and query: "
-        f"{recording.n_samples}."
+        f"{recording.outcomes.n_samples}."
     )

@@ -143,6 +143,11 @@ class OutcomeTable:
         return matches(answers, gold, self.comparer)
 
     @property
+    def n_samples(self) -> int:
+        """Samples that every member has for every query at least; 0 where a reply is missing."""
+        return min(map(len, self.answers.ravel()), default=0)
+
+    @property
     def has_replies(self) -> bool:
         """Whether any reply text was recorded, so that answers can be voted on."""
         return any(self.replies.ravel().tolist())

@@ -88,8 +88,9 @@ class Decision:
 
     @property
     def repeats(self) -> bool:
-        """Whether some member is called several times."""
-        return len(set(self.selected)) < len(self.selected)
+        """Whether some member may be called several times."""
+        repeats = self.further is not None and self.further.repeats
+        return repeats or len(set(self.selected)) < len(self.selected)
 
     def once(self, unrepeated: Mapping[str, str]) -> Self:
         """The same decision with one call per named member, as its further replies would be the same.
@@ -105,7 +106,12 @@ class Decision:
                 reasons[name] = f"{name} once, because {unrepeated[name]}"
             else:
                 selected.append(k)
-        return replace(self, selected=tuple(selected), reason="; ".join([self.reason, *reasons.values()]))
+        further = self.further
+        if further is not None:
+            again = [name in unrepeated and k in selected for k, name in enumerate(self.members)]
+            further = further.without(np.array(again))
+        reason = "; ".join([self.reason, *reasons.values()])
+        return replace(self, selected=tuple(selected), further=further, reason=reason)
 
     def only(self, name: str) -> Self:
         """The same decision with one member called and no other in reserve, because it was asked for by name.

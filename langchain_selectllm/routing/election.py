@@ -21,7 +21,7 @@ from langchain_selectllm.routing.reply_reader import (
 )
 from langchain_selectllm.routing.reply_tokens import ReplyTokens
 from langchain_selectllm.voting.ballots import Ballots, make_ballots
-from langchain_selectllm.voting.call_numbers import in_pool_order, label_calls, members_of
+from langchain_selectllm.voting.call_numbers import in_pool_order, label_calls, members_of, number_calls
 from langchain_selectllm.voting.grounding import Reasoning, grounding, read_reasoning
 from langchain_selectllm.voting.tally import DecidedBy, Tally, supporter_names, tally
 from langchain_selectllm.voting.votes import RunningScores
@@ -114,7 +114,7 @@ class Election:
         further = self._further_members(called)
         if further:
             self._rounds += 1
-            return further
+            return number_calls(further, self._n_members, called)
         rule = self.terms.rule
         if rule is not None and self._authority is None and self._is_below_minimum():
             self._authority = rule.escalates_to(self.terms.members)

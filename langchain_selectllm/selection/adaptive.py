@@ -10,6 +10,7 @@ from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.selection.operating_points import CallingRule, OperatingBudget, OperatingPoint
 from langchain_selectllm.selection.policies import Selection, get_pool_vote, top
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
+from langchain_selectllm.voting.ballots import CallMatrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class Adaptive(OperatingBudget):
                 pool has members.
         """
         n_members = len(pool.members)
-        if self.calls is not None and self.calls > n_members:
+        repeats = any(point.rule.ranking == "samples" for point in self._points(pool))
+        if self.calls is not None and self.calls > n_members and not repeats:
             raise PolicyError(
                 f"A budget of {self.calls:g} calls does not fit the pool ({n_members} members), which are "
                 f"called once each. Use {n_members} calls at most."
@@ -75,13 +77,21 @@ class Adaptive(OperatingBudget):
             PolicyError: If no operating point is within the budget.
         """
         rule = self.point(pool).rule
-        mask = best_members(rule, rule.first, probabilities, pool)
-        further = None
+        calls = planned_calls(rule, rule.first, probabilities, pool)
+        further = samples = None
         if rule.rounds > 1:
-            added = best_members(rule, rule.size, probabilities, pool) & ~mask
+            added = added_calls(planned_calls(rule, rule.size, probabilities, pool), calls)
             further = FurtherRounds(threshold=rule.threshold, added=added)
-        reasons = (_reason(rule),) * len(probabilities)
-        return Selection(mask, probabilities, reasons, get_pool_vote(self.vote, pool), further)
+        if rule.ranking == "samples":
+            samples = calls.astype(np.int64)
+        return Selection(
+            mask=calls > 0,
+            probabilities=probabilities,
+            reasons=(_reason(rule),) * len(probabilities),
+            vote=get_pool_vote(self.vote, pool),
+            further=further,
+            samples=samples,
+        )
 
 
 def _rounded_up(value: float) -> float:
@@ -90,10 +100,12 @@ def _rounded_up(value: float) -> float:
     return float(np.ceil(value * scale) / scale)
 
 
-def best_members(
+def planned_calls(
     rule: CallingRule, size: int, probabilities: NDArray[np.float64], pool: PoolStatistics
-) -> NDArray[np.bool_]:
-    """The `size` best members of the rule's ranking for each query, (n, K)."""
+) -> CallMatrix:
+    """The `size` best members of the rule's ranking for each query, or `size` calls of the best, (n, K)."""
+    if rule.ranking == "samples":
+        return size * top(probabilities, 1).astype(np.int64)
     if rule.ranking == "fixed":
         return np.tile(pool.fixed_mask(size), (len(probabilities), 1))
     if rule.cost_weight == 0.0:
@@ -101,9 +113,18 @@ def best_members(
     return top(probabilities - rule.cost_weight * pool.costs / pool.costs.mean(), size)
 
 
+def added_calls(after: CallMatrix, before: CallMatrix) -> CallMatrix:
+    """Calls that come on top of earlier ones, (n, K)."""
+    if after.dtype == np.bool_:
+        return after.astype(np.bool_) & ~before.astype(np.bool_)
+    return after.astype(np.int64) - before
+
+
 def _reason(rule: CallingRule) -> str:
     reason = f"the {rule.first} members with the highest probability"
-    if rule.first == 1:
+    if rule.ranking == "samples" and rule.first > 1:
+        reason = f"{rule.first} samples of the member with the highest probability"
+    elif rule.first == 1:
         reason = "the member with the highest probability"
     if rule.ranking == "fixed":
         reason = f"the best fixed set of size {rule.first}"
@@ -111,4 +132,7 @@ def _reason(rule: CallingRule) -> str:
         reason = f"{reason} less cost"
     if rule.rounds == 1:
         return reason
-    return f"{reason}, and up to {rule.size} where the confidence is below {rule.threshold:.2f}"
+    added = f"up to {rule.size}"
+    if rule.ranking == "samples":
+        added = f"{rule.size - rule.first} more samples"
+    return f"{reason}, and {added} where the confidence is below {rule.threshold:.2f}"

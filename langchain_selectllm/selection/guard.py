@@ -75,7 +75,7 @@ def _evidence(rival: ReplayedPoint, chosen: ReplayedPoint) -> str | None:
     lead, lead_error = _paired(rival.score() - chosen.score())
     if gain <= ONE_SIDED_95 * error or lead <= _ONE_SIDED_90 * lead_error:
         return None
-    name = {"fixed": "the fixed set", "query": "the top"}[chosen.rule.ranking]
+    name = {"fixed": "the fixed set", "query": "the top", "samples": "samples"}[chosen.rule.ranking]
     gained = f"{100 * gain:.1f} +- {100 * ONE_SIDED_95 * error:.1f} points"
     return f"beats {name} of {chosen.rule.size} by {gained} on validation"
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.selection.adaptive import best_members
+from langchain_selectllm.selection.adaptive import added_calls, planned_calls
 from langchain_selectllm.selection.operating_points import UNITS, CallingRule, OperatingPoint, Ranking
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
+from langchain_selectllm.voting.ballots import CallMatrix
 from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence
-from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.recorded_votes import RecordedSamples, RecordedVotes
 
 ONE_SIDED_95 = 1.645
 """Quantile of the standard normal distribution: one-sided 95 %."""
@@ -26,8 +27,8 @@ up to 6,000 queries; not searched."""
 class ReplayedCalls:
     """Calls of a set of members per query, and the vote over their replies, for n queries."""
 
-    mask: NDArray[np.bool_]
-    """Called members, (n, K)."""
+    calls: CallMatrix
+    """Called members, or calls of each, (n, K)."""
     score: NDArray[np.float64]
     """Score of the final answer, (n,) in [0, 1]."""
     confidence: NDArray[np.float64]
@@ -75,6 +76,8 @@ class OperatingPointSearch:
     """Fold of each query, (n,)."""
     votes: Sequence[LearnedVote]
     """The vote per fold, fitted on the other folds; empty where no vote was learned: one member is called."""
+    samples: RecordedSamples | None = None
+    """Several samples of every member; None where members are called once at most."""
 
     def points(self, ranking: Ranking, cost_weight: float = 0.0) -> Iterator[ReplayedPoint]:
         """Every size of one ranking in one round, and pairs of sizes in two."""
@@ -84,13 +87,15 @@ class OperatingPointSearch:
             yield one_round(replace(rule, first=first, size=first), before)
             for size, after in replays.items():
                 # A larger fixed set need not contain a smaller one.
-                if size > first and (after.mask >= before.mask).all():
+                if size > first and (after.calls >= before.calls).all():
                     both = self._after(before, after)
                     yield from two_rounds(replace(rule, first=first, size=size), before, both)
 
     def _sizes(self, ranking: Ranking) -> list[int]:
         """All sizes of a usual pool; the small and some larger ones of a large pool, to bound the search."""
         n_members = self.probabilities.shape[1]
+        if ranking == "samples":
+            return list(range(1, self.samples.n_samples + 1)) if self.samples and self.votes else []
         if not self.votes:
             return [1]
         sizes = {*range(1, min(n_members, 8) + 1), *range(8, n_members, 4), n_members}
@@ -101,20 +106,25 @@ class OperatingPointSearch:
     def _after(self, first: ReplayedCalls, both: ReplayedCalls) -> ReplayedCalls:
         """Calls of both rounds; rounds follow one another, so that their latencies add up."""
         used = both.used.copy()
-        used[-1] = first.used[-1] + self.costs.slowest(both.mask & ~first.mask)
+        used[-1] = first.used[-1] + self.costs.slowest(added_calls(both.calls, first.calls))
         return replace(both, used=used)
 
     def _replay(self, rule: CallingRule, size: int) -> ReplayedCalls:
-        mask = best_members(rule, size, self.probabilities, self.pool)
-        score = np.where(mask, self.recorded.scores, 0.0).sum(axis=1)
+        calls = planned_calls(rule, size, self.probabilities, self.pool)
+        votes = self.recorded
+        if rule.ranking == "samples" and self.samples is not None:
+            votes = self.samples.votes
+        score = np.where(calls > 0, votes.scores, 0.0).sum(axis=1)
         confidence, latencies = score.copy(), self.pool.latencies
         for fold, vote in enumerate(self.votes):
             rows = np.flatnonzero(self.folds == fold)
-            recorded, p, called = self.recorded.take(rows), self.probabilities[rows], mask[rows]
+            recorded, p, called = votes.take(rows), self.probabilities[rows], calls[rows]
             verdict, score[rows] = recorded.replay(vote, called, p, latencies)
             ballots = recorded.ballots(p, latencies).masked(called)
             confidence[rows] = winning_confidence(vote, ballots, verdict)
-        return ReplayedCalls(mask=mask, score=score, confidence=confidence, used=self.costs.per_query(mask))
+        return ReplayedCalls(
+            calls=calls, score=score, confidence=confidence, used=self.costs.per_query(calls)
+        )
 
 
 def one_round(rule: CallingRule, calls: ReplayedCalls) -> ReplayedPoint:

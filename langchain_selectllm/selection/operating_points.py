@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 from langchain_selectllm.exceptions import PolicyError
 
-Ranking = Literal["query", "fixed"]
+Ranking = Literal["query", "fixed", "samples"]
 UNITS = ("calls", "cost_usd", "latency_s")
 """Units of budgets, in the order of every array with one entry per unit."""
 MAX_ROUNDS = 2
@@ -19,15 +19,16 @@ class CallingRule:
     """Members that are called, in one round or two, and vote by the learned vote.
 
     Round one calls the `first` best members of a ranking. Where the learned vote's confidence in their answer
-    is below `threshold`, round two calls the others of the `size` best members.
+    is below `threshold`, round two calls the others of the `size` best members. With the ranking "samples"
+    the most probable member is called `first` times, and `size` times in all.
     """
 
     ranking: Ranking
     """Either "query": members by probability less cost; or "fixed": best fixed sets, the same for all
-    queries."""
+    queries; or "samples": calls of the most probable member."""
     first: int
     size: int
-    """Members called after both rounds; equal to `first` where there is one round."""
+    """Calls after both rounds; equal to `first` where there is one round."""
     cost_weight: float = 0.0
     """Weight of a member's cost, relative to the mean cost, in the ranking by query."""
     threshold: float = 0.0

@@ -12,7 +12,7 @@ from langchain_selectllm.selection.operating_points import ranked
 from langchain_selectllm.selection.patience import tune_patience
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
 from langchain_selectllm.voting.cross_fitting import cross_fit_votes
-from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.recorded_votes import RecordedSamples, RecordedVotes
 
 _FOLDS = 3
 """Folds of the votes that operating points are chosen by. Bounds training time, not searched."""
@@ -31,6 +31,7 @@ def tune(
     *,
     seed: int,
     learn_vote: bool = True,
+    samples: RecordedSamples | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> PoolStatistics:
     """The pool with a learned vote and operating points.
@@ -42,11 +43,18 @@ def tune(
         pool: Base rates, fixed sets and mean costs.
         seed: Seed of folds and subsets.
         learn_vote: Whether a vote is learned; if not, operating points call one member.
+        samples: Several samples of every member; members are called once at most when None.
         progress: Called with the share done.
     """
     folds = np.random.default_rng(seed).permutation(len(probabilities)) % _FOLDS
     search = OperatingPointSearch(
-        recorded=recorded, probabilities=probabilities, costs=costs, pool=pool, folds=folds, votes=()
+        recorded=recorded,
+        probabilities=probabilities,
+        costs=costs,
+        pool=pool,
+        folds=folds,
+        votes=(),
+        samples=samples,
     )
     if learn_vote:
         fitted = cross_fit_votes(
@@ -56,6 +64,7 @@ def tune(
             pool.latencies,
             folds=folds,
             seed=seed,
+            samples=samples,
             progress=lambda share: progress(0.8 * share),
         )
         patience = tune_patience(recorded, probabilities, pool.latencies, fitted.by_fold, folds, seed=seed)
@@ -64,6 +73,7 @@ def tune(
     by_query: list[ReplayedPoint] = []
     for cost_weight in _cost_weights(pool):
         by_query += search.points("query", cost_weight)
+    by_query += search.points("samples")
     fixed = list(search.points("fixed"))
     budgets = list(budgets_of([*by_query, *fixed], single_best=fixed[0]))
     adaptive = [ranked(by_query)]

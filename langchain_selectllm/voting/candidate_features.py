@@ -87,7 +87,7 @@ def candidate_features(
     | gave_length | K | the share times the standardised log length of the reply |
     | gave_other | K | share of a called member that went to other candidates |
     | gave_with_others | K | the share times the number of other supporters |
-    | log_odds | 5 | sum, mean, maximum of the supporters' log-odds; log of their ballots; mean per called |
+    | log_odds | 5 | sum, mean, maximum of the supporters' log-odds; log of the ballots; mean per called |
     | support | 2 | whether there is one supporter at most; share of the called members that support it |
     | known | n_known | one indicator per known answer |
     | grounding_own | 3 | grounding in the supporters' reasoning, mean per figure; see `grounding` |
@@ -165,7 +165,7 @@ def _log_odds(support: _Support) -> NDArray[np.float64]:
     highest = np.where(gave > 0, log_odds, _NOT_CALLED_LOG_ODDS).max(axis=1)
     # The last one lets the confidence in a single ballot follow that member's probability.
     per_called = mean / support.n_called[support.query]
-    return np.stack([mean * supporters, mean, highest, np.log(supporters), per_called], axis=1)
+    return np.stack([mean * supporters, mean, highest, np.log(support.slots.sum(axis=1)), per_called], axis=1)
 
 
 def _grounding(ballots: Ballots, support: _Support) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

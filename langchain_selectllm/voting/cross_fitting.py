@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.voting.learned_vote import LearnedVote
-from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.recorded_votes import RecordedSamples, RecordedVotes
 from langchain_selectllm.voting.token_evidence import tokens_pay
 from langchain_selectllm.voting.vote_fitting import fit_vote
 
@@ -28,6 +28,7 @@ def cross_fit_votes(
     *,
     folds: NDArray[np.int64],
     seed: int,
+    samples: RecordedSamples | None = None,
     progress: Callable[[float], None] = lambda _: None,
 ) -> CrossFittedVotes:
     """Votes with token probabilities where these pay on held-out queries, and without them elsewhere.
@@ -39,6 +40,7 @@ def cross_fit_votes(
         latencies: Recorded latencies, (K,).
         folds: Fold of each query, (n,).
         seed: Seed of the subsets.
+        samples: Several samples of every member; none when None.
         progress: Called with the share done.
     """
     n_folds = int(folds.max()) + 1
@@ -46,7 +48,11 @@ def cross_fit_votes(
     for fold in range(n_folds + 1):
         # The last one is fitted on all queries: no query is in its fold.
         rows = np.flatnonzero(folds != fold)
-        votes.append(fit_vote(recorded.take(rows), probabilities[rows], base_rates, latencies, seed=seed))
+        sampled = None if samples is None else samples.take(rows)
+        vote = fit_vote(
+            recorded.take(rows), probabilities[rows], base_rates, latencies, seed=seed, samples=sampled
+        )
+        votes.append(vote)
         progress((fold + 1) / (n_folds + 1))
     *by_fold, final = votes
     if final.without_tokens is None or tokens_pay(by_fold, folds, recorded, probabilities, seed=seed):

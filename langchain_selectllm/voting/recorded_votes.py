@@ -147,6 +147,28 @@ class RecordedVotes:
         return verdict, np.where(verdict.winners == ABSTAIN, unread, score)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RecordedSamples:
+    """The ballots of several samples of every member."""
+
+    votes: RecordedVotes
+    """One slot per sample."""
+    n_samples: int
+    """Samples that every member has for every query, at least 2."""
+
+    @classmethod
+    def from_outcomes(cls, outcomes: OutcomeTable) -> "RecordedSamples | None":
+        """The ballots of all samples; None where some member was sampled only once for some query."""
+        if outcomes.n_samples < 2:
+            return None
+        votes = RecordedVotes.from_outcomes(outcomes, pooled=True)
+        return cls(votes=votes, n_samples=outcomes.n_samples)
+
+    def take(self, rows: NDArray[np.intp]) -> "RecordedSamples":
+        """The ballots on some of the queries."""
+        return replace(self, votes=self.votes.take(rows))
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Slots:
     """Layout of the recorded ballots: the slots of a member stand side by side, one per sample."""

@@ -11,7 +11,7 @@ from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.candidate_features import SHARED_GROUPS
 from langchain_selectllm.voting.conditional_logit import fit_weights
 from langchain_selectllm.voting.learned_vote import LearnedVote
-from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.recorded_votes import RecordedSamples, RecordedVotes
 from langchain_selectllm.voting.token_calibration import TokenCalibration
 
 _PENALTY, _SHARED_PENALTY = 100.0, 1.0
@@ -63,10 +63,12 @@ def fit_vote(
     latencies: NDArray[np.float64],
     *,
     seed: int,
+    samples: RecordedSamples | None = None,
 ) -> LearnedVote:
     """The vote that makes the recorded right answers most probable, over subsets such as policies call.
 
-    Every query occurs four times, each time with another called subset of random size; see `_SUBSETS`.
+    Every query occurs four times, each time with another called subset of random size; see `_SUBSETS`. With
+    several samples it occurs once more, with a random number of calls of its most probable member.
 
     Args:
         recorded: Votes on n fully observed queries.
@@ -74,6 +76,7 @@ def fit_vote(
         base_rates: Training accuracy of each member, (K,).
         latencies: Recorded latencies, (K,).
         seed: Seed of the subsets.
+        samples: Several samples of every member; none when None.
     """
     ballots = recorded.ballots(probabilities, latencies)
     n_per_subset = _affordable(ballots, probabilities.shape[1])
@@ -94,6 +97,11 @@ def fit_vote(
         called = ballots.masked(mask).take(kept)
         right = recorded.take(kept).candidate_scores(called)
         examples.append(_Example(vote=start, rows=kept, ballots=called, right=right))
+    if samples is not None:
+        calls = _repeats(probabilities, samples.n_samples, rng)
+        called = samples.votes.ballots(probabilities, latencies).masked(calls)
+        right = samples.votes.candidate_scores(called)
+        examples.append(_Example(vote=start, rows=np.arange(len(calls)), ballots=called, right=right))
     plain = _fit(start, examples)
     if recorded.tokens is None:
         return plain
@@ -141,7 +149,7 @@ def _fit(start: LearnedVote, examples: Sequence[_Example]) -> LearnedVote:
         np.concatenate(queries),
         np.concatenate(right),
         np.vstack(none),
-        len(_SUBSETS) * np.concatenate(penalties),
+        len(examples) * np.concatenate(penalties),
     )
     return replace(start, answer_weights=weights, none_weights=none_weights)
 
@@ -211,6 +219,16 @@ def _subsets(
         ranks = np.argsort(np.argsort(-ranking, axis=1, kind="stable"), axis=1)
         masks.append(ranks < sizes[:, None])
     return masks
+
+
+def _repeats(
+    probabilities: NDArray[np.float64], n_samples: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Calls of the most probable member of each query, a random number of them, (n, K)."""
+    best = np.argmax(probabilities, axis=1)
+    calls = np.zeros(probabilities.shape, dtype=np.int64)
+    calls[np.arange(len(calls)), best] = rng.integers(1, n_samples + 1, len(calls))
+    return calls
 
 
 def _recurring(candidates: Sequence[Sequence[str]]) -> tuple[str, ...]:

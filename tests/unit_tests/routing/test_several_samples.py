@@ -1,11 +1,16 @@
 """Policies that call one member several times, through the router."""
 
 import logging
+from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from langchain_selectllm import FeedbackLog, VotingOutputParser
 from langchain_selectllm.exceptions import FanOutError
+from langchain_selectllm.selection.further_rounds import FurtherRounds
+from langchain_selectllm.selection.policies import Selection
+from langchain_selectllm.voting.votes import MajorityVote
 from tests.support.live_models import CountingModel
 from tests.support.routers import LETTERS, call, every_mode, make_router, metadata_of
 from tests.support.tool_models import tool_models
@@ -121,3 +126,45 @@ def test_feedback_scores_a_member_by_the_mean_of_its_ballots(fitted, best, tmp_p
     router, _ = sampled_router(fitted, best, "A", "A", "B", feedback_log=log)
     # Two of three samples gave the right answer.
     assert router.feedback(router.invoke("x"), 1.0) == {best: pytest.approx(2 / 3)}
+
+
+@dataclass(frozen=True)
+class AskAgain:
+    """One call of the best member, and two more where the confidence is below a threshold."""
+
+    threshold: float = 1.1
+
+    def select(self, probabilities, pool):
+        calls = np.zeros(probabilities.shape, dtype=np.int64)
+        calls[:, pool.single_best] = 1
+        further = FurtherRounds(threshold=self.threshold, added=2 * calls)
+        return Selection(
+            calls > 0, probabilities, ("asked again",) * len(calls), MajorityVote(), further, calls
+        )
+
+
+@every_mode
+def test_a_second_round_calls_the_same_member_again(fitted, best, mode):
+    router, models = sampled_router(fitted, best, "C", "B", "B", policy=AskAgain())
+    message = call(router, "x", mode)
+    metadata = metadata_of(message)
+    assert message.text == "The answer is (B)."
+    assert models[best].calls["x"] == 3
+    assert metadata["called"] == [[best], [best, best]]
+    assert metadata["answers"][best] == "C"
+    assert {metadata["answers"][f"{best}#2"], metadata["answers"][f"{best}#3"]} == {"B"}
+    assert (metadata["rounds"], metadata["calls"]) == (2, 3)
+
+
+def test_no_second_round_of_the_same_member_where_the_answer_is_sure_enough(fitted, best):
+    router, models = sampled_router(fitted, best, "C", "B", "B", policy=AskAgain(threshold=0.0))
+    assert metadata_of(router.invoke("x"))["called"] == [[best]]
+    assert models[best].calls["x"] == 1
+
+
+def test_a_member_with_temperature_zero_is_not_called_again(fitted, best, caplog):
+    models = {**scripted(LETTERS), best: CountingModel(temperature=0, answer=lambda prompt, n: "(A)")}
+    router = make_router(fitted, models, policy=AskAgain())
+    with caplog.at_level(logging.WARNING, "langchain_selectllm.routing"):
+        assert metadata_of(router.invoke("x"))["called"] == [[best]]
+    assert caplog.messages == [f"member {best} is called once instead of several times: its temperature is 0"]
