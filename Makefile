@@ -132,7 +132,7 @@ bench-server: $(STAMP)
 
 .PHONY: measurements peers out-of-distribution answer-agreement
 # Everything that the documentation reports about recorded outcomes.
-measurements: results peers out-of-distribution answer-agreement linguistics ablations latency samples token-probabilities
+measurements: results peers out-of-distribution answer-agreement linguistics ablations latency samples token-probabilities encoders
 
 peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
@@ -162,6 +162,10 @@ ablations: $(STAMP)
 
 latency: $(STAMP)
 	$(BIN)/python benchmarks/latency.py $(DATA) --write docs/explanation/latency.md
+
+.PHONY: encoders
+encoders: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/encoders.py $(DATA) --write docs/explanation/encoders.md
 
 .PHONY: samples
 samples: $(STAMP)

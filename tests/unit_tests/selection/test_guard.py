@@ -78,7 +78,7 @@ def called(right, sure):
     score = (np.arange(1000) < right).astype(float)
     used = np.vstack([np.ones(1000), np.full((2, 1000), np.nan)])
     return ReplayedCalls(
-        mask=np.ones((1000, 1), dtype=bool), score=score, confidence=np.full(1000, sure), used=used
+        calls=np.ones((1000, 1), dtype=bool), score=score, confidence=np.full(1000, sure), used=used
     )
 
 
