@@ -27,6 +27,10 @@ members. Set by hand, not searched."""
 _CALIBRATION_FOLDS = 5
 """Folds of the out-of-sample calibration. Five or ten are usual (Hastie, Tibshirani and
 Friedman, The Elements of Statistical Learning, 2009, 7.10); not searched."""
+_MOST_HELD_OUT = 20_000
+"""Queries that calibration, vote and operating points are fitted on: at least as many of a larger table,
+whose other queries fit the heads alone. They have some hundred weights; bounds training time, not searched.
+Fixed sets are searched on as many."""
 _TOPIC_FOLDS = 3
 """Folds of the heads of topics. Chosen by training time on two seeds of MMLU-Pro: no selection changed in
 accuracy beyond noise, see docs/explanation/research-log.md."""
@@ -79,11 +83,21 @@ def learn_heads(
         topic_logits = np.zeros((len(outcomes), 0))
     else:
         names, indicators = topic_indicators(outcomes.categories)
+        n_predicted, topic_folds = _folds_predicted(folds), _topic_folds(len(outcomes), seed)
+        if n_predicted is not None:
+            # The same queries have to be held out of both.
+            topic_folds = folds
         heads, logits = cross_fit(
-            features, outcomes.scores, folds, c=encoder.head_c, seed=seed, progress=progress
+            features,
+            outcomes.scores,
+            folds,
+            n_predicted=n_predicted,
+            c=encoder.head_c,
+            seed=seed,
+            progress=progress,
         )
         topic_heads, topic_logits = cross_fit(
-            features, indicators, _topic_folds(len(outcomes), seed), c=encoder.head_c, seed=seed
+            features, indicators, topic_folds, n_predicted=n_predicted, c=encoder.head_c, seed=seed
         )
         topics = Topics(names, topic_heads)
     told = topic_softmax(topic_logits)
@@ -115,11 +129,15 @@ def cross_fit(
     *,
     c: float,
     seed: int,
+    n_predicted: int | None = None,
     progress: StageProgress = silent,
 ) -> tuple[LinearHeads, NDArray[np.float64]]:
-    """Heads fitted on everything, and logits (n, K) of heads that had not seen the query's fold."""
-    logits = np.empty(scores.shape)
-    n_folds = int(folds.max()) + 1
+    """Heads fitted on everything, and logits (n, K) of heads that had not seen the query's fold.
+
+    Logits are NaN outside of the first `n_predicted` folds; every fold is predicted when None.
+    """
+    logits = np.full(scores.shape, np.nan)
+    n_folds = n_predicted or int(folds.max()) + 1
     for fold in range(n_folds):
         held_out = folds == fold
         heads = LinearHeads.fit(features, np.where(held_out[:, None], np.nan, scores), c=c, seed=seed)
@@ -176,6 +194,13 @@ def folds_of(n: int, validation: float, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(n) % n_folds
 
 
+def _folds_predicted(folds: NDArray[np.int64]) -> int | None:
+    """Folds that hold the queries to predict out of fold; all of them, None, for a usual table."""
+    if len(folds) <= _MOST_HELD_OUT:
+        return None
+    return int(np.searchsorted(np.cumsum(np.bincount(folds)), _MOST_HELD_OUT)) + 1
+
+
 def _topic_folds(n: int, seed: int) -> NDArray[np.int64]:
     """Fold of each query for the heads of topics, (n,)."""
     return np.random.default_rng(seed).permutation(n) % min(_TOPIC_FOLDS, n)
@@ -184,7 +209,10 @@ def _topic_folds(n: int, seed: int) -> NDArray[np.int64]:
 def search_pool(outcomes: OutcomeTable, progress: StageProgress = silent) -> tuple[PoolStatistics, str]:
     """The pool with its best fixed sets, and how these were searched."""
     pool = learn_pool(outcomes, {})
-    complete = outcomes.take(np.flatnonzero(outcomes.observed.all(axis=1)))
+    rows = np.flatnonzero(outcomes.observed.all(axis=1))
+    if len(rows) > _MOST_HELD_OUT:
+        rows = rows[np.linspace(0, len(rows) - 1, _MOST_HELD_OUT).astype(np.intp)]
+    complete = outcomes.take(rows)
     if not (complete.has_replies and len(complete)):
         return replace(pool, fixed_sets={1: (pool.members[pool.single_best],)}), "none"
     found = best_fixed_sets(
