@@ -13,7 +13,9 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +23,7 @@ import numpy as np
 from markers import write_section
 from peer_environments import REQUIREMENTS, Environment, StepError, install, run
 from peer_exchange import Array, Gold, write_exchange
-from peer_list import CALLS, PACKAGES, PRICES, Package, processes_of
+from peer_list import CALLS, PACKAGES, PRICES, processes_of
 from peer_tables import OURS, OURS_MINILM, Measured, page
 from trials import SETTINGS
 
@@ -77,8 +79,10 @@ class Bench:
                 skipped[package.title] = str(error)
         return environments, skipped
 
-    def measure(self, package: Package, environment: Environment, data_set: str) -> list[Measured]:
+    def measure(self, installed: tuple[str, Environment], data_set: str) -> list[Measured]:
         """Run the processes of a package that have no result yet; a failure is a result with its reason."""
+        name, environment = installed
+        package = next(package for package in PACKAGES if package.name == name)
         exchanged = self.folder / "exchange" / data_set
         costs = json.loads((exchanged / "pool.json").read_text(encoding="utf-8"))["mean_costs"]
         measured = []
@@ -164,11 +168,10 @@ def main() -> None:
     compared = []
     for data_set in (CALLS, PRICES):
         gold = exchange(given.data, data_set, bench)
-        measured: list[Measured] = []
-        for package in PACKAGES:
-            if package.name in environments:
-                measured += bench.measure(package, environments[package.name], data_set)
-        compared.append((measured, gold))
+        # Two at once where nothing is timed.
+        with ThreadPoolExecutor(max_workers=1 if data_set == CALLS else 2) as workers:
+            found = workers.map(partial(bench.measure, data_set=data_set), environments.items())
+            compared.append(([one for measured in found for one in measured], gold))
     if set(given.only) != {package.name for package in PACKAGES}:
         print("Results are kept; run without --only for the page.")
         return

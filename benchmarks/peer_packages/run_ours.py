@@ -23,7 +23,9 @@ def records(run: Run) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             reply = {"query_id": query["query_id"], "model": name, "response": row["replies"][k]}
             if query["reference"] is None:
                 reply["score"] = query["scores"][k]
-            recorded.append({**reply, "cost_usd": query["costs"][k]})
+            if run.exchange.pool["priced"]:
+                reply["cost_usd"] = query["costs"][k]
+            recorded.append(reply)
     return asked, recorded
 
 

@@ -1,5 +1,6 @@
 """The pure parts of the comparison with other packages: files, comparison at equal cost, tables. No package is installed."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from exchange import Exchange
 from peer_comparison import Difference, Outcome, at_equal_cost, outcomes_of
 from peer_exchange import Gold, write_exchange
 from peer_list import PACKAGES, budgets
-from peer_tables import Comparison, Measured, times_of, verdicts
+from peer_tables import Comparison, Measured, page, times_of, verdicts
 
 SCRIPTS = Path(__file__).parents[3] / "benchmarks/peer_packages"
 QUERIES = [
@@ -194,6 +195,51 @@ def test_a_failure_is_read_with_its_reason(tmp_path):
     measured = Measured.read("title", "name", ("s",), tmp_path)
     assert measured.failure == "ImportError: no"
     assert measured.outcomes(GOLD) == []
+
+
+def left_by_a_script(folder: Path, gold: Gold, winners: dict[str, str]) -> None:
+    """Choices and figures of systems that always call one member."""
+    folder.mkdir()
+    lines = [
+        json.dumps({"system": name, "query_id": query_id, "winner": winner, "calls": [winner]})
+        for name, winner in winners.items()
+        for query_id in gold.query_ids
+    ]
+    (folder / "choices.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    system = {"training_s": 2.0, "choice_s": [0.001, 0.002], "decision_s": [0.001, 0.002]}
+    figures = {"import_s": 1.0, "peak_mib": 100.0, "systems": dict.fromkeys(winners, system)}
+    (folder / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
+
+
+def test_the_page_has_both_tables_the_misses_and_what_was_skipped(tmp_path):
+    systems = {
+        "ours": ("ours", {"lexical selectllm:1": "a", "lexical selectllm:8": "b"}),
+        "llmrouter": ("LLMRouter", {"kNN": "b"}),
+        "langchain": ("LangChain", {"RunnableParallel + Counter": "b"}),
+    }
+    measured = []
+    for name, (title, winners) in systems.items():
+        left_by_a_script(tmp_path / name, GOLD, winners)
+        measured.append(Measured.read(title, name, tuple(winners), tmp_path / name))
+    (tmp_path / "failed.txt").write_text("ImportError: no", encoding="utf-8")
+    measured.append(Measured.read("LiteLLM", "litellm", ("complexity",), tmp_path))
+    text = page(
+        (measured, GOLD),
+        (measured, GOLD),
+        sizes=dict.fromkeys(systems, 5.0),
+        versions={"llmrouter-lib": "0.4.0"},
+        skipped={"RouteLLM": "no wheel"},
+        busy=True,
+    )
+    assert "Versions: llmrouter-lib 0.4.0." in text
+    assert "busy machine" in text
+    assert "| **ours: lexical selectllm:1** | 1.50 | 50.0 |" in text
+    # Always b costs 15 in the mean, as our second setting does: no difference.
+    assert "| LLMRouter: kNN | 1.5e+04 | 50.0 | 50.0 | +0.0 [+0.0, +0.0] no difference shown |" in text
+    assert "decision latency, p50: ahead of 0 of 1; **not ahead of** LLMRouter: kNN (1.50 ms" in text
+    assert "`selectllm:8`: **not ahead of** RunnableParallel + Counter" in text
+    assert "Skipped: RouteLLM. Reason: `no wheel`" in text
+    assert "Skipped: LiteLLM: complexity. Reason: `ImportError: no`" in text
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
