@@ -79,7 +79,7 @@ async def acollect_outcomes(
             lock=lock,
             progress=progress,
         )
-        collected = await ENGINES[engine](job)
+        collected = replace(await ENGINES[engine](job), unpriced=opened.count_unpriced())
         # On a cluster the budget is divided among the pieces, so that no single call tells it.
         if collected.stopped == "max_cost_usd" and engine == "local":
             least = smallest_budget_usd(members, records, opened, samples=samples)

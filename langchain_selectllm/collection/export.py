@@ -2,16 +2,23 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.exceptions import StoreError
-from langchain_selectllm.outcomes import OutcomeTable, write_records
+from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.outcomes.assembly import AnswerSpec
-from langchain_selectllm.outcomes.folders import check_new_folder
-from langchain_selectllm.outcomes.records import ANSWER_TYPES
+from langchain_selectllm.outcomes.folders import check_new_folder, write_folder
+from langchain_selectllm.outcomes.records import (
+    ANSWER_TYPES,
+    QueryRecord,
+    ReplyRecord,
+    parse_query,
+    parse_reply,
+)
 
 if TYPE_CHECKING:
     from langchain_selectllm.collection.store import OutcomeStore
@@ -51,13 +58,12 @@ def export_outcomes(store: str, folder: str | Path, *, grade: str | None = None)
     """
     target = Path(folder)
     check_new_folder(target)
+    counts: Counter[str] = Counter()
     with open_store(store, create=False) as opened:
         queries, replies = _records(opened, grade)
-        write_records(target, queries, replies)
-        failures = [dict(row) for row in opened.read_failures()]
-    if failures:
-        _write_lines(target / FAILURES, failures)
-    return dict(sorted(Counter(reply["model"] for reply in replies).items()))
+        write_folder(target, _parsed_queries(queries), _parsed_replies(replies, counts))
+        _write_failures(target / FAILURES, opened.read_failures())
+    return dict(sorted(counts.items()))
 
 
 def read_outcomes(
@@ -82,7 +88,7 @@ def read_outcomes(
     """
     with open_store(store, create=False) as opened:
         queries, replies = _records(opened, grade)
-        return OutcomeTable.from_records(queries, replies, members=members, answer=answer)
+        return OutcomeTable.from_records(list(queries), list(replies), members=members, answer=answer)
 
 
 def read_as_graded(store: "OutcomeStore", kind: str, changed: Sequence[Mapping[str, Any]]) -> OutcomeTable:
@@ -103,29 +109,41 @@ def read_as_graded(store: "OutcomeStore", kind: str, changed: Sequence[Mapping[s
     if kind in ANSWER_TYPES:
         for fields in by_id.values():
             fields["answer_type"] = kind
-    return OutcomeTable.from_records(list(by_id.values()), replies)
+    return OutcomeTable.from_records(list(by_id.values()), list(replies))
 
 
-def _records(store: "OutcomeStore", grade: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+_Records = Iterator[dict[str, Any]]
+
+
+def _records(store: "OutcomeStore", grade: str | None) -> tuple[_Records, _Records]:
     """The query and reply records, with the columns of the named grading."""
     grading, kind = _grading(store, grade)
     return _records_of(store, grading, kind)
 
 
-def _records_of(
-    store: "OutcomeStore", grading: str | None, kind: str | None
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _records_of(store: "OutcomeStore", grading: str | None, kind: str | None) -> tuple[_Records, _Records]:
+    """The records, read from the store one page after the other while they are used."""
     sampled = Counter(member for member, _ in store.sampled())
     if not sampled:
         raise StoreError(f"{store} holds no reply. Collect some first: selectllm collect.")
+    return _query_records(store, kind), _reply_records(store, grading, kind, sampled)
+
+
+def _query_records(store: "OutcomeStore", kind: str | None) -> _Records:
+    for fields in store.read_queries():
+        record = dict(fields)
+        if kind in ANSWER_TYPES:
+            record["answer_type"] = kind
+        yield record
+
+
+def _reply_records(
+    store: "OutcomeStore", grading: str | None, kind: str | None, sampled: Mapping[str, int]
+) -> _Records:
     # Readers of the folder read the answers again, so that its labels follow from the majority of the
     # samples, not from their mean; the scores of a function or a judge cannot be computed again from the
     # texts.
     reads_answers = kind in ("reference", *ANSWER_TYPES)
-    queries = [dict(fields) for fields in store.read_queries()]
-    if kind in ANSWER_TYPES:
-        queries = [{**fields, "answer_type": kind} for fields in queries]
-    replies = []
     for row in store.read_replies(grading):
         name = row["member"]
         if sampled[name] > 1:
@@ -145,8 +163,19 @@ def _records_of(
                 record["grade"] = row["score"]
             else:
                 record["score"] = row["score"]
-        replies.append(record)
-    return queries, replies
+        yield record
+
+
+def _parsed_queries(records: _Records) -> Iterator[QueryRecord]:
+    for i, fields in enumerate(records):
+        yield parse_query(fields, f"queries[{i}]")
+
+
+def _parsed_replies(records: _Records, counts: Counter[str]) -> Iterator[ReplyRecord]:
+    """The replies, counted by member as they pass."""
+    for i, fields in enumerate(records):
+        counts[fields["model"]] += 1
+        yield parse_reply(fields, f"replies[{i}]")
 
 
 def _grading(store: "OutcomeStore", grade: str | None) -> tuple[str | None, str | None]:
@@ -162,5 +191,11 @@ def _grading(store: "OutcomeStore", grade: str | None) -> tuple[str | None, str 
     return name, known[name]
 
 
-def _write_lines(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+def _write_failures(file: Path, rows: Iterator[Mapping[str, Any]]) -> None:
+    """Writes the file, unless there is no failure."""
+    first = next(rows, None)
+    if first is None:
+        return
+    with file.open("w", encoding="utf-8") as failures:
+        for row in chain([first], rows):
+            failures.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -83,7 +83,6 @@ async def collect_locally(job: CollectionJob) -> Collected:
         members=tuple(run.progress for run in runs),
         stopped=_stopped(runs, job.stop),
         spent_usd=job.budget.spent_usd,
-        unpriced=job.store.count_unpriced(),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, Select, Table
+from sqlalchemy import Engine, Select, Table, literal, select, tuple_
 
 PAGE = 500
 """Rows per page; keeps memory flat for stores of any size."""
@@ -33,9 +33,24 @@ def read_in_pages(
         page_statement = statement.where(_behind(columns, [page[-1][name] for name in key]))
 
 
+def read_distinct(engine: Engine, columns: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yields the different values of the first columns of an index, sorted.
+
+    One look into the index for each of them, where `DISTINCT` would read it to its end.
+    """
+    statement = select(*columns).order_by(*columns).limit(1)
+    with engine.connect() as connection:
+        row = connection.execute(statement).first()
+        while row is not None:
+            yield row
+            row = connection.execute(statement.where(_behind(columns, row))).first()
+
+
 def _behind(columns: Sequence[Any], values: Sequence[Any]) -> Any:
-    """Returns the condition that a row comes after the given key."""
-    condition = columns[-1] > values[-1]
-    for column, value in zip(reversed(columns[:-1]), reversed(values[:-1]), strict=True):
-        condition = (column > value) | ((column == value) & condition)
-    return condition
+    """Returns the condition that a row comes after the given key.
+
+    A comparison of rows, which an index begins at. The same with `or` and `and` would make a database read
+    the index from its beginning for every page.
+    """
+    given = [literal(value, column.type) for column, value in zip(columns, values, strict=True)]
+    return tuple_(*columns) > tuple_(*given)

@@ -93,8 +93,8 @@ class Collected:
     call has its reply."""
     spent_usd: float
     """Sum of the known costs of everything in the store."""
-    unpriced: int
-    """Replies in the store whose cost is unknown, and not in `spent_usd`."""
+    unpriced: int = 0
+    """Replies in the store whose cost is unknown, and not in `spent_usd`; counted by `collect_outcomes`."""
     smallest_budget_usd: float | None = None
     """Smallest `max_cost_usd` with which one more call is made: the recorded cost plus the most that the
     cheapest call left can cost; None unless `max_cost_usd` stopped the collection on this machine."""

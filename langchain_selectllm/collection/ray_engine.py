@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_selectllm._optional import require
 from langchain_selectllm.collection.budget import Budget
 from langchain_selectllm.collection.inputs import PoolMember, described_member
 from langchain_selectllm.collection.local_engine import (
@@ -17,7 +16,9 @@ from langchain_selectllm.collection.local_engine import (
 )
 from langchain_selectllm.collection.open_store import open_store
 from langchain_selectllm.collection.progress import Collected, MemberProgress
-from langchain_selectllm.exceptions import PoolFileError, StoreError
+from langchain_selectllm.collection.ray_cluster import check_shared, ray_cluster
+from langchain_selectllm.collection.store_lock import still_locked
+from langchain_selectllm.exceptions import PoolFileError
 from langchain_selectllm.members.pool_file import MemberSpec
 from langchain_selectllm.outcomes.records import QueryRecord
 
@@ -46,26 +47,15 @@ async def collect_on_ray(job: CollectionJob) -> Collected:
         StoreError: If the store is a file, which other machines cannot write to.
         PoolFileError: If a member is a chat model, which cannot travel to another machine.
     """
-    ray = require("ray", extra="ray", needed_by="The engine 'ray'")
     travelling = [member.name for member in job.members if not member.is_described]
     if travelling:
         raise PoolFileError(
             f"{', '.join(travelling)}: chat models cannot travel to a cluster. "
             "Describe the members in a pool file."
         )
-    if job.store.engine.dialect.name != "postgresql":
-        raise StoreError(
-            f"{job.store} is a file, which a cluster cannot share. "
-            "Use PostgreSQL: postgresql://user@host/database."
-        )
-    started = not ray.is_initialized()
-    if started:
-        ray.init(log_to_driver=False)
-    try:
+    check_shared(job.store)
+    with ray_cluster() as ray:
         return await _collect(ray, job)
-    finally:
-        if started:
-            ray.shutdown()
 
 
 async def _collect(ray: Any, job: CollectionJob) -> Collected:
@@ -101,7 +91,6 @@ async def _collect(ray: Any, job: CollectionJob) -> Collected:
         members=tuple(shown),
         stopped=stopped,
         spent_usd=job.store.cost_usd(),
-        unpriced=job.store.count_unpriced(),
     )
 
 
@@ -113,9 +102,8 @@ async def _wait(
     try:
         while waiting and not job.stop.is_set() and not lost:
             _, waiting = await asyncio.to_thread(ray.wait, waiting, num_returns=len(waiting), timeout=_TICK_S)
-            if job.lock is not None and not await asyncio.to_thread(job.lock.is_held):
-                # Not the pieces hold the lock but this process: without it they have to end.
-                lost = not await asyncio.to_thread(job.lock.acquire)
+            # Not the pieces hold the lock but this process: without it they have to end.
+            lost = not await asyncio.to_thread(still_locked, job.lock)
             if job.progress is not None:
                 await asyncio.to_thread(_update, job, shown)
                 job.progress(shown)
@@ -205,15 +193,20 @@ def split_member(member: PoolMember, queries: Sequence[QueryRecord], n_pieces: i
             fewer queries.
     """
     n = max(min(n_pieces, member.spec.max_concurrency, len(queries)), 1)
-    rate = member.spec.requests_per_second
-    if rate is not None:
-        rate /= n
     shards = []
     for i in range(n):
-        limits = {
-            "max_concurrency": member.spec.max_concurrency // n + (i < member.spec.max_concurrency % n),
-            "requests_per_second": rate,
-        }
-        spec = member.spec.model_copy(update=limits)
+        spec = share_of_limits(member.spec, n, i)
         shards.append(Shard(member=member.name, spec=spec, queries=tuple(queries[i::n])))
     return shards
+
+
+def share_of_limits(spec: MemberSpec, n: int, i: int) -> MemberSpec:
+    """Returns a member's entry with the share of its limits that the i-th of n workers has.
+
+    The last worker has no more than the others.
+    """
+    rate = spec.requests_per_second
+    if rate is not None:
+        rate /= n
+    share = spec.max_concurrency // n + (i < spec.max_concurrency % n)
+    return spec.model_copy(update={"max_concurrency": share, "requests_per_second": rate})

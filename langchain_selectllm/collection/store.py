@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from langchain_selectllm.collection import tables
 from langchain_selectllm.collection.migrations import prepare_tables, read_format
-from langchain_selectllm.collection.paging import PAGE, read_in_pages
+from langchain_selectllm.collection.paging import PAGE, read_distinct, read_in_pages
 from langchain_selectllm.collection.rows import (
     GradeRow,
     MemberGrades,
@@ -249,9 +249,7 @@ class OutcomeStore:
     def sampled(self) -> list[tuple[str, str]]:
         """Returns every (member, digest of sampling parameters) with a recorded call, sorted."""
         columns = (tables.replies.c.member, tables.replies.c.parameters)
-        with self.engine.connect() as connection:
-            found = connection.execute(select(*columns).distinct().order_by(*columns))
-            return [(row.member, row.parameters) for row in found]
+        return [(member, parameters) for member, parameters in read_distinct(self.engine, columns)]
 
     def _write(self, statement: Any, rows: Sequence[ReplyRow] | Sequence[GradeRow]) -> None:
         try:

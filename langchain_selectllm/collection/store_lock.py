@@ -83,6 +83,11 @@ def lock_of(store: "OutcomeStore") -> StoreLock:
     return _PostgresqlLock(store)
 
 
+def still_locked(lock: StoreLock | None) -> bool:
+    """Whether the lock is held, or could be taken again at once; there may be none to hold."""
+    return lock is None or lock.is_held() or lock.acquire()
+
+
 class _PostgresqlLock:
     """An advisory lock of one session, which ends with the session."""
 

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def read_replies(folder: Path, members: Collection[str] | None = None) -> Iterat
 
 
 def write_folder(folder: Path, queries: Iterable[QueryRecord], replies: Iterable[ReplyRecord]) -> None:
-    """Write records as read, unknown fields included, one gzipped file per member.
+    """Write records as read, unknown fields included, one gzipped file per member; none is kept in memory.
 
     Raises:
         OutcomeError: If the folder already holds recorded outcomes.
@@ -83,16 +84,23 @@ def write_folder(folder: Path, queries: Iterable[QueryRecord], replies: Iterable
     check_new_folder(folder)
     (folder / "responses").mkdir(parents=True)
     _write_lines(folder / "queries.jsonl.gz", (query.fields for query in queries))
-    by_member: dict[str, list[Mapping[str, Any]]] = {}
-    for reply in replies:
-        by_member.setdefault(reply.member, []).append(reply.fields)
     names: dict[str, str] = {}
-    for member, rows in sorted(by_member.items()):
-        stem = re.sub(r"[^\w.+-]", "_", member)
-        while stem in names:
-            stem += "_"
-        names[stem] = member
-        _write_lines(folder / "responses" / f"{stem}.jsonl.gz", rows)
+    with ExitStack() as opened:
+        files: dict[str, gzip.GzipFile] = {}
+        for reply in replies:
+            if reply.member not in files:
+                file = folder / "responses" / f"{_stem(reply.member, names)}.jsonl.gz"
+                files[reply.member] = opened.enter_context(_packed(file))
+            files[reply.member].write(_line(reply.fields))
+
+
+def _stem(member: str, names: dict[str, str]) -> str:
+    """A file name for the member that no other has, which is remembered."""
+    stem = re.sub(r"[^\w.+-]", "_", member)
+    while stem in names:
+        stem += "_"
+    names[stem] = member
+    return stem
 
 
 def write_records(
@@ -153,7 +161,17 @@ def _parse_line(line: str, where: str) -> Mapping[str, Any]:
 
 
 def _write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    with _packed(file) as packed:
+        for row in rows:
+            packed.write(_line(row))
+
+
+@contextmanager
+def _packed(file: Path) -> Iterator[gzip.GzipFile]:
     # mtime=0 keeps equal content equal byte for byte.
     with file.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed:
-        for row in rows:
-            packed.write((json.dumps(row, ensure_ascii=False) + "\n").encode())
+        yield packed
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    return (json.dumps(row, ensure_ascii=False) + "\n").encode()

@@ -7,6 +7,7 @@ import pytest
 
 from langchain_selectllm import SelectLLMClassifier
 from langchain_selectllm.collection.retries import RetryPolicy
+from langchain_selectllm.collection.store import OutcomeStore
 from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.integrations.answer_file import answer_file
 from tests.support.chat_server import ChatServer
@@ -107,6 +108,20 @@ async def test_a_budget_stops_the_job_and_a_higher_one_goes_on_without_buying_ag
         assert len(server.answered) == 60
         assert before < 60
     assert [line["query_id"] for line in job.lines()] == [f"q{i:05d}" for i in range(30)]
+
+
+async def test_no_call_waits_for_a_query_that_reads_the_whole_store(tmp_path, router, monkeypatch):
+    """The sums over all replies are made at the beginning and at the end, whatever the number of blocks."""
+    read = []
+    for name in ("cost_usd", "count_unpriced"):
+        counted = getattr(OutcomeStore, name)
+        monkeypatch.setattr(
+            OutcomeStore, name, lambda store, counted=counted: read.append(1) or counted(store)
+        )
+    with ChatServer() as server:
+        job = Job(tmp_path, server, 12)
+        await job.run(router, block_lines=3)
+    assert len(read) == 2
 
 
 async def test_a_member_that_is_down_is_replaced_by_the_reserve(tmp_path, router):

@@ -5,9 +5,11 @@ import json
 import subprocess
 import sys
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
+from sqlalchemy import event
 
 from langchain_selectllm import (
     Member,
@@ -25,6 +27,7 @@ from langchain_selectllm.collection.retries import RetryPolicy
 from langchain_selectllm.collection.rows import ReplyRow
 from langchain_selectllm.collection.store_lock import locked
 from langchain_selectllm.exceptions import AnswerError, OutcomeError, StoreError
+from langchain_selectllm.outcomes.records import parse_query
 from tests.support.live_models import CountingModel
 
 ONCE = RetryPolicy(max_attempts=1)
@@ -107,23 +110,24 @@ def test_a_failure_is_kept_apart_and_made_good_by_the_next_run(store, tmp_path):
     assert len(replies(store)) == 7
 
 
-def test_nothing_takes_the_place_of_a_reply(store):
-    def row(text, error=None):
-        return ReplyRow(
-            query_id="q0000",
-            member="m",
-            sample=0,
-            parameters=digest,
-            text=text,
-            error=error,
-            attempts=1,
-            finished_at=0.0,
-        )
+def reply_row(digest, text, query_id="q0000", error=None):
+    return ReplyRow(
+        query_id=query_id,
+        member="m",
+        sample=0,
+        parameters=digest,
+        text=text,
+        error=error,
+        attempts=1,
+        finished_at=0.0,
+    )
 
+
+def test_nothing_takes_the_place_of_a_reply(store):
     with open_store(store) as opened:
         collect_outcomes({"m": CountingModel()}, queries(1), store, samples=1)
         digest = opened.sampled()[0][1]
-        opened.save_replies([row("another"), row(None, "failed")])
+        opened.save_replies([reply_row(digest, "another"), reply_row(digest, None, error="failed")])
     assert [found["text"] for found in replies(store)] == ["The answer is 13."]
 
 
@@ -154,6 +158,66 @@ def test_pages_neither_lose_nor_repeat_a_row(store):
     with open_store(store) as opened:
         keys = [(row["member"], row["query_id"], row["sample"]) for row in opened.read_replies()]
     assert len(keys) == len(set(keys)) == 1300
+
+
+def test_a_page_begins_in_the_index_not_at_its_beginning(store):
+    """The plan of the second page: what lies before its first row is not read."""
+    collect_outcomes({"a": CountingModel(), "b": CountingModel()}, queries(300), store, samples=1)
+    statements = []
+    with open_store(store) as opened:
+        event.listen(
+            opened.engine, "before_cursor_execute", lambda *event: statements.append((event[2], event[3]))
+        )
+        assert len(list(opened.read_replies("any"))) == 600
+        statement, values = statements[-1]
+        with opened.engine.connect() as connection:
+            if opened.engine.dialect.name == "sqlite":
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+                wanted = "(member,parameters,query_id,sample)>"
+            else:
+                connection.exec_driver_sql("SET enable_seqscan = off")
+                plan = connection.exec_driver_sql(f"EXPLAIN {statement}", values).all()
+                wanted = "Index Cond: (ROW(member"
+    assert wanted in str(plan).replace("selectllm_replies.", "")
+
+
+def test_the_members_of_a_store_are_looked_up_one_by_one(store):
+    """Not by reading every key."""
+    for temperature in (0.2, 0.9):
+        pool = {name: CountingModel(temperature=temperature) for name in ("b", "a")}
+        collect_outcomes(pool, queries(2), store, samples=1)
+    with open_store(store) as opened:
+        statements = []
+        event.listen(opened.engine, "before_cursor_execute", lambda *event: statements.append(event[2]))
+        sampled = opened.sampled()
+    assert [member for member, _ in sampled] == ["a", "a", "b", "b"]
+    assert sampled == sorted(set(sampled))
+    assert len(statements) == 5
+    assert all("LIMIT" in statement and "DISTINCT" not in statement for statement in statements)
+
+
+def fill(store, n):
+    """One reply to each of n queries, written without any call."""
+    records = [parse_query(fields, "here") for fields in queries(n)]
+    with open_store(store) as opened:
+        opened.add_queries(records)
+        digest = opened.add_parameters({"model": "m"})
+        opened.save_replies([reply_row(digest, "The answer is 13.", query.query_id) for query in records])
+
+
+def test_memory_of_an_export_does_not_grow_with_the_store(store, tmp_path):
+    def peak(n):
+        fill(store, n)
+        tracemalloc.start()
+        try:
+            assert export_outcomes(store, tmp_path / str(n)) == {"m": n}
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # Pages of 500; ten times as many rows would take nearly ten times the memory.
+    small, large = peak(600), peak(6000)
+    assert large < 2 * small
 
 
 def test_two_collections_into_one_store_are_refused_and_a_killed_one_is_not_waited_for(store, monkeypatch):
