@@ -126,6 +126,15 @@ bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --group figure
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/performance.py --write docs/explanation/performance.md
 
+.PHONY: wide store-size
+# Files of many prompts, here and on Ray (about 20 minutes).
+wide: $(STAMP)
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python benchmarks/wide.py --write docs/explanation/wide.md
+
+# A store of ten million replies (about 20 minutes, 10 GB of disk).
+store-size: $(STAMP)
+	PYTHONPATH=. $(BIN)/python benchmarks/store_size.py --rows 10000000 --write docs/explanation/wide.md
+
 .PHONY: bench-server
 bench-server: $(STAMP)
 	$(BIN)/python benchmarks/server_load.py --write docs/how-to/serve-over-http.md

@@ -9,7 +9,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from langchain_selectllm.cli.console import err, out, print_json
 from langchain_selectllm.cli.interrupts import INTERRUPTED, run_until_interrupted
-from langchain_selectllm.cli.reading import Json, Policy, Router
+from langchain_selectllm.cli.reading import Engine, Json, Policy, Router
 
 if TYPE_CHECKING:
     from langchain_selectllm.integrations.answer_file import AnsweredFile
@@ -20,10 +20,14 @@ def answer(
     pool: Annotated[Path, typer.Option(help="Pool file with the router's members.")],
     source: Annotated[
         Path,
-        typer.Option("--input", help="File of prompts: one JSON object with `query` per line, or .jsonl.gz."),
+        typer.Option(
+            "--input",
+            help="File (.jsonl[.gz]) or folder of prompts: one JSON object with `query` per line.",
+        ),
     ],
     target: Annotated[
-        Path, typer.Option("--output", help="File for one answer per line; an existing one is continued.")
+        Path,
+        typer.Option("--output", help="File (for a folder: folder) for one answer per line; continued."),
     ] = Path("answers.jsonl"),
     store: Annotated[
         str, typer.Option(help="SQLite file or PostgreSQL database that keeps the replies.")
@@ -32,6 +36,9 @@ def answer(
     max_cost_usd: Annotated[
         float | None, typer.Option(help="Stop before the recorded cost of the whole store passes this.")
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="local, or ray for a Ray cluster (the store then on PostgreSQL).")
+    ] = Engine.LOCAL,
     as_json: Json = False,
 ) -> None:
     """Answer a file of prompts. Run it again to continue where it stopped; no reply is bought twice."""
@@ -50,6 +57,7 @@ def answer(
                 store,
                 policy=policy,
                 max_cost_usd=max_cost_usd,
+                engine=engine.value,
                 stop=stop,
                 on_progress=lambda n_lines: progress.update(task, completed=n_lines),
             )

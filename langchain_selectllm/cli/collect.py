@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,16 +12,10 @@ from rich.table import Table
 
 from langchain_selectllm.cli.console import err, out, print_json
 from langchain_selectllm.cli.interrupts import INTERRUPTED, run_until_interrupted
+from langchain_selectllm.cli.reading import Engine
 from langchain_selectllm.collection.collect import acollect_outcomes
 from langchain_selectllm.collection.plan import Plan, plan_collection
 from langchain_selectllm.collection.progress import Collected, MemberProgress, MemberProgressCallback
-
-
-class Engine(StrEnum):
-    """Places where calls are made."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 def collect(

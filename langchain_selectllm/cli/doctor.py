@@ -48,7 +48,7 @@ EXTRAS = (
         needed_for="collect, grade, export, --pool",
     ),
     Extra(name="postgres", modules=("psycopg",), needed_for="a store on PostgreSQL"),
-    Extra(name="ray", modules=("ray",), needed_for="collect --engine ray"),
+    Extra(name="ray", modules=("ray", "pyarrow"), needed_for="collect, route, answer --engine ray"),
     Extra(
         name="serve",
         modules=("starlette", "uvicorn", "prometheus_client", "pydantic_settings", "orjson"),

@@ -1,6 +1,7 @@
 """Arguments that several commands share, and the outcomes that they name."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,14 @@ from langchain_selectllm.collection.export import read_outcomes
 from langchain_selectllm.collection.open_store import is_store_url
 from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.outcomes import OutcomeTable, reading_notice
+
+
+class Engine(StrEnum):
+    """Places where work is done."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
 
 Outcomes = Annotated[
     list[str],

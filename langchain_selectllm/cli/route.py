@@ -9,10 +9,10 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.cli import show
 from langchain_selectllm.cli.console import err, out, print_json
-from langchain_selectllm.cli.reading import EncoderModel, Json, Policy, Router
+from langchain_selectllm.cli.reading import EncoderModel, Engine, Json, Policy, Router
 from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.routing.decision import decide_all
-from langchain_selectllm.routing.route_file import RoutedFile, route_file
+from langchain_selectllm.routing.route_file import Decider, RoutedFile, RoutingEngine, route_file
 from langchain_selectllm.selection import policies
 from langchain_selectllm.selection.policy_names import default_policy, parse_policy, policy_name
 
@@ -24,14 +24,20 @@ def route(
     ] = None,
     source: Annotated[
         Path | None,
-        typer.Option("--input", help="File of prompts: one JSON object with `query` per line, or .jsonl.gz."),
+        typer.Option(
+            "--input",
+            help="File (.jsonl[.gz]) or folder of prompts: one JSON object with `query` per line.",
+        ),
     ] = None,
     target: Annotated[
         Path | None,
-        typer.Option("--output", help="File for one decision per line; an existing one is continued."),
+        typer.Option("--output", help="File (for a folder: folder) for one decision per line; continued."),
     ] = None,
     policy: Policy = None,
     encoder_model: EncoderModel = None,
+    engine: Annotated[
+        Engine, typer.Option(help="local, or ray to decide for --input on a Ray cluster.")
+    ] = Engine.LOCAL,
     as_json: Json = False,
 ) -> None:
     """Show which members the router would call for a prompt, and why; no model is called."""
@@ -42,9 +48,17 @@ def route(
     if policy:
         chosen = parse_policy(policy)
     if prompt is not None:
+        if engine is Engine.RAY:
+            raise OutcomeError("One prompt needs no cluster. Leave --engine out, or give a file by --input.")
         _route_one(classifier, chosen, prompt, as_json=as_json)
     elif source is not None and target is not None:
-        _route_many(classifier, chosen, source, target, as_json=as_json)
+        decide: RoutingEngine | None = None
+        if engine is Engine.RAY:
+            from langchain_selectllm.integrations.route_on_ray import RayDecider
+
+            decide = RayDecider(router=router, policy=chosen, encoder_model=encoder_model)
+        decider = Decider(classifier=classifier, policy=chosen)
+        _route_many(decider, decide, source, target, as_json=as_json)
 
 
 def _route_one(
@@ -64,22 +78,22 @@ def _route_one(
 
 
 def _route_many(
-    classifier: SelectLLMClassifier, policy: policies.Policy, source: Path, target: Path, *, as_json: bool
+    decider: Decider, engine: RoutingEngine | None, source: Path, target: Path, *, as_json: bool
 ) -> None:
     columns = (TextColumn("{task.completed:,} prompts"), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True, disable=as_json) as progress:
         task = progress.add_task("route", total=None)
         routed = route_file(
-            classifier,
-            policy,
+            decider,
             source,
             target,
+            engine=engine,
             on_progress=lambda n_lines: progress.update(task, completed=n_lines),
         )
     if as_json:
-        print_json({**vars(routed), "policy": policy_name(policy), "output": str(target)})
+        print_json({**vars(routed), "policy": policy_name(decider.policy), "output": str(target)})
     else:
-        _print_routed(routed, target, policy_name(policy))
+        _print_routed(routed, target, policy_name(decider.policy))
     if routed.n_unreadable:
         raise typer.Exit(1)
 

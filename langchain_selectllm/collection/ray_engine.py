@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,21 +65,23 @@ async def _collect(ray: Any, job: CollectionJob) -> Collected:
         shards += split_member(member, job.queries, n_pieces)
     url = job.store.engine.url.render_as_string(hide_password=False)
     collect_shard = ray.remote(num_cpus=1, max_retries=3)(_collect_shard)
+    board = ray.remote(num_cpus=0)(_Board).remote()
     allowed = _share_of_budget(job, len(shards))
-    references = [collect_shard.remote(shard, url, job.settings, allowed) for shard in shards]
+    references = []
+    for i, shard in enumerate(shards):
+        report = _Report(board=board, piece=i)
+        references.append(collect_shard.remote(shard, url, job.settings, allowed, report))
     shown = []
     for member in job.members:
         total = job.settings.samples * len(job.queries)
         shown.append(MemberProgress(member.name, total, state="running"))
-    lost = await _wait(ray, references, job, shown)
-    results = []
-    for reference in references:
-        result = await asyncio.to_thread(_result, ray, reference)
-        if result is not None:
-            results.append(result)
-    _update(job, shown)
-    for progress in shown:
+    lost = await _wait(ray, references, job, lambda: _update(ray, board, shards, shown))
+    results = await asyncio.to_thread(_results, ray, references)
+    for member, progress in zip(job.members, shown, strict=True):
         _summarise(progress, results)
+        if len(results) < len(shards):
+            # A cancelled piece does not tell what it had done.
+            progress.done = count_answered(job.store, member, job.queries, job.settings.samples)
     stopped = None
     for result in results:
         stopped = stopped or result.stopped
@@ -95,7 +97,10 @@ async def _collect(ray: Any, job: CollectionJob) -> Collected:
 
 
 async def _wait(
-    ray: Any, references: Sequence[Any], job: CollectionJob, shown: Sequence[MemberProgress]
+    ray: Any,
+    references: Sequence[Any],
+    job: CollectionJob,
+    update: Callable[[], Sequence[MemberProgress]],
 ) -> bool:
     """Waits for the pieces, and interrupts them when collecting stops; whether the store's lock was lost."""
     waiting, lost = list(references), False
@@ -105,8 +110,7 @@ async def _wait(
             # Not the pieces hold the lock but this process: without it they have to end.
             lost = not await asyncio.to_thread(still_locked, job.lock)
             if job.progress is not None:
-                await asyncio.to_thread(_update, job, shown)
-                job.progress(shown)
+                job.progress(await asyncio.to_thread(update))
     finally:
         await _interrupt(ray, waiting)
     return lost
@@ -121,10 +125,12 @@ def _share_of_budget(job: CollectionJob, n_shards: int) -> float | None:
 def _summarise(progress: MemberProgress, results: Sequence[Collected]) -> None:
     """Adds up the pieces of one member."""
     states: list[str] = []
+    progress.done = 0
     for result in results:
         for piece in result.members:
             if piece.member != progress.member:
                 continue
+            progress.done += piece.done
             progress.failed += piece.failed
             progress.add_cost(piece.cost_usd)
             if piece.state not in ("done", *states):
@@ -150,7 +156,33 @@ async def _interrupt(ray: Any, waiting: Sequence[Any]) -> None:
         )
 
 
-def _collect_shard(shard: Shard, url: str, settings: Settings, allowed_usd: float | None) -> Collected:
+class _Board:
+    """Replies of each piece; it runs beside the pieces, so that progress asks nothing of the store."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, int] = {}
+
+    def report(self, piece: int, done: int) -> None:
+        self._done[piece] = done
+
+    def read(self) -> dict[int, int]:
+        return self._done
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Report:
+    """Progress of one piece, reported to the board."""
+
+    board: Any
+    piece: int
+
+    def __call__(self, members: Sequence[MemberProgress]) -> None:
+        self.board.report.remote(self.piece, members[0].done)
+
+
+def _collect_shard(
+    shard: Shard, url: str, settings: Settings, allowed_usd: float | None, report: _Report
+) -> Collected:
     """Collects one piece; runs on a machine of the cluster."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A cluster that was started in the background ignores interrupts, and with them the end of a piece.
@@ -163,8 +195,19 @@ def _collect_shard(shard: Shard, url: str, settings: Settings, allowed_usd: floa
             settings=settings,
             budget=Budget(allowed_usd, 0.0),
             stop=asyncio.Event(),
+            progress=report,
         )
         return asyncio.run(collect_locally(job))
+
+
+def _results(ray: Any, references: Sequence[Any]) -> list[Collected]:
+    """Returns the results of the pieces that were not cancelled."""
+    results = []
+    for reference in references:
+        result = _result(ray, reference)
+        if result is not None:
+            results.append(result)
+    return results
 
 
 def _result(ray: Any, reference: Any) -> Collected | None:
@@ -177,10 +220,17 @@ def _result(ray: Any, reference: Any) -> Collected | None:
         raise error.as_instanceof_cause() from None
 
 
-def _update(job: CollectionJob, shown: Sequence[MemberProgress]) -> None:
-    """Updates the display from the store."""
-    for member, progress in zip(job.members, shown, strict=True):
-        progress.done = count_answered(job.store, member, job.queries, job.settings.samples)
+def _update(
+    ray: Any, board: Any, shards: Sequence[Shard], shown: Sequence[MemberProgress]
+) -> Sequence[MemberProgress]:
+    """Updates the display from the reports of the pieces; one that has not begun counts as nothing."""
+    done = ray.get(board.read.remote())
+    for progress in shown:
+        progress.done = 0
+        for i, shard in enumerate(shards):
+            if shard.member == progress.member:
+                progress.done += done.get(i, 0)
+    return shown
 
 
 def split_member(member: PoolMember, queries: Sequence[QueryRecord], n_pieces: int) -> list[Shard]:

@@ -19,7 +19,7 @@ from langchain_selectllm.outcomes.records import QueryRecord
 from langchain_selectllm.routing.decision import Decision
 from langchain_selectllm.routing.election import Election
 from langchain_selectllm.routing.engine import Engine
-from langchain_selectllm.routing.route_file import PromptLine
+from langchain_selectllm.routing.prompt_files import PromptLine
 
 if TYPE_CHECKING:
     from langchain_selectllm.collection.store import OutcomeStore
@@ -37,7 +37,8 @@ class BatchCalls:
     """Everything that the calls of one run share."""
 
     store: "OutcomeStore"
-    lock: StoreLock
+    lock: StoreLock | None
+    """Lock of the store; None where another process watches it for this one."""
     members: Sequence[PoolMember]
     """In the order of the classifier."""
     digests: Sequence[str]

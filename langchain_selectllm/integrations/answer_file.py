@@ -1,37 +1,38 @@
-"""Answers to a file of prompts by a router whose calls the collection engine makes and a store keeps.
+"""Answers to files of prompts by a router whose calls the collection engine makes and a store keeps.
 
 A call plan and an election per prompt, as in serving; retries, rate limits, budget and the lock of the store
 are those of a collection. A reply that the store holds is never bought again.
 """
 
 import asyncio
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from langchain_selectllm.collection.budget import Budget, check_affordable
-from langchain_selectllm.collection.inputs import read_pool
-from langchain_selectllm.collection.local_engine import Settings
+from langchain_selectllm.collection.budget import check_affordable
 from langchain_selectllm.collection.new_store import open_to_collect
 from langchain_selectllm.collection.retries import RetryPolicy
 from langchain_selectllm.exceptions import OutcomeError
-from langchain_selectllm.integrations.answer_calls import BatchCalls, PromptAnswer, answer_block
-from langchain_selectllm.outcomes.records import parse_query
-from langchain_selectllm.routing.engine import Engine
-from langchain_selectllm.routing.load_router import load_router
-from langchain_selectllm.routing.route_file import (
-    FinishedLines,
+from langchain_selectllm.integrations.answer_blocks import AnsweredBlock, load_batch_router
+from langchain_selectllm.integrations.answer_job import AnswerJob, answer_locally
+from langchain_selectllm.integrations.answer_on_ray import answer_on_ray
+from langchain_selectllm.routing.prompt_files import (
+    Outputs,
+    PromptFile,
     PromptLine,
-    last_complete_line,
-    open_prompts,
-    read_prompt_lines,
+    pieces_left,
+    prompt_files,
 )
 
 BLOCK_LINES = 500
 """Prompts that are held in memory and answered together."""
+
+ENGINES: Mapping[str, Callable[[AnswerJob], AsyncIterator[AnsweredBlock]]] = {
+    "local": answer_locally,
+    "ray": answer_on_ray,
+}
+"""Engines by name: in this process, or on a Ray cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class AnsweredFile:
     cost_usd: float
     """Recorded cost of the whole store."""
     stopped: str | None
-    """"max_cost_usd" or "interrupted"; None where every line is answered."""
+    """"max_cost_usd", "interrupted" or "lock lost"; None where every line is answered."""
 
 
 async def answer_file(
@@ -59,6 +60,7 @@ async def answer_file(
     *,
     policy: str | None = None,
     max_cost_usd: float | None = None,
+    engine: str = "local",
     block_lines: int = BLOCK_LINES,
     stop: asyncio.Event | None = None,
     retry: RetryPolicy | None = None,
@@ -70,10 +72,12 @@ async def answer_file(
         folder: A saved router.
         pool: Pool file with its members.
         source: Prompts as `route_file` reads them.
-        target: Answers, JSON Lines, one per line of the input; an existing file is continued.
+        target: Answers, JSON Lines, one per line of the input; an existing file is continued. For a folder of
+            prompts a folder.
         store: URL of the store that keeps the replies.
         policy: Policy such as "selectllm:3"; the router's own when None.
         max_cost_usd: No call is made that might raise the recorded cost of the whole store above this.
+        engine: "local", or "ray" to answer on a Ray cluster; the store then is on PostgreSQL.
         block_lines: Prompts that are held in memory and answered together.
         stop: Set it to end early: calls in flight are awaited and kept.
         retry: Number of attempts per call and the waits between them.
@@ -81,105 +85,59 @@ async def answer_file(
 
     Raises:
         OutcomeError: If the input cannot be read, or the output belongs to another input.
-        StoreError: If the store cannot be opened or written, or another process writes it.
+        StoreError: If the store cannot be opened or written, another process writes it, or the engine cannot
+            use it.
         PoolFileError: If the pool file is malformed, or a limit on the cost cannot be kept with it.
+        ValueError: If the engine is unknown.
     """
-    router = load_router(folder, pool, policy=policy)
-    # Replies are paid for when they are counted: none is given up.
-    engine = Engine(replace(router.engine.settings, early_stop=False))
-    described = {member.name: member for member in read_pool(pool)}
-    members = [described[name] for name in router.classifier.members]
-    check_affordable(members, max_cost_usd)
-    done = _finished_lines(source, target)
-    with open_prompts(source) as prompts, open_to_collect(store) as (opened, lock):
-        calls = BatchCalls(
+    if engine not in ENGINES:
+        raise ValueError(f"engine is {engine!r}. Use one of {', '.join(ENGINES)}.")
+    router = load_batch_router(folder, pool, policy)
+    check_affordable(router.members, max_cost_usd)
+    files = prompt_files(source, target)
+    pieces = pieces_left(files, _check_answer)
+    n_earlier = sum(file.done.n_lines for file in files)
+    n_lines, n_errors, stopped = n_earlier, 0, None
+    with open_to_collect(store) as (opened, lock), Outputs(files) as outputs:
+        job = AnswerJob(
+            folder=folder,
+            pool=pool,
+            policy=policy,
+            router=router,
+            pieces=pieces,
+            block_lines=block_lines,
             store=opened,
             lock=lock,
-            members=members,
-            digests=[opened.add_parameters(member.parameters) for member in members],
-            budget=Budget(max_cost_usd, opened.cost_usd()),
+            max_cost_usd=max_cost_usd,
             stop=stop or asyncio.Event(),
-            settings=Settings(samples=1, retry=retry or RetryPolicy()),
+            retry=retry or RetryPolicy(),
         )
-        lines = read_prompt_lines(prompts, source)
-        _skip_answered(lines, done, source, target)
-        n_lines, n_errors, stopped = done.n_lines, 0, None
-        with target.open("ab") as answers:
-            answers.truncate(done.n_bytes)
-            while stopped is None and (block := list(islice(lines, block_lines))):
-                answering = _open_block(engine, block, source)
-                stopped = await answer_block(answering, calls)
-                for one in _leading_finished(answering):
-                    entry = one.entry(engine)
-                    n_lines, n_errors = n_lines + 1, n_errors + ("error" in entry)
-                    answers.write(json.dumps(entry).encode() + b"\n")
-                answers.flush()
-                if on_progress is not None:
-                    on_progress(n_lines)
+        async for block in ENGINES[engine](job):
+            outputs.write(block)
+            n_lines, n_errors = n_lines + block.n_lines, n_errors + block.n_errors
+            stopped = stopped or block.stopped
+            if on_progress is not None:
+                on_progress(n_lines)
         return AnsweredFile(
             n_lines=n_lines,
-            n_earlier=done.n_lines,
+            n_earlier=n_earlier,
             n_errors=n_errors,
             cost_usd=opened.cost_usd(),
             stopped=stopped,
         )
 
 
-def _finished_lines(source: Path, target: Path) -> FinishedLines:
-    if target.exists() and source.samefile(target):
-        raise OutcomeError(f"{source} is both the input and the output. Give the output another name.")
-    return last_complete_line(target)
-
-
-def _skip_answered(lines: Iterator[PromptLine], done: FinishedLines, source: Path, target: Path) -> None:
-    """Passes the lines that have their answer."""
-    if not done.n_lines:
-        return
-    last = next(islice(lines, done.n_lines - 1, None), None)
+def _check_answer(file: PromptFile, last: PromptLine | None) -> None:
+    """Whether the last finished line of an output belongs to its prompt."""
     try:
-        written = json.loads(done.last)
+        written = json.loads(file.done.last)
     except ValueError:
         written = None
     if last is None or not isinstance(written, dict):
         written = {}
     if last is None or (written.get("line"), written.get("query_id")) != (last.line, last.query_id):
+        n = file.done.n_lines
         raise OutcomeError(
-            f"{target}:{done.n_lines} is no answer to {source}:{done.n_lines}. Give the input that it was "
-            "made from, or another output."
+            f"{file.target}:{n} is no answer to {file.source}:{n}. Give the input that it was made from, or "
+            "another output."
         )
-
-
-def _open_block(engine: Engine, block: Sequence[PromptLine], source: Path) -> list[PromptAnswer]:
-    """Decisions, elections and plans of the readable prompts; all of them are encoded at once."""
-    answering = [PromptAnswer(prompt=prompt, error=prompt.error) for prompt in block]
-    for one in answering:
-        if one.error is None:
-            _add_query(one, source)
-    readable = [one for one in answering if one.error is None]
-    if not readable:
-        return answering
-    decisions = engine.decide([one.prompt.text for one in readable])
-    for one, decision in zip(readable, decisions, strict=True):
-        one.decision, one.election = decision, engine.open_election(decision)
-        one.plan = engine.plan(decision, one.election)
-    return answering
-
-
-def _add_query(one: PromptAnswer, source: Path) -> None:
-    """Adds the query of the store; a prompt that no store can hold is an error of its line."""
-    text = one.prompt.text
-    query_id = one.prompt.query_id or f"prompt-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    try:
-        one.query = parse_query({"query_id": query_id, "query": text}, f"{source}:{one.prompt.line}")
-    except OutcomeError as error:
-        one.error = str(error)
-
-
-def _leading_finished(answering: Sequence[PromptAnswer]) -> list[PromptAnswer]:
-    """The lines before the first unfinished one, so that the output stays in order."""
-    finished = []
-    for one in answering:
-        if not one.is_finished:
-            break
-        finished.append(one)
-    return finished
