@@ -18,7 +18,7 @@ SELECT id, query, reference, 'number', 'general', json_build_object(
 FROM (SELECT 'q' || lpad(i::text, 9, '0') AS id,
              'Question ' || i || ' about ' || md5(i::text) || repeat(' and ' || md5((i + 1)::text), 8) || '?' AS query,
              (i % 10)::text AS reference
-      FROM generate_series(:first, :last) AS i) AS made
+      FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS i) AS made
 """
 _REPLIES = """
 INSERT INTO selectllm_replies (member, parameters, query_id, sample, text, error, model_name, reply_id, finish_reason,
@@ -30,7 +30,7 @@ SELECT member, digest, 'q' || lpad(i::text, 9, '0'), sample,
        'model', 'reply-' || i || '-' || k || '-' || sample, 'stop', 100, 80,
        CASE WHEN NOT failed THEN 0.0001 END, 1.5, 1, 1.7e9 + i
 FROM (SELECT *, (i * 31 + k * 7 + sample) % :failures = 0 AS failed
-      FROM generate_series(:first, :last) AS i
+      FROM generate_series(CAST(:first AS int), CAST(:last AS int)) AS i
       CROSS JOIN generate_series(0, :samples - 1) AS sample
       CROSS JOIN unnest(CAST(:members AS text[]), CAST(:digests AS text[]), CAST(:numbers AS int[]))
           AS pool(member, digest, k)) AS made

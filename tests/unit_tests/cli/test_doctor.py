@@ -57,5 +57,6 @@ def test_the_modules_of_an_extra_are_those_of_its_packages(extra):
         if package.startswith("langchain-selectllm["):
             for other in package.partition("[")[2].rstrip("]").split(","):
                 requirements += PROJECT["optional-dependencies"][other]
+        package = package.partition("[")[0]
         declared.add(MODULES.get(package) or package.replace("-", "_").removesuffix("_core"))
     assert set(extra.modules) <= declared
