@@ -99,9 +99,9 @@ integration-%: $(STAMP)
 	SELECTLLM_DATA=$(DATA) $(BIN)/python -m pytest tests/integration_tests/$*
 
 # What takes minutes: jobs of 5,000 prompts that are killed, 10,000 odd bodies (the integration tests do the same at a small
-# size), the container's build steps.
+# size), the container's build steps, one more split of recorded outcomes.
 soak: $(STAMP)
-	$(BIN)/python -m pytest tests/integration_tests -m soak
+	SELECTLLM_DATA=$(DATA) $(BIN)/python -m pytest tests/integration_tests -m soak
 
 # Code blocks that run language models or talk to a server, and the cookbook's notebooks; the unit tests run all other blocks.
 pages: $(STAMP)
