@@ -78,12 +78,19 @@ class Comparison:
 def compare_reports(first: Mapping[str, Any], second: Mapping[str, Any]) -> Comparison:
     """The systems of two reports, as saved by `Report.save`, in the order of the first one."""
     before, after = _systems(first), _systems(second)
-    cautions = [
-        f"The reports have different {words}." for key, words in _COMPARABLE if first[key] != second[key]
-    ]
+    changes, only_first = [], []
+    for name, system in before.items():
+        if name in after:
+            changes.append(_change(system, after[name]))
+        else:
+            only_first.append(name)
+    cautions = []
+    for key, words in _COMPARABLE:
+        if first[key] != second[key]:
+            cautions.append(f"The reports have different {words}.")
     return Comparison(
-        systems=tuple(_change(before[name], after[name]) for name in before if name in after),
-        only_first=tuple(name for name in before if name not in after),
+        systems=tuple(changes),
+        only_first=tuple(only_first),
         only_second=tuple(name for name in after if name not in before),
         cautions=tuple(cautions),
     )

@@ -39,8 +39,12 @@ class Effect:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the corrected p-value is below 0.05."""
-        return self.p_adjusted < 0.05
+        """Whether the corrected p-value is below 0.05 and 0 is outside the interval.
+
+        In small groups the normal approximations of the two may disagree; then nothing is shown.
+        """
+        low, high = self.ci95
+        return self.p_adjusted < 0.05 and not low <= 0.0 <= high
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""

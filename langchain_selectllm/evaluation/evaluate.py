@@ -165,9 +165,14 @@ def _cost_budgets(pool: PoolStatistics) -> list[str]:
     """The recommended system within shares of the single best's price, where a point is within them."""
     if np.isnan(pool.costs).any() or pool.costs.max() == pool.costs.min():
         return []
-    # Rounded up, so that the single best is within its own price.
-    budgets = [f"{1.005 * share * pool.costs[pool.single_best]:.3g}" for share in _PRICE_SHARES]
-    return [name for name in (f"selectllm:{budget}usd" for budget in budgets) if _has_point(name, pool)]
+    names = []
+    for share in _PRICE_SHARES:
+        # Rounded up, so that the single best is within its own price.
+        budget = 1.005 * share * pool.costs[pool.single_best]
+        name = f"selectllm:{budget:.3g}usd"
+        if _has_point(name, pool):
+            names.append(name)
+    return names
 
 
 def _is_learned(name: str, size: int, recording: Recording) -> bool:
@@ -192,9 +197,8 @@ def _replay_all(recording: Recording, names: Sequence[str], progress: StageProgr
         progress("replay", (i + 1) / len(names))
     # The control of a policy that calls fewer than its size at times is known only now.
     controls = {_control(replay) for replay in replays if ":" in replay.name} - set(names)
-    known = [name for name in controls if size_of(name) in recording.pool.fixed_sets]
-    replays += [_replay(recording, name) for name in sorted(known)]
-    return replays
+    known = [name for name in sorted(controls) if size_of(name) in recording.pool.fixed_sets]
+    return replays + [_replay(recording, name) for name in known]
 
 
 def _replay(recording: Recording, name: str) -> Replay:
@@ -267,10 +271,11 @@ def _system_report(replay: Replay, by_name: dict[str, Replay], bootstrap: Bootst
 
 def _per_category(categories: Sequence[str], replays: Sequence[Replay]) -> dict[str, dict[str, float]]:
     names = np.array(categories)
-    return {
-        category: {replay.name: float(replay.score[names == category].mean()) for replay in replays}
-        for category in sorted(set(categories) - {""})
-    }
+    accuracies = {}
+    for category in sorted(set(categories) - {""}):
+        chosen = names == category
+        accuracies[category] = {replay.name: float(replay.score[chosen].mean()) for replay in replays}
+    return accuracies
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

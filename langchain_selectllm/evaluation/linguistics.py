@@ -54,8 +54,7 @@ class GroupComparison:
         shown = self.shown()
         if not shown:
             return f"{start} no feature separates them by more than a negligible effect."
-        parts = [_in_words(effect) for effect in shown]
-        return f"{start} {'; '.join(parts)}."
+        return f"{start} {'; '.join(map(_in_words, shown))}."
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""

@@ -68,9 +68,13 @@ class MemberValue:
             single: What `leave_one_out` returned.
         """
         idle = self._idle_members()
-        called = [one for one in single if one.without[0] not in idle]
+        called, dropped = [], []
+        for one in single:
+            if one.without[0] in idle:
+                dropped.append(one.without[0])
+            else:
+                called.append(one)
         called.sort(key=lambda one: (-one.difference, one.cost_share or 0.0))
-        dropped = [one.without[0] for one in single if one.without[0] in idle]
         pools = []
         if dropped:
             pools.append(self._without(tuple(dropped)))

@@ -78,22 +78,20 @@ def query_features(texts: Sequence[str], categories: Sequence[str]) -> QueryFeat
         MissingDependencyError: If the extra `analyze` is not installed.
     """
     stems = [read_options(text).stem for text in texts]
-    columns = [[_text_features(stem, text) for stem, text in zip(stems, texts, strict=True)]]
+    parts = [np.array(list(map(_text_features, stems, texts)))]
     definitions = dict(DEFINITIONS)
     parser = _syntax_parser()
     if parser is not None:
-        columns.append([syntax_features(doc) for doc in parser(stems)])
+        parts.append(np.array(list(map(syntax_features, parser(stems)))))
         definitions |= SYNTAX_DEFINITIONS
     names = np.array(categories)
     for category in sorted(set(categories) - {""}):
         member = names == category
         if _FEWEST_OF_CATEGORY <= member.sum() < len(names):
-            columns.append([[float(one)] for one in member])
+            parts.append(member[:, None].astype(np.float64))
             definitions[f"category {category}"] = f"whether the category is {category}"
     return QueryFeatures(
-        names=tuple(definitions),
-        definitions=tuple(definitions.values()),
-        values=np.hstack([np.array(column, dtype=np.float64) for column in columns]),
+        names=tuple(definitions), definitions=tuple(definitions.values()), values=np.hstack(parts)
     )
 
 

@@ -27,6 +27,10 @@ class Versus:
             return "better"
         return "worse" if self.ci95[1] < 0 else "no difference shown"
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        return {**vars(self), "ci95": list(self.ci95), "verdict": self.verdict}
+
 
 @dataclass(frozen=True)
 class SystemReport:
@@ -177,6 +181,9 @@ _DEFINITIONS = {
 }
 
 
+_CONFIDENCE_METRICS = ("confidence_ece", "aurc", "accuracy_at_50", "accuracy_at_80")
+
+
 def _system_dict(system: SystemReport) -> dict[str, Any]:
     return {
         "name": system.name,
@@ -186,19 +193,8 @@ def _system_dict(system: SystemReport) -> dict[str, Any]:
         "cost_usd": system.cost_usd,
         "latency_parallel_s": system.latency_parallel_s,
         "latency_total_s": system.latency_total_s,
-        **(
-            system.confidence
-            or {"confidence_ece": None, "aurc": None, "accuracy_at_50": None, "accuracy_at_80": None}
-        ),
-        "versus": {
-            label: {
-                "control": versus.control,
-                "difference": versus.difference,
-                "ci95": list(versus.ci95),
-                "verdict": versus.verdict,
-            }
-            for label, versus in system.versus.items()
-        },
+        **(system.confidence or dict.fromkeys(_CONFIDENCE_METRICS)),
+        "versus": {label: versus.to_dict() for label, versus in system.versus.items()},
     }
 
 

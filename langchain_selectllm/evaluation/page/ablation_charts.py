@@ -1,6 +1,6 @@
 """Charts of ablations, one per study."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,11 @@ def save_ablation_plots(points: Sequence[AblationPoint], folder: str | Path) -> 
     Raises:
         MissingDependencyError: If the extra `report` is not installed.
     """
+    by_study: dict[str, list[AblationPoint]] = {}
+    for point in points:
+        by_study.setdefault(point.study, []).append(point)
     paths = []
-    for study in dict.fromkeys(point.study for point in points):
-        chosen = [point for point in points if point.study == study]
+    for study, chosen in by_study.items():
         name = f"ablation-{study.replace('_', '-')}"
         paths += save_chart(study_chart(study, chosen), Path(folder), name)
     return paths
@@ -48,17 +50,16 @@ def study_chart(study: str, points: Sequence[AblationPoint]) -> dict[str, Any]:
     values = []
     for point in points:
         low, high = point.ci95
-        values.append({"variant": point.variant, "series": point.series, "accuracy": point.accuracy})
-        values[-1] |= {"low": low, "high": high}
+        value = {"variant": point.variant, "series": point.series, "accuracy": point.accuracy}
+        values.append({**value, "low": low, "high": high})
     if study in _AXES:
         return _lines(values, _AXES[study], study)
     return _rows(values, study)
 
 
 def _lines(values: list[dict[str, Any]], title: str, study: str) -> dict[str, Any]:
+    """Accuracy over a quantity, one line per series."""
     alt = altair()
-    for value in values:
-        value["number"] = int(value["variant"])
     kind = "linear"
     if study == "training":
         kind = "log"
@@ -70,12 +71,8 @@ def _lines(values: list[dict[str, Any]], title: str, study: str) -> dict[str, An
     )
     percent = {"title": "accuracy (%)", "axis": alt.Axis(format=".0%"), "scale": alt.Scale(zero=False)}
     y, y_low = alt.Y("accuracy:Q", **percent), alt.Y("low:Q", **percent)
-    # "best first, oracle" is a line of the order "best first" and of the kind "oracle".
-    for value in values:
-        value["group"], _, value["kind"] = value["series"].partition(", ")
-        value["kind"] = value["kind"] or "selectllm"
-    groups = list(dict.fromkeys(value["group"] for value in values))
-    kinds = list(dict.fromkeys(value["kind"] for value in values))
+    values = _with_groups(values)
+    groups, kinds = _distinct(values, "group"), _distinct(values, "kind")
     colour = alt.Color("group:N", title=None, scale=_colours(groups), sort=groups)
     dash = alt.StrokeDash("kind:N", title=None, sort=kinds)
     if len(kinds) == 1:
@@ -89,9 +86,30 @@ def _lines(values: list[dict[str, Any]], title: str, study: str) -> dict[str, An
     return specification(chart, description=f"Accuracy by {title}.", height=300)
 
 
+def _with_groups(values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with their number and the two parts of their series.
+
+    "best first, oracle" is a line of the group "best first" and of the kind "oracle".
+    """
+    rows = []
+    for value in values:
+        group, _, kind = value["series"].partition(", ")
+        rows.append({**value, "number": int(value["variant"]), "group": group, "kind": kind or "selectllm"})
+    return rows
+
+
+def _distinct(values: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    """Different values of a key, in their order."""
+    found: dict[str, None] = {}
+    for value in values:
+        found.setdefault(value[key])
+    return list(found)
+
+
 def _rows(values: list[dict[str, Any]], study: str) -> dict[str, Any]:
+    """Accuracy of kinds, one row per variant and series."""
     alt = altair()
-    names = list(dict.fromkeys(value["series"] for value in values))
+    names = _distinct(values, "series")
     y = alt.Y("variant:N", sort=None, title=study)
     offset = alt.YOffset("series:N", sort=names)
     percent = {"title": "accuracy (%)", "axis": alt.Axis(format=".1~%"), "scale": alt.Scale(zero=False)}
@@ -105,11 +123,11 @@ def _rows(values: list[dict[str, Any]], study: str) -> dict[str, Any]:
             y=y, yOffset=offset, x=alt.X("accuracy:Q", **percent), color=colour
         ),
     )
-    variants = len({value["variant"] for value in values})
-    height = max(18 * variants * len(names), 80)
+    height = max(18 * len(_distinct(values, "variant")) * len(names), 80)
     return specification(chart, description=f"Accuracy by {study}.", height=height)
 
 
 def _colours(names: Sequence[str]) -> Any:
     scale = altair().Scale
-    return scale(domain=list(names), range=[_COLOURS[i % len(_COLOURS)] for i in range(len(names))])
+    enough = _COLOURS * len(names)
+    return scale(domain=list(names), range=list(enough[: len(names)]))

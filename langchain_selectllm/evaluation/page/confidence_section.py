@@ -1,5 +1,6 @@
 """Fourth question of the page: can I trust its confidence? Reliability diagram and risk-coverage curve."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -12,6 +13,7 @@ from langchain_selectllm.evaluation.page.figure import (
     Figure,
     Section,
     altair,
+    percent_tooltips,
     specification,
 )
 from langchain_selectllm.evaluation.page.numbers import Numbers
@@ -33,21 +35,15 @@ def confidence_section(numbers: Numbers) -> Section:
 
 def _answer(numbers: Numbers) -> list[Markup | str]:
     figures = numbers.value(*_AT)
-    low, high = figures["overconfidence_ci95"]
-    tendency = "On average it is neither shown to be too high nor too low:"
-    if low > 0:
-        tendency = "On average it is too high:"
-    elif high < 0:
-        tendency = "On average it is too low:"
     paragraphs: list[Markup | str] = [
         Markup(
             "Confidence and accuracy differ by {} on average over bins of confidence (ECE); perfectly "
-            "calibrated confidences "
-            "would show {} on as many queries by chance. {} mean confidence minus accuracy is {} {}."
+            "calibrated confidences would show {} on as many queries by chance. {} mean confidence minus "
+            "accuracy is {} {}."
         ).format(
             numbers.percent(*_AT, "ece"),
             numbers.percent(*_AT, "ece_by_chance"),
-            tendency,
+            _tendency(*figures["overconfidence_ci95"]),
             numbers.points(*_AT, "overconfidence"),
             numbers.interval(*_AT, "overconfidence_ci95", sign=True),
         )
@@ -68,6 +64,15 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
     return paragraphs
 
 
+def _tendency(low: float, high: float) -> str:
+    """What the interval of the mean overconfidence shows."""
+    if low > 0:
+        return "On average it is too high:"
+    if high < 0:
+        return "On average it is too low:"
+    return "On average it is neither shown to be too high nor too low:"
+
+
 def _example(curve: list[dict[str, Any]]) -> int | None:
     """The first threshold of at least 0.8."""
     for i, point in enumerate(curve):
@@ -77,14 +82,10 @@ def _example(curve: list[dict[str, Any]]) -> int | None:
 
 
 def _reliability(numbers: Numbers) -> Figure:
-    alt = altair()
     bins = numbers.value(*_AT, "bins")
-    values, rows = [], []
-    for i, one in enumerate(bins):
+    rows = []
+    for i in range(len(bins)):
         at = (*_AT, "bins", i)
-        low, high = one["ci95"]
-        drawn = {key: one[key] for key in ("n", "confidence", "accuracy")}
-        values.append({**drawn, "ci_low": low, "ci_high": high})
         rows.append(
             [
                 Markup("{} to {}").format(numbers.decimal(*at, "low"), numbers.decimal(*at, "high")),
@@ -94,17 +95,34 @@ def _reliability(numbers: Numbers) -> Figure:
                 numbers.interval(*at, "ci95"),
             ]
         )
+    return Figure(
+        name="reliability",
+        title="Reliability",
+        caption="Accuracy of answers by their confidence, in bins of equal width, with 95 % Wilson "
+        "intervals; numbers are queries per bin. On the dashed line accuracy equals confidence; below it "
+        "answers are overconfident.",
+        spec=_reliability_chart([_with_bounds(one, "n", "confidence", "accuracy") for one in bins]),
+        table=DataTable(
+            columns=["confidence", "queries", "mean confidence (%)", "accuracy (%)", "95 %"], rows=rows
+        ),
+    )
+
+
+def _with_bounds(one: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    """The values of these keys and the bounds of the interval, as a row of a chart."""
+    low, high = one["ci95"]
+    return {**{key: one[key] for key in keys}, "ci_low": low, "ci_high": high}
+
+
+def _reliability_chart(values: list[dict[str, Any]]) -> dict[str, Any]:
+    alt = altair()
     base = alt.Chart(alt.Data(values=values))
     full = alt.Scale(domain=[0, 1])
     x = alt.X("confidence:Q", scale=full, title="mean confidence (%)", axis=alt.Axis(format=".0%"))
     y = alt.Y("accuracy:Q", scale=full, title="accuracy (%)", axis=alt.Axis(format=".0%"))
     y_low = alt.Y("ci_low:Q", scale=full, title="accuracy (%)", axis=alt.Axis(format=".0%"))
     diagonal = alt.Chart(alt.Data(values=[{"at": 0}, {"at": 1}])).mark_line(color=GREY, strokeDash=[5, 4])
-    tooltip = [
-        alt.Tooltip("n:Q", title="queries"),
-        alt.Tooltip("confidence:Q", format=".1%"),
-        alt.Tooltip("accuracy:Q", format=".1%"),
-    ]
+    tooltip = [alt.Tooltip("n:Q", title="queries"), *percent_tooltips("confidence", "accuracy")]
     size = alt.Size(
         "n:Q", title="queries", scale=alt.Scale(range=[30, 400]), legend=alt.Legend(title="queries (n)")
     )
@@ -115,28 +133,14 @@ def _reliability(numbers: Numbers) -> Figure:
         base.mark_point(color=BLUE, filled=True, opacity=0.9).encode(x=x, y=y, size=size, tooltip=tooltip),
         counts,
     )
-    return Figure(
-        name="reliability",
-        title="Reliability",
-        caption="Accuracy of answers by their confidence, in bins of equal width, with 95 % Wilson "
-        "intervals; numbers are "
-        "queries per bin. On the dashed line confidence is what it says; below it answers are overconfident.",
-        spec=specification(chart, description="Accuracy over mean confidence per bin.", height=320),
-        table=DataTable(
-            columns=["confidence", "queries", "mean confidence (%)", "accuracy (%)", "95 %"], rows=rows
-        ),
-    )
+    return specification(chart, description="Accuracy over mean confidence per bin.", height=320)
 
 
 def _coverage(numbers: Numbers) -> Figure:
-    alt = altair()
-    curve = numbers.value(*_AT, "curve")
     values, rows = [], []
-    for i, one in enumerate(curve):
+    for i, one in enumerate(numbers.value(*_AT, "curve")):
         at = (*_AT, "curve", i)
-        low, high = one["ci95"]
-        drawn = {key: one[key] for key in ("threshold", "coverage", "accuracy")}
-        values.append({**drawn, "place": i, "ci_low": low, "ci_high": high})
+        values.append({**_with_bounds(one, "threshold", "coverage", "accuracy"), "place": i})
         rows.append(
             [
                 numbers.decimal(*at, "threshold"),
@@ -146,6 +150,18 @@ def _coverage(numbers: Numbers) -> Figure:
                 numbers.interval(*at, "ci95"),
             ]
         )
+    return Figure(
+        name="coverage",
+        title="Accuracy over coverage",
+        caption="If only answers of at least some confidence are given: share of queries answered and "
+        "accuracy on those, with 95 % Wilson intervals. The diamond is the threshold chosen above.",
+        spec=_coverage_chart(values),
+        table=DataTable(columns=["threshold", "queries", "coverage (%)", "accuracy (%)", "95 %"], rows=rows),
+    )
+
+
+def _coverage_chart(values: list[dict[str, Any]]) -> dict[str, Any]:
+    alt = altair()
     # The slider of the page moves this point; without scripts it stays at full coverage.
     chosen = alt.param(name="chosen", value=0)
     base = alt.Chart(alt.Data(values=values))
@@ -158,7 +174,7 @@ def _coverage(numbers: Numbers) -> Figure:
     )
     y = alt.Y("accuracy:Q", title="accuracy on these (%)", axis=alt.Axis(format=".0%"), scale=scale)
     y_low = alt.Y("ci_low:Q", title="accuracy on these (%)", axis=alt.Axis(format=".0%"), scale=scale)
-    tooltip = [alt.Tooltip(f"{name}:Q", format=".1%") for name in ("threshold", "coverage", "accuracy")]
+    tooltip = percent_tooltips("threshold", "coverage", "accuracy")
     marker = base.transform_filter("datum.place == chosen").mark_point(
         color=ORANGE, size=140, filled=True, shape="diamond"
     )
@@ -168,12 +184,4 @@ def _coverage(numbers: Numbers) -> Figure:
         base.mark_point(color=BLUE, size=12, filled=True).encode(x=x, y=y, tooltip=tooltip),
         marker.encode(x=x, y=y),
     ).add_params(chosen)
-    return Figure(
-        name="coverage",
-        title="Accuracy over coverage",
-        caption="If only answers of at least some confidence are given: share of queries answered and "
-        "accuracy on those, with "
-        "95 % Wilson intervals. The diamond is the threshold chosen above.",
-        spec=specification(chart, description="Accuracy over coverage by threshold.", height=280),
-        table=DataTable(columns=["threshold", "queries", "coverage (%)", "accuracy (%)", "95 %"], rows=rows),
-    )
+    return specification(chart, description="Accuracy over coverage by threshold.", height=280)

@@ -1,5 +1,6 @@
 """Third question of the page: where does it fail? Errors by cause and by category, and single queries."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from markupsafe import Markup
@@ -13,6 +14,7 @@ from langchain_selectllm.evaluation.page.figure import (
     Figure,
     Section,
     altair,
+    percent_tooltips,
     specification,
 )
 from langchain_selectllm.evaluation.page.forest import difference_row, forest
@@ -66,9 +68,8 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
 
 def _worst_categories(numbers: Numbers) -> list[Markup]:
     headline, categories = numbers.report["headline"], numbers.value(*_CATEGORIES_AT)
-    order = sorted(range(len(categories)), key=lambda i: categories[i]["systems"][headline]["accuracy"])
     worst = []
-    for i in order[:_WORST]:
+    for i in _worst_first(numbers)[:_WORST]:
         at = (*_CATEGORIES_AT, i)
         worst.append(
             Markup("<strong>{}</strong> {} {} of {} queries").format(
@@ -81,9 +82,17 @@ def _worst_categories(numbers: Numbers) -> list[Markup]:
     return worst
 
 
+def _worst_first(numbers: Numbers) -> list[int]:
+    """Places of the categories, the one with the lowest accuracy of the headline system first."""
+    headline, categories = numbers.report["headline"], numbers.value(*_CATEGORIES_AT)
+    return sorted(range(len(categories)), key=lambda i: categories[i]["systems"][headline]["accuracy"])
+
+
 def _split(numbers: Numbers) -> Figure:
     values = _cause_values("all queries", numbers.value(*_AT))
-    rows = [[words, numbers.percent(*_AT, cause)] for cause, words in CAUSES.items()]
+    rows: list[list[Markup | str]] = []
+    for cause, words in CAUSES.items():
+        rows.append([words, numbers.percent(*_AT, cause)])
     rows.append(["vote better than every member", numbers.points(*_AT, "vote_beats_members")])
     rows.append(["sum: all errors", numbers.percent(*_AT, "total")])
     rows.append(["gap to the oracle", numbers.percent(*_AT, "oracle_gap")])
@@ -91,27 +100,24 @@ def _split(numbers: Numbers) -> Figure:
         name="errors-by-cause",
         title="Errors by cause",
         caption="Share of queries that the headline system answers wrongly, by cause. Nobody right: no "
-        "member of the pool is. "
-        "Not called: a right member was not called. Outvoted: a called member was right and lost the vote. "
-        "Unreadable: no "
-        "called member gave a readable answer, though some member is right. The causes sum to all errors.",
-        spec=_stacked(
-            values, label=None, sort=None, description="Errors of the headline system by cause.", height=70
-        ),
+        "member of the pool is. Not called: a right member was not called. Outvoted: a called member was "
+        "right and lost the vote. Unreadable: no called member gave a readable answer, though some member is "
+        "right. The causes sum to all errors.",
+        spec=_stacked(values, label=None, description="Errors of the headline system by cause.", height=70),
         table=DataTable(columns=["cause", "share of queries (%)"], rows=rows),
     )
 
 
 def _by_category(numbers: Numbers) -> Figure:
     categories = numbers.value(*_CATEGORIES_AT)
-    values: list[dict[str, Any]] = []
     rows = []
     for i, one in enumerate(categories):
-        values += _cause_values(one["category"], one["errors"])
         at = (*_CATEGORIES_AT, i)
         shares = [numbers.percent(*at, "errors", cause) for cause in CAUSES]
         rows.append([one["category"], numbers.count(*at, "n"), *shares])
-    order = sorted(categories, key=lambda one: one["systems"][numbers.report["headline"]]["accuracy"])
+    values: list[dict[str, Any]] = []
+    for i in _worst_first(numbers):
+        values += _cause_values(categories[i]["category"], categories[i]["errors"])
     return Figure(
         name="errors-by-category",
         title="Errors by category and cause",
@@ -120,13 +126,10 @@ def _by_category(numbers: Numbers) -> Figure:
         spec=_stacked(
             values,
             label="category",
-            sort=[one["category"] for one in order],
             description="Errors by category and cause.",
             height=max(24 * len(categories), 60),
         ),
-        table=DataTable(
-            columns=["category", "queries", *(f"{words} (%)" for words in CAUSES.values())], rows=rows
-        ),
+        table=DataTable(columns=["category", "queries", *map("{} (%)".format, CAUSES.values())], rows=rows),
     )
 
 
@@ -138,8 +141,9 @@ def _cause_values(category: str, errors: dict[str, float]) -> list[dict[str, Any
 
 
 def _stacked(
-    values: list[dict[str, Any]], *, label: str | None, sort: Any, description: str, height: int
+    values: list[dict[str, Any]], *, label: str | None, description: str, height: int
 ) -> dict[str, Any]:
+    """Specification of stacked bars, one per category in the order of the values."""
     alt = altair()
     colours = alt.Scale(domain=list(CAUSES.values()), range=list(_COLOURS))
     axis = alt.Axis(labels=label is not None, ticks=label is not None)
@@ -147,11 +151,11 @@ def _stacked(
         alt.Chart(alt.Data(values=values))
         .mark_bar(stroke="white", strokeWidth=1)
         .encode(
-            y=alt.Y("category:N", sort=sort, title=label, axis=axis),
+            y=alt.Y("category:N", sort=None, title=label, axis=axis),
             x=alt.X("share:Q", stack="zero", title="share of queries (%)", axis=alt.Axis(format=".1~%")),
             color=alt.Color("cause:N", title=None, scale=colours, sort=list(CAUSES.values())),
             order="order:O",
-            tooltip=["category:N", "cause:N", alt.Tooltip("share:Q", format=".1%")],
+            tooltip=["category:N", "cause:N", *percent_tooltips("share")],
         )
     )
     return specification(chart, description=description, height=height)
@@ -159,32 +163,34 @@ def _stacked(
 
 def _against_controls(numbers: Numbers) -> Figure:
     headline, categories = numbers.report["headline"], numbers.value(*_CATEGORIES_AT)
-    controls = [name for name in categories[0]["versus"] if name != "oracle"]
-    control = next((name for name in controls if name.startswith("fixed_best")), controls[0])
+    controls = _controls(categories[0]["versus"])
+    control = controls[0]
     values, rows = [], []
     for i, one in enumerate(categories):
         at = (*_CATEGORIES_AT, i)
         values.append(difference_row(one["category"], one["versus"][control]))
-        cells = [_difference(numbers, (*at, "versus", name)) for name in controls]
-        rows.append([one["category"], numbers.count(*at, "n"), *cells])
+        differences = [_difference(numbers, (*at, "versus", name)) for name in controls]
+        rows.append([one["category"], numbers.count(*at, "n"), *differences])
     values.sort(key=lambda value: value["difference"])
     return Figure(
         name="gain-by-category",
         title=f"Gain over {control} by category",
         caption=f"Accuracy of {headline} minus that of {control}, with 95 % intervals. Small categories "
-        f"have wide intervals, "
-        "and of many categories some differ by chance.",
+        "have wide intervals, and of many categories some differ by chance.",
         spec=forest(
             values,
             title="difference (points)",
-            sort=[value["name"] for value in values],
             label="category",
             description=f"Differences in accuracy between {headline} and {control} by category.",
         ),
-        table=DataTable(
-            columns=["category", "queries", *(f"to {name} (points)" for name in controls)], rows=rows
-        ),
+        table=DataTable(columns=["category", "queries", *map("to {} (points)".format, controls)], rows=rows),
     )
+
+
+def _controls(versus: Mapping[str, Any]) -> list[str]:
+    """Names of the controls, the fixed set of as many calls first."""
+    controls = set(versus) - {"oracle"}
+    return sorted(controls, key=lambda name: (not name.startswith("fixed_best"), name))
 
 
 def _difference(numbers: Numbers, at: Path) -> Markup:

@@ -18,7 +18,8 @@ FONT = "Arial, 'Liberation Sans', Helvetica, sans-serif"
 """Font of charts; the metrics of Arial are known where pictures are made, so that labels do not overlap."""
 
 
-_LABEL_CHARACTERS = 22
+_LABEL_CHARACTERS = 20
+"""Longest label that fits beside a chart on a screen of 320 pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class Section:
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """Labels of at most 22 characters by name, distinct as the names are; the middle of a longer name is cut.
+    """Labels of at most 20 characters by name, distinct as the names are; the middle of a longer name is cut.
 
     A provider in front ("provider/model") is left out where the rest tells the names apart.
     """
@@ -81,6 +82,12 @@ def altair() -> Any:
         MissingDependencyError: If it is not installed.
     """
     return require("altair", extra="report", needed_by="The report page")
+
+
+def percent_tooltips(*names: str) -> list[Any]:
+    """Tooltips of shares, as percentages with one decimal."""
+    tooltip = altair().Tooltip
+    return [tooltip(f"{name}:Q", format=".1%") for name in names]
 
 
 def specification(chart: Any, *, description: str, height: int | None = None) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from typing import Any
 from langchain_selectllm.evaluation.page.figure import BLUE, GREY, altair, specification
 
 
-def _forest(values: list[dict[str, Any]], title: str, sort: Any, label: str) -> Any:
+def _forest(values: list[dict[str, Any]], title: str, label: str) -> Any:
     """Differences with intervals, one row each, and a line at 0."""
     alt = altair()
     base = alt.Chart(alt.Data(values=values))
-    y = alt.Y("name:N", sort=sort, title=label)
+    y = alt.Y("name:N", sort=None, title=label)
     x = alt.X("difference:Q", title=title, axis=alt.Axis(format="+~r"))
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=GREY, strokeWidth=1.5)
     rules = base.mark_rule(color=BLUE, strokeWidth=2).encode(
@@ -25,20 +25,17 @@ def _forest(values: list[dict[str, Any]], title: str, sort: Any, label: str) -> 
     return alt.layer(zero.encode(x="zero:Q"), rules, points)
 
 
-def forest(
-    values: list[dict[str, Any]], *, title: str, sort: Any, label: str, description: str
-) -> dict[str, Any]:
+def forest(values: list[dict[str, Any]], *, title: str, label: str, description: str) -> dict[str, Any]:
     """Specification of a forest plot.
 
     Args:
-        values: Rows with `name`, `difference`, `low` and `high`, in the unit of the axis.
+        values: Rows with `name`, `difference`, `low` and `high`, in the unit of the axis, from top to bottom.
         title: Title of the axis of differences, with its unit.
-        sort: Order of the rows, as names.
         label: Title of the axis of rows.
         description: Text alternative.
     """
     height = max(24 * len(values), 60)
-    return specification(_forest(values, title, sort, label), description=description, height=height)
+    return specification(_forest(values, title, label), description=description, height=height)
 
 
 def difference_row(name: str, one: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,6 @@ def router_chart(comparison: GroupComparison) -> dict[str, Any]:
     return forest(
         values,
         title="Cliff's delta (no unit, -1 to 1)",
-        sort=[value["name"] for value in values],
         label="feature of the query",
         description=f"{comparison.first} against {comparison.second}.",
     )
@@ -48,19 +47,12 @@ def _members_chart(comparisons: list[GroupComparison]) -> dict[str, Any]:
     labels = short_names([one.name for one in comparisons])
     values = []
     for one in comparisons:
-        values += [
-            {
-                "member": labels[one.name],
-                "feature": effect.feature,
-                "delta": effect.delta,
-                "shown": effect.is_shown,
-            }
-            for effect in one.effects
-        ]
-    features = [effect.feature for effect in comparisons[0].effects]
+        for effect in one.effects:
+            cell = {"feature": effect.feature, "delta": effect.delta, "shown": effect.is_shown}
+            values.append({"member": labels[one.name], **cell})
     base = alt.Chart(alt.Data(values=values)).encode(
         x=alt.X("member:N", sort=None, title="member", axis=alt.Axis(labelAngle=-60)),
-        y=alt.Y("feature:N", sort=features, title="feature of the query"),
+        y=alt.Y("feature:N", sort=None, title="feature of the query"),
     )
     colour = alt.Color(
         "delta:Q",
@@ -72,5 +64,5 @@ def _members_chart(comparisons: list[GroupComparison]) -> dict[str, Any]:
     return specification(
         alt.layer(cells, marks),
         description="Effects per member and feature; dots mark those shown after correction.",
-        height=20 * len(features),
+        height=20 * len(comparisons[0].effects),
     )

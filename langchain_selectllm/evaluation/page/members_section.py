@@ -1,5 +1,8 @@
 """Second question of the page: whom do I need? Leave-one-out, usage, smaller pools."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from markupsafe import Markup
 
 from langchain_selectllm.evaluation.page.figure import (
@@ -9,6 +12,7 @@ from langchain_selectllm.evaluation.page.figure import (
     Figure,
     Section,
     altair,
+    percent_tooltips,
     short_names,
     specification,
 )
@@ -36,14 +40,9 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
     members = numbers.value(*_AT)
     if not members["leave_one_out"]:
         return ["The pool has one member."]
-    paragraphs: list[Markup | str] = []
-    order = sorted(
-        range(len(members["leave_one_out"])), key=lambda i: members["leave_one_out"][i]["difference"]
-    )
-    called = [i for i in order if members["usage"][i]["called_share"] > 0]
-    sentences = [_sentence(numbers, i) for i in called[:_SEVERAL]]
-    paragraphs.append(Markup("Most needed: {}.").format(Markup("; ").join(sentences)))
-    idle = [usage["member"] for usage in members["usage"] if usage["called_share"] == 0]
+    called, idle = _called_and_idle(members)
+    needed = [_sentence(numbers, i) for i in called[:_SEVERAL]]
+    paragraphs: list[Markup | str] = [Markup("Most needed: {}.").format(Markup("; ").join(needed))]
     if len(called) > _SEVERAL:
         paragraphs.append(Markup("Least needed of those called: {}.").format(_sentence(numbers, called[-1])))
     if idle:
@@ -53,6 +52,18 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
         paragraphs.append(alike)
     paragraphs.append(_suggestion(numbers))
     return paragraphs
+
+
+def _called_and_idle(members: Mapping[str, Any]) -> tuple[list[int], list[str]]:
+    """Places of the members that are called, the most needed first, and the names of the others."""
+    called, idle = [], []
+    for i, usage in enumerate(members["usage"]):
+        if usage["called_share"] > 0:
+            called.append(i)
+        else:
+            idle.append(usage["member"])
+    called.sort(key=lambda i: members["leave_one_out"][i]["difference"])
+    return called, idle
 
 
 def _sentence(numbers: Numbers, i: int) -> Markup:
@@ -75,8 +86,8 @@ def _suggestion(numbers: Numbers) -> Markup:
     kept = [name for name in numbers.report["members"] if name not in suggested["without"]]
     return Markup(
         "Suggested smaller pool: <strong>{}</strong> ({} {} against the whole pool; shown to lose at most "
-        "{}). The router is "
-        "replayed as fitted; members were ranked on these queries: confirm the smaller pool on others."
+        "{}). The router is replayed as fitted. Members were ranked on these queries: confirm the smaller "
+        "pool on others."
     ).format(
         ", ".join(kept),
         numbers.points(*at, "difference"),
@@ -86,13 +97,11 @@ def _suggestion(numbers: Numbers) -> Markup:
 
 
 def _leave_one_out(numbers: Numbers) -> Figure:
-    single = numbers.value(*_AT, "leave_one_out")
     labels = short_names(numbers.report["members"])
-    values = [difference_row(labels[one["without"][0]], one) for one in single]
-    values.sort(key=lambda value: value["difference"])
-    rows = []
-    for i, one in enumerate(single):
+    values, rows = [], []
+    for i, one in enumerate(numbers.value(*_AT, "leave_one_out")):
         at = (*_AT, "leave_one_out", i)
+        values.append(difference_row(labels[one["without"][0]], one))
         rows.append(
             [
                 one["without"][0],
@@ -103,19 +112,16 @@ def _leave_one_out(numbers: Numbers) -> Figure:
                 numbers.change(*at, "latency_share"),
             ]
         )
-    title = "difference (points)"
+    values.sort(key=lambda value: value["difference"])
     return Figure(
         name="leave-one-out",
         title="Without each member",
         caption="Accuracy of the headline system with one member unavailable, minus its accuracy with the "
-        "whole pool, with "
-        "95 % intervals. Calls to the missing member go to the most probable member left, as in serving; "
-        "the router is not "
-        "refitted. Left of 0: the member is needed.",
+        "whole pool, with 95 % intervals. Calls to the missing member go to the most probable member left, "
+        "as in serving; the router is not refitted. Left of 0: the member is needed.",
         spec=forest(
             values,
-            title=title,
-            sort=[value["name"] for value in values],
+            title="difference (points)",
             label="unavailable member",
             description="Leave-one-out differences in accuracy per member.",
         ),
@@ -127,14 +133,9 @@ def _leave_one_out(numbers: Numbers) -> Figure:
 
 
 def _usage(numbers: Numbers) -> Figure:
-    alt = altair()
-    usage, labels = numbers.value(*_AT, "usage"), short_names(numbers.report["members"])
-    values, rows = [], []
-    for i, one in enumerate(usage):
+    rows = []
+    for i, one in enumerate(numbers.value(*_AT, "usage")):
         at = (*_AT, "usage", i)
-        label = labels[one["member"]]
-        values.append({"member": label, "share": one["called_share"], "what": "called"})
-        values.append({"member": label, "share": one["decisive_share"], "what": "its ballot decides"})
         rows.append(
             [
                 one["member"],
@@ -145,29 +146,12 @@ def _usage(numbers: Numbers) -> Figure:
                 numbers.percent(*at, "unreadable_share"),
             ]
         )
-    order = sorted(usage, key=lambda one: -one["called_share"])
-    kinds = alt.Scale(domain=["called", "its ballot decides"], range=[GREY, BLUE])
-    chart = (
-        alt.Chart(alt.Data(values=values))
-        .mark_bar()
-        .encode(
-            y=alt.Y("member:N", sort=[labels[one["member"]] for one in order], title="member"),
-            yOffset=alt.YOffset("what:N", sort=["called", "its ballot decides"]),
-            x=alt.X("share:Q", title="share of queries (%)", axis=alt.Axis(format=".1~%")),
-            color=alt.Color("what:N", title=None, scale=kinds),
-            tooltip=["member:N", "what:N", alt.Tooltip("share:Q", format=".1%")],
-        )
-    )
     return Figure(
         name="usage",
         title="Called, and decisive",
         caption="Share of queries that call the member, and on which the winner would change without its "
         "ballot.",
-        spec=specification(
-            chart,
-            description="Share of queries per member: called, decisive.",
-            height=max(32 * len(usage), 80),
-        ),
+        spec=_usage_chart(numbers),
         table=DataTable(
             columns=[
                 "member",
@@ -182,8 +166,32 @@ def _usage(numbers: Numbers) -> Figure:
     )
 
 
-def _smaller_pools(numbers: Numbers) -> Figure:
+def _usage_chart(numbers: Numbers) -> dict[str, Any]:
+    """Two bars per member, the most called member first."""
     alt = altair()
+    labels = short_names(numbers.report["members"])
+    usage = sorted(numbers.value(*_AT, "usage"), key=lambda one: -one["called_share"])
+    kinds = {"called": "called_share", "its ballot decides": "decisive_share"}
+    values = []
+    for one in usage:
+        for kind, key in kinds.items():
+            values.append({"member": labels[one["member"]], "what": kind, "share": one[key]})
+    chart = (
+        alt.Chart(alt.Data(values=values))
+        .mark_bar()
+        .encode(
+            y=alt.Y("member:N", sort=None, title="member"),
+            yOffset=alt.YOffset("what:N", sort=list(kinds)),
+            x=alt.X("share:Q", title="share of queries (%)", axis=alt.Axis(format=".1~%")),
+            color=alt.Color("what:N", title=None, scale=alt.Scale(domain=list(kinds), range=[GREY, BLUE])),
+            tooltip=["member:N", "what:N", *percent_tooltips("share")],
+        )
+    )
+    height = max(32 * len(usage), 80)
+    return specification(chart, description="Share of queries per member: called, decisive.", height=height)
+
+
+def _smaller_pools(numbers: Numbers) -> Figure:
     pools, n = numbers.value(*_AT, "smaller_pools"), len(numbers.report["members"])
     values, rows = [], []
     for i, pool in enumerate(pools):
@@ -202,6 +210,21 @@ def _smaller_pools(numbers: Numbers) -> Figure:
                 numbers.change(*at, "cost_share"),
             ]
         )
+    return Figure(
+        name="smaller-pools",
+        title="Smaller pools",
+        caption="Difference in accuracy when more and more members are unavailable: first all that are never "
+        "called, then one by one the least needed of the others. With 95 % intervals.",
+        spec=_smaller_pools_chart(values),
+        table=DataTable(
+            columns=["members left", "without", "difference (points)", "95 %", "calls per query", "cost"],
+            rows=rows,
+        ),
+    )
+
+
+def _smaller_pools_chart(values: list[dict[str, Any]]) -> dict[str, Any]:
+    alt = altair()
     base = alt.Chart(alt.Data(values=values))
     x = alt.X("size:O", sort="descending", title="members left in the pool", axis=alt.Axis(labelAngle=0))
     y = alt.Y("difference:Q", title="difference (points)", axis=alt.Axis(format="+~r"))
@@ -214,15 +237,4 @@ def _smaller_pools(numbers: Numbers) -> Figure:
         base.mark_line(color=BLUE, opacity=0.5).encode(x=x, y=y),
         base.mark_point(color=BLUE, filled=True, size=60, opacity=1).encode(x=x, y=y, tooltip=tooltip),
     )
-    return Figure(
-        name="smaller-pools",
-        title="Smaller pools",
-        caption="Difference in accuracy when more and more members are unavailable, members that are never "
-        "called first, then "
-        "the least needed ones; 95 % intervals.",
-        spec=specification(chart, description="Accuracy over the number of members left.", height=220),
-        table=DataTable(
-            columns=["members left", "without", "difference (points)", "95 %", "calls per query", "cost"],
-            rows=rows,
-        ),
-    )
+    return specification(chart, description="Accuracy over the number of members left.", height=220)

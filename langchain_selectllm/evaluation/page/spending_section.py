@@ -15,12 +15,14 @@ from langchain_selectllm.evaluation.page.figure import (
     Figure,
     Section,
     altair,
+    percent_tooltips,
     specification,
 )
 from langchain_selectllm.evaluation.page.numbers import Numbers
+from langchain_selectllm.evaluation.page.systems_section import system_indices
 
 _AT = ("figures", "distributions")
-_RANGE = ("p5", "p25", "p50", "p75", "p95")
+_QUANTILES = ("mean", "p5", "p25", "p50", "p75", "p95")
 
 
 def spending_section(numbers: Numbers) -> Section:
@@ -40,10 +42,11 @@ def spending_section(numbers: Numbers) -> Section:
 
 def _shown_systems(numbers: Numbers) -> list[int]:
     """Places of the headline system and its controls in the list of distributions."""
-    wanted = [numbers.report["headline"]]
-    for system in numbers.report["systems"]:
-        if system["name"] == numbers.report["headline"]:
-            wanted += [versus["control"] for versus in system["versus"].values()]
+    headline = numbers.report["headline"]
+    wanted = {headline}
+    versus = numbers.value("systems", system_indices(numbers.report)[headline], "versus")
+    for against in versus.values():
+        wanted.add(against["control"])
     return [i for i, one in enumerate(numbers.value(*_AT)) if one["system"] in wanted]
 
 
@@ -79,10 +82,10 @@ def _answer(numbers: Numbers, shown: Sequence[int]) -> list[Markup | str]:
 
 
 def _calls(numbers: Numbers, shown: Sequence[int]) -> Figure:
-    alt = altair()
-    values, rows = [], []
+    names, values, rows = [], [], []
     for i in shown:
         one = numbers.value(*_AT, i)
+        names.append(one["system"])
         for j, bar in enumerate(one["calls"]):
             at = (*_AT, i, "calls", j)
             values.append({"system": one["system"], **bar})
@@ -94,7 +97,17 @@ def _calls(numbers: Numbers, shown: Sequence[int]) -> Figure:
                     numbers.percent(*at, "share"),
                 ]
             )
-    names = [numbers.value(*_AT, i, "system") for i in shown]
+    return Figure(
+        name="calls",
+        title="Calls per query",
+        caption="Share of queries by number of members called.",
+        spec=_calls_chart(values, names),
+        table=DataTable(columns=["system", "calls", "queries", "share of queries (%)"], rows=rows),
+    )
+
+
+def _calls_chart(values: list[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    alt = altair()
     chart = (
         alt.Chart(alt.Data(values=values))
         .mark_bar()
@@ -103,20 +116,13 @@ def _calls(numbers: Numbers, shown: Sequence[int]) -> Figure:
             xOffset=alt.XOffset("system:N", sort=names),
             y=alt.Y("share:Q", title="share of queries (%)", axis=alt.Axis(format=".0%")),
             color=_colours(names),
-            tooltip=["system:N", "calls:O", alt.Tooltip("share:Q", format=".1%")],
+            tooltip=["system:N", "calls:O", *percent_tooltips("share")],
         )
     )
-    return Figure(
-        name="calls",
-        title="Calls per query",
-        caption="Share of queries by number of members called.",
-        spec=specification(chart, description="Share of queries by number of calls.", height=240),
-        table=DataTable(columns=["system", "calls", "queries", "share of queries (%)"], rows=rows),
-    )
+    return specification(chart, description="Share of queries by number of calls.", height=240)
 
 
 def _rounds(numbers: Numbers) -> Figure:
-    alt = altair()
     rounds = numbers.value("figures", "rounds")
     rows = []
     for i in range(len(rounds)):
@@ -129,8 +135,22 @@ def _rounds(numbers: Numbers) -> Figure:
                 numbers.decimal(*at, "calls"),
             ]
         )
+    return Figure(
+        name="rounds",
+        title="Calls by round",
+        caption="Mean calls that each round adds, over all queries; a user waits for the slowest member of "
+        "each round.",
+        spec=_rounds_chart(rounds),
+        table=DataTable(
+            columns=["round", "queries", "share of queries (%)", "calls per query, mean over all"], rows=rows
+        ),
+    )
+
+
+def _rounds_chart(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    alt = altair()
     chart = (
-        alt.Chart(alt.Data(values=rounds))
+        alt.Chart(alt.Data(values=list(rounds)))
         .mark_bar(color=BLUE)
         .encode(
             y=alt.Y("round:O", title="round"),
@@ -138,16 +158,7 @@ def _rounds(numbers: Numbers) -> Figure:
             tooltip=["round:O", "n:Q", alt.Tooltip("calls:Q", format=".2f")],
         )
     )
-    return Figure(
-        name="rounds",
-        title="Calls by round",
-        caption="Mean calls that each round adds, over all queries; a user waits for the slowest member of "
-        "each round.",
-        spec=specification(chart, description="Mean calls by round.", height=max(36 * len(rounds), 60)),
-        table=DataTable(
-            columns=["round", "queries", "share of queries (%)", "calls per query, mean over all"], rows=rows
-        ),
-    )
+    return specification(chart, description="Mean calls by round.", height=max(36 * len(rounds), 60))
 
 
 def _distribution_figures(numbers: Numbers, shown: Sequence[int]) -> list[Figure]:
@@ -167,19 +178,33 @@ def _distribution_figures(numbers: Numbers, shown: Sequence[int]) -> list[Figure
 def _distribution(
     numbers: Numbers, shown: Sequence[int], kind: str, title: str, axis: str, factor: float
 ) -> Figure:
-    alt = altair()
     write = {"cost_usd": numbers.usd_per_1000}.get(kind, numbers.seconds)
     values, rows = [], []
     for i in shown:
         one = numbers.value(*_AT, i)
         scaled: dict[str, Any] = {"system": one["system"]}
-        for name, value in one[kind].items():
-            scaled[name] = factor * value
+        row = [one["system"]]
+        for name in _QUANTILES:
+            scaled[name] = factor * one[kind][name]
+            row.append(write(*_AT, i, kind, name))
         values.append(scaled)
-        rows.append([one["system"], *(write(*_AT, i, kind, name) for name in ("mean", *_RANGE))])
+        rows.append(row)
+    return Figure(
+        name=kind.replace("_", "-"),
+        title=title,
+        caption=f"{axis[0].upper()}{axis[1:]}: thin line 5th to 95th percentile of the queries, box 25th "
+        "to 75th, tick the median, diamond the mean.",
+        spec=_distribution_chart(values, axis),
+        table=DataTable(columns=["system", *_QUANTILES], rows=rows),
+    )
+
+
+def _distribution_chart(values: list[dict[str, Any]], axis: str) -> dict[str, Any]:
+    """Percentiles and mean, one row per system."""
+    alt = altair()
     base = alt.Chart(alt.Data(values=values))
     y = alt.Y("system:N", sort=None, title="system")
-    tooltip = ["system:N", *(alt.Tooltip(f"{name}:Q", format=".3g") for name in ("mean", *_RANGE))]
+    tooltip = ["system:N", *[alt.Tooltip(f"{name}:Q", format=".3g") for name in _QUANTILES]]
     chart = alt.layer(
         base.mark_rule(color=BLUE).encode(y=y, x=alt.X("p5:Q", title=axis), x2="p95:Q"),
         base.mark_bar(color=BLUE, size=14, opacity=0.5).encode(y=y, x="p25:Q", x2="p75:Q"),
@@ -188,17 +213,8 @@ def _distribution(
             y=y, x="mean:Q", tooltip=tooltip
         ),
     )
-    return Figure(
-        name=kind.replace("_", "-"),
-        title=title,
-        caption=f"{axis[0].upper()}{axis[1:]}: thin line 5th to 95th percentile of the queries, box 25th "
-        f"to 75th, tick the median, "
-        "diamond the mean.",
-        spec=specification(
-            chart, description=f"Percentiles of {axis} per system.", height=36 * len(values) + 20
-        ),
-        table=DataTable(columns=["system", "mean", "p5", "p25", "p50", "p75", "p95"], rows=rows),
-    )
+    height = 36 * len(values) + 20
+    return specification(chart, description=f"Percentiles of {axis} per system.", height=height)
 
 
 def _colours(names: Sequence[str]) -> Any:

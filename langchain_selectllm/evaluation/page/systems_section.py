@@ -4,43 +4,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from langchain_selectllm.evaluation.page.figure import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    RED,
-    DataTable,
-    Figure,
-    Section,
-    altair,
-    specification,
-)
+from langchain_selectllm.evaluation.page.figure import DataTable, Figure, Section
 from langchain_selectllm.evaluation.page.numbers import Numbers, join_sentences
+from langchain_selectllm.evaluation.page.systems_chart import price_chart, system_points
 
-_GROUPS = {
-    "selectllm": "selectllm",
-    "oracle": "oracle",
-    "single_best": "fixed members",
-    "all_members": "fixed members",
-    "fixed_best": "fixed members",
-    "prior_only": "fixed members",
-    "self_consistency": "self-consistency",
-    "routed_self_consistency": "self-consistency",
-    "random": "random",
-}
-_OTHER = "query-aware"
-_ORDER = (
-    "selectllm",
-    _OTHER,
-    "fixed members",
-    "random",
-    "self-consistency",
-    "oracle",
-)
-_COLOURS = (BLUE, PURPLE, ORANGE, GREY, GREEN, RED)
-_SHAPES = ("circle", "square", "triangle-up", "cross", "diamond", "triangle-down")
 _PRICES = (
     ("calls", "calls per query", 1.0, ".2f"),
     ("cost_usd", "cost per 1,000 queries (USD)", 1000.0, ".3g"),
@@ -97,8 +64,8 @@ def _operating_point(numbers: Numbers) -> Markup:
     if chosen["system"] == chosen["most_accurate"]:
         return Markup(
             "Recommended operating point: <strong>{}</strong> ({} at {} calls), the most accurate system; "
-            "no cheaper one is "
-            "shown (95 %) to be at most {} below it. It was chosen on these queries; confirm it on others."
+            "no cheaper one is shown (95 %) to be at most {} below it. It was chosen on these queries; "
+            "confirm it on others."
         ).format(
             chosen["system"],
             numbers.percent(*at, "accuracy"),
@@ -108,8 +75,8 @@ def _operating_point(numbers: Numbers) -> Markup:
     cheap = {"cost_usd": "lowest cost", "calls": "fewest calls"}[chosen["price"]]
     return Markup(
         "Recommended operating point: <strong>{}</strong> ({} at {} calls), the system with the {} that is "
-        "shown (95 %) to "
-        "be at most {} below the most accurate one, {}. It was chosen on these queries; confirm it on others."
+        "shown (95 %) to be at most {} below the most accurate one, {}. It was chosen on these queries; "
+        "confirm it on others."
     ).format(
         chosen["system"],
         numbers.percent(*at, "accuracy"),
@@ -135,75 +102,19 @@ def _consistency(report: Any) -> str:
 def _price_figure(
     numbers: Numbers, systems: list[dict[str, Any]], price: str, title: str, factor: float, spec: str
 ) -> Figure:
-    alt = altair()
-    front = (numbers.report["figures"] or {"frontier": {price: []}})["frontier"][price]
-    values = []
-    for system in systems:
-        low, high = system["accuracy_ci95"]
-        values.append(
-            {
-                "system": system["name"],
-                "group": _GROUPS.get(system["name"].partition(":")[0], _OTHER),
-                "accuracy": system["accuracy"],
-                "low": low,
-                "high": high,
-                "price": factor * system[price],
-                "frontier": system["name"] in front,
-                "label": _label(numbers.report, system["name"]),
-            }
-        )
-    groups = [group for group in _ORDER if any(value["group"] == group for value in values)]
-    shown = [_ORDER.index(group) for group in groups]
-    # Room on the right, so that the last point and its label stay inside.
-    widest = 1.08 * max(value["price"] for value in values)
-    x = alt.X("price:Q", title=title, scale=alt.Scale(domain=[0, widest or 1.0], nice=False))
-    percent = {"title": "accuracy (%)", "axis": alt.Axis(format=".0%"), "scale": alt.Scale(zero=False)}
-    y, y_low = alt.Y("accuracy:Q", **percent), alt.Y("low:Q", **percent)
-    base = alt.Chart(alt.Data(values=values))
-    colour = alt.Color(
-        "group:N", title=None, scale=alt.Scale(domain=groups, range=[_COLOURS[i] for i in shown])
-    )
-    shape = alt.Shape(
-        "group:N", title=None, scale=alt.Scale(domain=groups, range=[_SHAPES[i] for i in shown])
-    )
-    tooltip = [
-        alt.Tooltip("system:N"),
-        alt.Tooltip("accuracy:Q", format=".1%"),
-        alt.Tooltip("low:Q", format=".1%", title="95 % from"),
-        alt.Tooltip("high:Q", format=".1%", title="95 % to"),
-        alt.Tooltip("price:Q", format=spec, title=title),
-    ]
-    bars = base.mark_rule(opacity=0.35).encode(x=x, y=y_low, y2="high:Q", color=colour)
-    line = base.transform_filter("datum.frontier").mark_line(strokeDash=[5, 4], color=GREY)
-    marks = base.mark_point(size=70, filled=True, opacity=0.95)
-    labels = base.transform_filter("datum.label != ''").mark_text(align="center", dy=-16, fontWeight="bold")
-    chart = alt.layer(
-        bars,
-        line.encode(x=x, y=y),
-        marks.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip),
-        labels.encode(x=x, y=y, text="label:N"),
-    )
     word = title.partition(" per ")[0]
+    values = system_points(numbers.report, systems, price, factor)
     return Figure(
         name=f"accuracy-over-{price.replace('_', '-')}",
         title=f"Accuracy over {word}",
         caption=f"Mean accuracy of each system over its mean {word}, with 95 % bootstrap intervals. The "
-        f"dashed line is the "
-        "frontier: systems than which none is both cheaper and at least as accurate. Up and to the left is "
-        "better. Controls: "
-        "the same members for every query, random members, several samples of the single best "
-        "(self-consistency); the oracle "
-        "is right when any member is.",
-        spec=specification(chart, description=f"Accuracy of {len(values)} systems over {title}.", height=360),
+        "dashed line is the frontier: systems than which none is both cheaper and at least as accurate. Up "
+        "and to the left is better. Controls: the same members for every query, random members, several "
+        "samples of the single best (self-consistency). The oracle is right when any member is; the dotted "
+        "line is its accuracy.",
+        spec=price_chart(values, title=title, number=spec),
         table=_table(numbers, systems, price, title),
     )
-
-
-def _label(report: Any, name: str) -> str:
-    """Direct labels for the headline system alone: more of them would overlap."""
-    if name == report.get("headline"):
-        return name
-    return ""
 
 
 def _table(numbers: Numbers, systems: list[dict[str, Any]], price: str, title: str) -> DataTable:

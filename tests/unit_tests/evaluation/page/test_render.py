@@ -255,7 +255,7 @@ def test_labels_of_charts_are_short_and_as_distinct_as_the_names():
     names = ["a/model", "b/model", *(f"provider/long-model-name-{k:02d}-instruct" for k in range(12))]
     labels = short_names(names)
     assert len(set(labels.values())) == len(names)
-    assert max(map(len, labels.values())) <= 22
+    assert max(map(len, labels.values())) <= 20
     assert short_names(["openai/gpt", "meta/llama"]) == {"openai/gpt": "gpt", "meta/llama": "llama"}
 
 
