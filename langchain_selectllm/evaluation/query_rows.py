@@ -13,6 +13,7 @@ from langchain_selectllm.voting.ballots import ABSTAIN
 
 _TEXT_CHARACTERS = 240
 _ANSWER_CHARACTERS = 80
+_OMISSION = " … "
 
 
 def query_rows(
@@ -88,6 +89,12 @@ def _at(values: NDArray[np.float64] | None, i: int) -> float | None:
 
 
 def _cut(text: str | None, characters: int) -> str | None:
+    """At most that many characters; the middle of a longer text is left out.
+
+    Queries often share instructions at their start and differ at their end.
+    """
     if text is None or len(text) <= characters:
         return text
-    return text[: characters - 1] + "…"
+    kept = characters - len(_OMISSION)
+    start = kept // 2
+    return f"{text[:start]}{_OMISSION}{text[start - kept :]}"

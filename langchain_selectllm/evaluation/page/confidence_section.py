@@ -19,6 +19,7 @@ from langchain_selectllm.evaluation.page.figure import (
 from langchain_selectllm.evaluation.page.numbers import Numbers
 
 _AT = ("figures", "confidence")
+_OF_BIN = ("n", "low", "high", "confidence", "accuracy")
 _EXAMPLE = 0.8
 """Threshold of the example in words."""
 
@@ -99,9 +100,9 @@ def _reliability(numbers: Numbers) -> Figure:
         name="reliability",
         title="Reliability",
         caption="Accuracy of answers by their confidence, in bins of equal width, with 95 % Wilson "
-        "intervals; numbers are queries per bin. On the dashed line accuracy equals confidence; below it "
-        "answers are overconfident.",
-        spec=_reliability_chart([_with_bounds(one, "n", "confidence", "accuracy") for one in bins]),
+        "intervals; the numbers on top are queries per bin. On the dashed line accuracy equals confidence; "
+        "below it answers are overconfident.",
+        spec=_reliability_chart([_with_bounds(one, *_OF_BIN) for one in bins]),
         table=DataTable(
             columns=["confidence", "queries", "mean confidence (%)", "accuracy (%)", "95 %"], rows=rows
         ),
@@ -123,17 +124,23 @@ def _reliability_chart(values: list[dict[str, Any]]) -> dict[str, Any]:
     y_low = alt.Y("ci_low:Q", scale=full, title="accuracy (%)", axis=alt.Axis(format=".0%"))
     diagonal = alt.Chart(alt.Data(values=[{"at": 0}, {"at": 1}])).mark_line(color=GREY, strokeDash=[5, 4])
     tooltip = [alt.Tooltip("n:Q", title="queries"), *percent_tooltips("confidence", "accuracy")]
-    size = alt.Size(
-        "n:Q", title="queries", scale=alt.Scale(range=[30, 400]), legend=alt.Legend(title="queries (n)")
-    )
-    counts = base.mark_text(dy=-16, fontSize=11).encode(x=x, y=alt.Y("ci_high:Q", scale=full), text="n:Q")
+    size = alt.Size("n:Q", scale=alt.Scale(range=[30, 400]), legend=None)
     chart = alt.layer(
         diagonal.encode(x=alt.X("at:Q", scale=full), y=alt.Y("at:Q", scale=full)),
         base.mark_rule(color=BLUE).encode(x=x, y=y_low, y2="ci_high:Q"),
         base.mark_point(color=BLUE, filled=True, opacity=0.9).encode(x=x, y=y, size=size, tooltip=tooltip),
-        counts,
+        _counts(base, full),
     )
     return specification(chart, description="Accuracy over mean confidence per bin.", height=320)
+
+
+def _counts(base: Any, scale: Any) -> Any:
+    """Queries per bin in a row above the chart, where no interval ends; in two rows on a narrow screen."""
+    alt = altair()
+    middle = base.transform_calculate(middle="(datum.low + datum.high) / 2")
+    row = alt.ExprRef("width < 300 && round(10 * datum.low) % 2 ? -30 : -18")
+    text = alt.Text("n:Q", format=".3~s")
+    return middle.mark_text(fontSize=11).encode(x=alt.X("middle:Q", scale=scale), y=alt.value(row), text=text)
 
 
 def _coverage(numbers: Numbers) -> Figure:

@@ -3,7 +3,7 @@ const data = JSON.parse(document.getElementById("report-data").textContent);
 const options = { config: window.innerWidth < 500 ? narrow(data.config) : data.config, ast: true, renderer: "svg", actions: false, defaultStyle: false, tooltip: { disableDefaultStyle: true } };
 // On a narrow screen legends stand in one column, and labels leave room for the chart.
 function narrow(config) {
-  const axis = { ...config.axis, labelFontSize: 11, labelLimit: 112 };
+  const axis = { ...config.axis, labelFontSize: 11, labelLimit: 118 };
   const legend = { ...config.legend, columns: 1, gradientLength: 90, layout: { top: { anchor: "start", bounds: "full" } } };
   return { ...config, axis, legend, padding: { left: 4, right: 14, top: 4, bottom: 4 } };
 }

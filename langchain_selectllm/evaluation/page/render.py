@@ -3,12 +3,13 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from langchain_selectllm._optional import require
 from langchain_selectllm.evaluation.page.confidence_section import confidence_section
@@ -34,6 +35,7 @@ def render_page(report: Mapping[str, Any], *, title: str = "Router report") -> s
     jinja2 = require("jinja2", extra="report", needed_by="The report page")
     # Every text of the report is escaped; markup comes from `Numbers` and from charts alone.
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["unbroken"] = _unbroken
     numbers = Numbers(report)
     sections = report_sections(numbers)
     style, script = _asset("page.css"), _script()
@@ -112,6 +114,11 @@ def _script() -> str:
     bundle: str = vl_convert.javascript_bundle(_asset("page.js"))
     # A closing tag in a string of the bundle would end the script element.
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _unbroken(text: str) -> Markup:
+    """The text, escaped, without line breaks between a number and its per cent sign."""
+    return Markup(re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", escape(text)))  # noqa: S704 - escaped
 
 
 def _policy_hash(text: str) -> str:

@@ -45,6 +45,28 @@ def short_path(path, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def crowded_path(tmp_path_factory):
+    """A page with long answers, and with intervals of confidence that end below the diagonal, in each bin."""
+    from langchain_selectllm.evaluation.page.render import render_page
+
+    report = large_report().to_dict()
+    rows = [
+        {**row, "answer": "answer = " + "[1, 2, 3]" * 8, "reference": "1" * 80}
+        for row in report["figures"]["rows"]
+    ]
+    bins = []
+    for k in range(10):
+        low, high = k / 10, (k + 1) / 10
+        ends = [max(low - 0.1, 0.0), low + 0.02]
+        bins.append({"low": low, "high": high, "n": 1200, "confidence": high, "accuracy": low, "ci95": ends})
+    confidence = {**report["figures"]["confidence"], "bins": bins}
+    report["figures"] = {**report["figures"], "rows": rows[:10], "confidence": confidence}
+    path = tmp_path_factory.mktemp("page") / "crowded.html"
+    path.write_text(render_page(report), encoding="utf-8")
+    return path
+
+
 class Visit:
     """One view of the page, with what it requested and what it logged."""
 
@@ -142,6 +164,27 @@ def test_numbers_in_the_cells_of_a_pair_do_not_overlap(browser, tmp_path):
     for viewport in (WIDE, NARROW):
         with Visit(browser, few, viewport=viewport) as visit:
             assert visit.page.evaluate(overlapping) == []
+
+
+def test_counts_of_the_reliability_diagram_touch_no_mark(browser, crowded_path):
+    touching = """() => {
+        const figure = document.querySelector('#figure-reliability');
+        const boxes = (kind) => [...figure.querySelectorAll(kind)].map(one => one.getBoundingClientRect());
+        const texts = boxes('.mark-text.role-mark text');
+        const marks = boxes('.mark-rule.role-mark line, .mark-symbol.role-mark path, .mark-line.role-mark path');
+        const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+        const others = (i) => [...marks, ...texts.slice(i + 1)];
+        return [texts.length > 0 && marks.length > texts.length, texts.flatMap((a, i) => others(i).filter(b => meet(a, b))).length];
+    }"""
+    for viewport in (WIDE, NARROW):
+        with Visit(browser, crowded_path, viewport=viewport) as visit:
+            assert visit.page.evaluate(touching) == [True, 0]
+
+
+def test_every_column_of_the_queries_is_seen_without_scrolling(browser, crowded_path):
+    with Visit(browser, crowded_path, viewport=WIDE) as visit:
+        table = visit.page.locator("#queries").bounding_box()
+        assert table["width"] <= visit.page.locator(".scroll.tall").bounding_box()["width"]
 
 
 def test_labels_of_an_axis_do_not_overlap(views):

@@ -122,7 +122,7 @@ def test_no_other_number_stands_in_the_text_of_the_page(page, report):
     quoted = sorted(strings_in(report), key=len, reverse=True)
     quoted = [text for text in quoted if re.search(r"\d", text)]
     for text in page.unmarked:
-        rest = text
+        rest = text.replace("\N{NO-BREAK SPACE}", " ")
         for one in quoted:
             rest = rest.replace(one, "")
         assert set(re.findall(r"\d+(?:[.,]\d+)*", rest)) <= known, text
@@ -249,6 +249,28 @@ def test_every_axis_names_its_unit(page):
     counted = titles - without_unit - {"none", None}
     assert counted
     assert all(title.endswith(")") or title == "calls per query" for title in counted), counted
+
+
+def test_the_headline_system_has_a_mark_of_its_own_and_the_oracle_a_line(page, report):
+    data = page_data(page)["charts"]
+    for name in ("accuracy-over-calls", "accuracy-over-cost-usd", "accuracy-over-latency-parallel-s"):
+        rows = list(rows_of(data[name]))
+        own = [row["system"] for row in rows if row["group"] == f"{report['headline']} (headline)"]
+        assert own == [report["headline"]] == [row["system"] for row in rows if row["headline"]]
+        shape = next(
+            layer["encoding"]["shape"] for layer in data[name]["layer"] if "shape" in layer["encoding"]
+        )
+        shapes = dict(zip(shape["scale"]["domain"], shape["scale"]["range"], strict=True))
+        assert len(set(shapes.values())) == len(shapes) == len({row["group"] for row in rows})
+        oracle = data[name]["layer"][0]
+        assert oracle["mark"]["type"] == "rule"
+        assert "oracle" in oracle["transform"][0]["filter"]
+
+
+def test_no_line_breaks_between_a_number_and_its_per_cent_sign(html):
+    for opening, closing in (('<div class="answer">', "</div>"), ("<figcaption>", "</figcaption>")):
+        for part in html.split(opening)[1:]:
+            assert not re.search(r"\d %", part.partition(closing)[0])
 
 
 def test_labels_of_charts_are_short_and_as_distinct_as_the_names():
