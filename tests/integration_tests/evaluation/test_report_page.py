@@ -72,6 +72,7 @@ class Visit:
 
     def __init__(self, browser, path, **options):
         self.context = browser.new_context(offline=True, **options)
+        self.context.set_default_timeout(120_000)
         self.page = self.context.new_page()
         self.requests, self.messages = [], []
         self.page.on("request", lambda request: self.requests.append(request.url))
@@ -79,7 +80,7 @@ class Visit:
         self.page.on("pageerror", lambda error: self.messages.append(str(error)))
         self.page.goto(path.as_uri())
         if options.get("java_script_enabled", True):
-            self.page.wait_for_selector("html[data-ready=yes]", timeout=60_000)
+            self.page.wait_for_selector("html[data-ready=yes]")
 
     def open_details(self):
         self.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
@@ -274,3 +275,5 @@ def test_printed_the_page_is_black_on_white_with_every_query(browser, path):
         visit.page.set_viewport_size({"width": 718, "height": 900})
         table = visit.page.locator("#queries").bounding_box()
         assert table["x"] + table["width"] <= 718
+        too_wide = "[...document.querySelectorAll('#queries thead th')].filter(one => one.scrollWidth > one.clientWidth)"
+        assert visit.page.evaluate(f"{too_wide}.map(one => one.textContent)") == []

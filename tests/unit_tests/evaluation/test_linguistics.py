@@ -78,7 +78,7 @@ def test_the_depth_of_a_tree_is_its_longest_path():
 
 
 def test_a_pipeline_of_spacy_adds_the_features_of_syntax(monkeypatch):
-    spacy = pytest.importorskip("spacy", reason="spaCy is optional, and not among the packages of the tests")
+    import spacy
     from spacy.language import Language
 
     # (word, its head, its dependency) of "If Ann leaves, Bob stays."
