@@ -28,6 +28,15 @@ from functools import partial
 from typing import Any, Self
 
 
+def reason(error: Exception) -> str:
+    """Why a file cannot be read or written, in words and without its name."""
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[0].lower() + error.strerror[1:]
+    return str(error)
+
+
 class SelectLLMError(Exception):
     """Root of every error raised on purpose by this package."""
 

@@ -59,12 +59,14 @@ class SelectLLMClassifier:
             OutcomeError: If there are fewer than two queries, a member has no observed outcome, or replies
                 are read
                 in a way that (nearly) none is right; see `outcomes.check_readable`.
-            ValueError: If `validation` is out of range.
+            ValueError: If `validation` or `seed` is out of range.
         """
         if not 0.0 < self.validation <= 0.5:
             raise ValueError(
                 f"validation is {self.validation!r}. Use a share greater than 0 and at most 0.5."
             )
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}. Use a whole number from 0.")
         check_readable(outcomes, allow_unreadable=allow_unreadable)
         encoder = get_encoder(self.encoder)
         self._state = learn(outcomes, encoder, validation=self.validation, seed=self.seed, progress=progress)

@@ -22,6 +22,7 @@ from langchain_selectllm.exceptions import (
     ArtefactError,
     ArtefactFormatError,
     ArtefactMissingError,
+    reason,
 )
 
 FORMAT = "langchain-selectllm"
@@ -99,7 +100,9 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise ArtefactCorruptError(f"{path} cannot be read: {error}. Restore it, or train again.") from error
+        raise ArtefactCorruptError(
+            f"{path} cannot be read: {reason(error)}. Restore it, or train again."
+        ) from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise ArtefactFormatError(
             f"{path} is not a {FORMAT} artefact. Give a folder that `selectllm train` wrote."

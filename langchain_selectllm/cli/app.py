@@ -35,7 +35,7 @@ from langchain_selectllm.cli.reading import (
 )
 from langchain_selectllm.cli.route import route
 from langchain_selectllm.cli.serve import serve
-from langchain_selectllm.exceptions import SelectLLMError
+from langchain_selectllm.exceptions import SelectLLMError, reason
 from langchain_selectllm.outcomes import split_folder
 
 app = typer.Typer(
@@ -160,8 +160,11 @@ def main() -> None:
     try:
         app(prog_name="selectllm")
     except (SelectLLMError, OSError, ValueError) as error:
+        message = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            message = f"{error.filename}: {reason(error)}."
         err.print(
-            f"Error: {' '.join(str(error).split())}",
+            f"Error: {' '.join(message.split())}",
             style="red",
             markup=False,
             highlight=False,

@@ -25,7 +25,10 @@ def compare(first: Report, second: Report, as_json: Json = False) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    report: Any = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        report: Any = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        report = None
     if not isinstance(report, dict) or "systems" not in report:
         raise OutcomeError(f"{path} is no report. Give a file that `selectllm evaluate --report` wrote.")
     return report

@@ -54,8 +54,8 @@ def missing_store(engine: Engine) -> StoreError:
     """Returns the error about a database without a store."""
     url = engine.url.render_as_string(hide_password=True)
     return StoreError(
-        f"There is no store at {url}. Correct the URL, or collect into it first: "
-        f"selectllm collect --store {url}."
+        f"There is no store at {url}. Correct the URL, or write into it first: "
+        f"selectllm collect (or serve) --store {url}."
     )
 
 

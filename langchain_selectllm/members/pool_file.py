@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from langchain_selectllm._optional import require
-from langchain_selectllm.exceptions import PoolFileError
+from langchain_selectllm.exceptions import PoolFileError, reason
 
 _KEY_NAME = re.compile(
     r"(?:^|[_-])(?:api_?key|key|token|secret|password|authorization|credentials?)$", re.IGNORECASE
@@ -111,7 +111,7 @@ def read_pool_file(path: str | Path) -> PoolFile:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise PoolFileError(f"{path} cannot be read: {error}.") from error
+        raise PoolFileError(f"{path} cannot be read: {reason(error)}.") from error
     try:
         content, root = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
@@ -173,12 +173,14 @@ def _first_problem(error: ValidationError, root: Any, path: str | Path) -> str:
         return f"{path}:{line}: {name} is unknown. Use {', '.join(fields)}."
     if problem["type"] == "missing":
         return f"{path}:{line}: {name} is missing. It is required."
-    reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if problem["type"] in ("model_type", "dict_type"):
+        return f"{path}:{line}: {name} holds no settings. Give it a model, as `model: openai:gpt-4o`."
+    said = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
     given = f" is {problem['input']!r}"
-    if isinstance(problem["input"], Mapping) or reason.endswith(_NO_KEYS):
+    if isinstance(problem["input"], Mapping) or said.endswith(_NO_KEYS):
         # The input may hold what looked like a key.
         given = ""
-    return f"{path}:{line}: {name}{given}; {reason.removesuffix('.')}."
+    return f"{path}:{line}: {name}{given}; {said.removesuffix('.')}."
 
 
 def _line(root: Any, place: Sequence[Any]) -> int:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from langchain_selectllm.exceptions import OutcomeError
+from langchain_selectllm.exceptions import OutcomeError, reason
 from langchain_selectllm.outcomes.records import (
     QueryRecord,
     ReplyRecord,
@@ -144,7 +144,7 @@ def read_lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                     yield f"{file}:{number}", _parse_line(line, f"{file}:{number}")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise OutcomeError(
-            f"{file} cannot be read: {error}. Is it complete, UTF-8, and gzip if it ends in .gz?"
+            f"{file} cannot be read: {reason(error)}. Is it complete, UTF-8, and gzip if it ends in .gz?"
         ) from error
 
 

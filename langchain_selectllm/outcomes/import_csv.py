@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from langchain_selectllm.exceptions import OutcomeError
+from langchain_selectllm.exceptions import OutcomeError, reason
 from langchain_selectllm.outcomes.folders import check_new_folder
 from langchain_selectllm.outcomes.records import ANSWER_TYPES, parse_query
 
@@ -100,7 +100,7 @@ def _read_rows(source: Path) -> Iterator[tuple[str, list[str]]]:
     try:
         text = source.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise OutcomeError(f"{source} cannot be read: {error}. Give a CSV file in UTF-8.") from error
+        raise OutcomeError(f"{source} cannot be read: {reason(error)}. Give a CSV file in UTF-8.") from error
     header = text.partition("\n")[0]
     delimiter = max(_DELIMITERS, key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)

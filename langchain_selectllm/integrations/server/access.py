@@ -10,7 +10,7 @@ from pathlib import Path
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from langchain_selectllm.exceptions import ServerConfigError
+from langchain_selectllm.exceptions import ServerConfigError, reason
 from langchain_selectllm.integrations.server.answers import error_response
 from langchain_selectllm.integrations.server.errors import ApiError
 from langchain_selectllm.integrations.server.settings import LOOPBACK, ServerSettings
@@ -40,7 +40,7 @@ class ApiKeys:
             try:
                 lines += Path(environ[KEYS_FILE]).read_text(encoding="utf-8").splitlines()
             except (OSError, UnicodeDecodeError) as error:
-                raise ServerConfigError(f"{KEYS_FILE} cannot be read: {error}.") from error
+                raise ServerConfigError(f"{KEYS_FILE} cannot be read: {reason(error)}.") from error
         keys = list(filter(None, map(str.strip, lines)))
         if not keys and (KEYS in environ or KEYS_FILE in environ):
             raise ServerConfigError(

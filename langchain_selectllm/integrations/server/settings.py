@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
+import yaml
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -12,7 +13,7 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
-from langchain_selectllm.exceptions import ServerConfigError
+from langchain_selectllm.exceptions import ServerConfigError, reason
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -104,7 +105,7 @@ class ServerSettings(BaseSettings):
     @model_validator(mode="after")
     def _check_shadow(self) -> Self:
         if self.shadow and self.store is None:
-            raise ValueError("shadow calls need a store; give one such as sqlite:///served.db")
+            raise ValueError("shadow calls need a store. Give one such as sqlite:///served.db")
         return self
 
     @classmethod
@@ -120,6 +121,8 @@ class ServerSettings(BaseSettings):
         """
         if config is not None and not config.is_file():
             raise ServerConfigError(f"{config} is not a file. Give the YAML file with the server's settings.")
+        if config is not None:
+            _check_file(config)
 
         class FromFile(cls):  # type: ignore[valid-type, misc]
             model_config = SettingsConfigDict(yaml_file=config)
@@ -150,9 +153,24 @@ class ServerSettings(BaseSettings):
         return self.host in LOOPBACK
 
 
+def _check_file(config: Path) -> None:
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServerConfigError(f"{config} cannot be read: {reason(error)}.") from error
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise ServerConfigError(f"{config} is no YAML: {problem}.") from error
+    if content is not None and not isinstance(content, dict):
+        raise ServerConfigError(f"{config} holds no settings. Write one on each line, such as `port: 8000`.")
+
+
 def _first_problem(error: ValidationError, config: Path | None) -> str:
     problem = error.errors(include_url=False, include_context=False)[0]
-    name = ".".join(map(str, problem["loc"])) or "settings"
+    if not problem["loc"]:
+        # Several fields together; the message says which.
+        return problem["msg"].removeprefix("Value error, ") + "."
+    name = ".".join(map(str, problem["loc"]))
     if problem["type"] == "extra_forbidden":
         fields = ", ".join(ServerSettings.model_fields)
         source = config or "The settings"

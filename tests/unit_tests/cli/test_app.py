@@ -125,6 +125,11 @@ def test_json_everywhere(trained, selectllm, tmp_path):
         (("split", "nowhere", "new1", "new2"), "nowhere is not a folder"),
         (("split", "OUTCOMES", "new", "new"), "new is the folder of both sides"),
         (("split", "OUTCOMES", "new", "other/../new"), "new is the folder of both sides"),
+        (("train", "OUTCOMES", "--out", "new", "--seed", "-1"), "seed is -1. Use a whole number from 0."),
+        (("compare", "ROUTER/README.md", "ROUTER/README.md"), "README.md is no report"),
+        (("compare", "nowhere.json", "nowhere.json"), "nowhere.json: no such file or directory."),
+        (("route", "ROUTER", "--input", "nowhere", "--output", "new"), "nowhere: no such file or directory."),
+        (("drift", "sqlite:///nowhere.db", "ROUTER"), "selectllm collect (or serve) --store"),
         (
             ("evaluate", "ROUTER", "TEST", "--report", "nowhere/report.json"),
             "nowhere is no folder: nowhere/report.json cannot be written",
@@ -136,7 +141,10 @@ def test_bad_input_ends_in_code_2_and_one_clear_line(
 ):
     monkeypatch.chdir(tmp_path)
     places = {"OUTCOMES": "outcomes", "ROUTER": "router", "TRAIN": "train", "TEST": "test"}
-    code, out, err = selectllm(*(str(trained / places[a]) if a in places else a for a in arguments))
+    heads = [argument.partition("/") for argument in arguments]
+    code, out, err = selectllm(
+        *(f"{trained / places[h]}{s}{t}" if h in places else h + s + t for h, s, t in heads)
+    )
     assert code == 2
     assert message in err
     assert err.strip().count("\n") == 0

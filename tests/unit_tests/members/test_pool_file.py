@@ -88,6 +88,7 @@ def test_what_decides_the_replies_is_not_where_or_how_fast_they_are_asked_for(wr
             "pool.yaml:5: members.a.max_tokens is 'many'; should be a valid integer",
         ),
         ("members:\n  a: {model: x}\n  a: {model: y}\n", "pool.yaml:3: 'a' stands twice"),
+        ("members:\n  a: openai:gpt-4o\n", "pool.yaml:2: members.a holds no settings. Give it a model"),
         ("members:\n  a: {model: x}\nmember: 1\n", "pool.yaml:3: member is unknown. Use members"),
         (
             "members:\n  a: {model: x, base_url: 'ftp://host'}\n",

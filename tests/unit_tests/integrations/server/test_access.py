@@ -3,8 +3,9 @@ import base64
 import pytest
 
 from langchain_selectllm.exceptions import ServerConfigError
-from langchain_selectllm.integrations.server.access import ApiKeys
-from tests.support.served import chat, client, make_app
+from langchain_selectllm.integrations.server.access import LIVENESS, ApiKeys
+from langchain_selectllm.testing import ReplayChatModel
+from tests.support.served import LETTERS, chat, client, make_app
 
 SECRET = "sk-very-secret-key"
 PATHS = [
@@ -31,6 +32,12 @@ async def test_without_a_key_nothing_but_liveness_answers(fitted, method, path, 
         assert (await http.get("/health/live")).json() == {"status": "live"}
     assert response.status_code == 401
     assert response.json()["error"]["type"] == "authentication_error"
+
+
+def test_every_path_of_the_server_is_among_them(fitted):
+    paths = {route.path for route in make_app(fitted, keys=[SECRET]).routes}
+    known = {path.replace("models/selectllm", "models/{model:path}") for _, path in PATHS}
+    assert paths - {LIVENESS} == known - {"/nowhere"}
 
 
 def basic(password):
@@ -114,3 +121,21 @@ async def test_keys_are_neither_logged_nor_counted_nor_returned(fitted, caplog):
     assert SECRET not in caplog.text + metrics + "".join(texts)
     assert "PROMPT-WORD" not in caplog.text + metrics
     assert SECRET not in repr(vars(app.state.selectllm))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+async def test_what_providers_write_into_their_errors_is_repeated_nowhere(fitted, caplog, path, stream):
+    """Some repeat the key or the prompt."""
+    error = RuntimeError(f"401: Incorrect API key {SECRET}. The request was PROMPT-WORD.")
+    models = {name: ReplayChatModel(model=name, error=error) for name in LETTERS}
+    caplog.set_level("DEBUG")
+    body = {**chat("PROMPT-WORD", stream=stream), "input": "PROMPT-WORD"}
+    body.pop("messages" if path == "/v1/responses" else "input")
+    async with client(make_app(fitted, models)) as http:
+        failed = await http.post(path, json=body)
+        seen = [(await http.get(shown)).text for shown in ("/", "/metrics", "/version", "/health/ready")]
+    assert failed.status_code == 502
+    for text in (failed.text, caplog.text, *seen):
+        assert SECRET not in text
+        assert "PROMPT-WORD" not in text

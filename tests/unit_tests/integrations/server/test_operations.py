@@ -145,12 +145,15 @@ def test_settings_come_from_file_environment_and_command_line(tmp_path, monkeypa
     [
         ("api_keys: [x]", "api_keys is unknown.*API keys come from the environment"),
         ("port: -1", "port is -1"),
-        ("shadow: 0.1", "need a store"),
+        ("shadow: 0.1", "^shadow calls need a store. Give one such as sqlite:///served.db.$"),
+        ("- port", "serve.yaml holds no settings. Write one on each line"),
+        ("a: [", "serve.yaml is no YAML: while parsing"),
+        ("port: \udcff", "serve.yaml cannot be read: it is no text in UTF-8"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path, text, message):
     file = tmp_path / "serve.yaml"
-    file.write_text(text)
+    file.write_text(text, errors="surrogateescape")
     with pytest.raises(ServerConfigError, match=message):
         ServerSettings.load(file)
 
