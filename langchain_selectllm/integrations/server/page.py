@@ -112,10 +112,17 @@ def _cards(state: ServerState, recent: Sequence[Reported]) -> list[tuple[str, st
         ("failed (5xx)", f"{failed:,}"),
         ("in flight, queued", f"{state.in_flight.running}, {state.in_flight.queued}"),
         ("member calls", f"{metrics.value('calls'):,.0f}"),
-        ("known cost", f"{metrics.value('cost_usd'):,.4f} USD"),
+        ("known cost", _known_cost(metrics.value("cost_usd"), metrics.value("unknown_cost"))),
         ("requests of unknown cost", f"{metrics.value('unknown_cost'):,.0f}"),
         ("mean confidence", _figure(confidences, np.mean, "{:.2f}")),
     ]
+
+
+def _known_cost(usd: float, n_unknown: float) -> str:
+    # Where no cost is known, 0 would be taken for one.
+    if not usd and n_unknown:
+        return "–"
+    return f"{usd:,.4f} USD"
 
 
 def _member(name: str, recent: Sequence[Reported]) -> MemberLine:

@@ -47,9 +47,12 @@ async def test_failures_and_unknown_figures_are_shown(fitted):
     failed = {line.name: line.failed for line in page.members}
     assert failed == {**dict.fromkeys(LETTERS, 0), "reader": 1}
     assert page.decisions[0].cost == "–"
+    assert dict(page.cards)["known cost"] == "–"
+    assert dict(page.cards)["requests of unknown cost"] == "1"
 
 
 def test_a_server_without_requests_has_a_page(fitted):
     page = page_content(make_state(fitted))
     assert page.members[0].median == "–"
+    assert dict(page.cards)["known cost"] == "0.0000 USD"
     assert page.decisions == []
