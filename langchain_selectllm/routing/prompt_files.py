@@ -90,9 +90,11 @@ def prompt_files(source: Path, target: Path) -> list[PromptFile]:
     """Returns the files of a job; a folder has one output for each of its files, in a folder of outputs.
 
     Raises:
-        OutcomeError: If input and output are the same, one is a folder and the other a file, or a folder has
-            no file of prompts or two that would have the same output.
+        OutcomeError: If the input is not there, input and output are the same, one is a folder and the other
+            a file, or a folder has no file of prompts or two that would have the same output.
     """
+    if not source.exists():
+        raise OutcomeError(f"{source}: no such file or directory. Give a file or folder of prompts.")
     if target.exists() and source.samefile(target):
         raise OutcomeError(f"{source} is both the input and the output. Give the output another name.")
     if target.exists() and source.is_dir() != target.is_dir():
