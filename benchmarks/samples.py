@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from markers import write_section
 from numpy.typing import NDArray
+from trials import ZEROEVAL_EIGHT
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
@@ -25,20 +26,8 @@ N_SAMPLES = 10
 SIZES = range(1, 6)
 CONTROLS = ("self_consistency", "routed_self_consistency", "fixed_best")
 POOLS = {
-    "mmlu_pro": ("MMLU-Pro", ()),
-    "zeroeval": (
-        "ZeroEval, eight members of like strength",
-        (
-            "gemma-2-9b-it",
-            "gpt-3.5-turbo-0125",
-            "Yi-1.5-34B-Chat",
-            "Meta-Llama-3.1-8B-Instruct",
-            "Phi-3.5-mini-instruct",
-            "Qwen2-7B-Instruct",
-            "Yi-1.5-9B-Chat",
-            "claude-3-haiku-20240307",
-        ),
-    ),
+    "mmlu_pro": ("MMLU-Pro", None),
+    "zeroeval": ("ZeroEval, eight members of like strength", ZEROEVAL_EIGHT.members),
 }
 TAIL = 1.0
 """Standard deviation of the logarithm of a call's latency, median 1 s: a 95th percentile of 5.2 medians."""
@@ -143,7 +132,7 @@ def patience(data: Path, *, draws: int) -> Iterator[str]:
     yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     missed = []
     for folder, (title, members) in POOLS.items():
-        train, test = OutcomeTable.from_folders(data / folder, members=members or None).split(0.3, seed=0)
+        train, test = OutcomeTable.from_folders(data / folder, members=members).split(0.3, seed=0)
         classifier = SelectLLMClassifier(seed=0).fit(train)
         complete = test.take(np.flatnonzero(test.observed.all(axis=1)))
         recording = Recording.of(complete, classifier)

@@ -20,6 +20,21 @@ class Setting:
     answer: str | None = None
 
 
+ZEROEVAL_EIGHT = Setting(
+    "ZeroEval (GSM8K, CRUXEval-O, MATH level 5), eight members of similar strength",
+    "zeroeval",
+    (
+        "gemma-2-9b-it",
+        "gpt-3.5-turbo-0125",
+        "Yi-1.5-34B-Chat",
+        "Meta-Llama-3.1-8B-Instruct",
+        "Phi-3.5-mini-instruct",
+        "Qwen2-7B-Instruct",
+        "Yi-1.5-9B-Chat",
+        "claude-3-haiku-20240307",
+    ),
+)
+
 SETTINGS = (
     Setting(
         "MMLU-Pro, eight members of 4B to 47B",
@@ -48,20 +63,7 @@ SETTINGS = (
             "Meta-Llama-3-8B",
         ),
     ),
-    Setting(
-        "ZeroEval (GSM8K, CRUXEval-O, MATH level 5), eight members of similar strength",
-        "zeroeval",
-        (
-            "gemma-2-9b-it",
-            "gpt-3.5-turbo-0125",
-            "Yi-1.5-34B-Chat",
-            "Meta-Llama-3.1-8B-Instruct",
-            "Phi-3.5-mini-instruct",
-            "Qwen2-7B-Instruct",
-            "Yi-1.5-9B-Chat",
-            "claude-3-haiku-20240307",
-        ),
-    ),
+    ZEROEVAL_EIGHT,
     Setting(
         "ZeroEval, seven large models (70B and API models)",
         "zeroeval",
