@@ -67,7 +67,7 @@ def _lines(values: list[dict[str, Any]], title: str, study: str) -> dict[str, An
         "number:Q",
         title=title,
         scale=alt.Scale(type=kind, nice=False, zero=False),
-        axis=alt.Axis(format="~d"),
+        axis=alt.Axis(format="~d", tickMinStep=1),
     )
     percent = {"title": "accuracy (%)", "axis": alt.Axis(format=".0%"), "scale": alt.Scale(zero=False)}
     y, y_low = alt.Y("accuracy:Q", **percent), alt.Y("low:Q", **percent)

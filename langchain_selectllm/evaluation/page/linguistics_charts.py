@@ -51,7 +51,7 @@ def _members_chart(comparisons: list[GroupComparison]) -> dict[str, Any]:
             cell = {"feature": effect.feature, "delta": effect.delta, "shown": effect.is_shown}
             values.append({"member": labels[one.name], **cell})
     base = alt.Chart(alt.Data(values=values)).encode(
-        x=alt.X("member:N", sort=None, title="member", axis=alt.Axis(labelAngle=-60)),
+        x=alt.X("member:N", sort=None, title="member", axis=alt.Axis(labelAngle=-60, labelOverlap=False)),
         y=alt.Y("feature:N", sort=None, title="feature of the query"),
     )
     colour = alt.Color(

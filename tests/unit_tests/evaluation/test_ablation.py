@@ -1,7 +1,9 @@
+import re
+
 import pytest
 
 from langchain_selectllm import evaluate
-from langchain_selectllm.evaluation.ablation import STUDIES, Ablation, ablate
+from langchain_selectllm.evaluation.ablation import STUDIES, Ablation, AblationPoint, ablate
 from langchain_selectllm.evaluation.page.ablation_charts import save_ablation_plots
 from langchain_selectllm.exceptions import OutcomeError
 from tests.support.worlds import demo_table, score_table
@@ -63,6 +65,19 @@ def test_each_study_has_a_chart(points, tmp_path):
     assert sorted(path.stem for path in paths if path.suffix == ".svg") == sorted(
         f"ablation-{study.replace('_', '-')}" for study in STUDIES
     )
+
+
+def test_an_axis_of_members_has_each_number_once(tmp_path):
+    points = []
+    for size in range(2, 6):
+        figures = {"system": "oracle", "accuracy": size / 10, "ci95": (0.1, 0.6)}
+        scores = {"calls": 1.0, "brier": 0.1, "ece": 0.1}
+        points.append(
+            AblationPoint(study="pool_size", variant=str(size), series="oracle", **figures, **scores)
+        )
+    svg = save_ablation_plots(points, tmp_path)[0].read_text()
+    labels = re.findall(r">(\d)</text>", svg)
+    assert labels == ["2", "3", "4", "5"]
 
 
 def test_unknown_studies_and_outcomes_without_replies_are_rejected(demo):

@@ -1,12 +1,13 @@
 import json
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from langchain_selectllm.evaluation.effects import adjusted, cliffs_delta, p_value
-from langchain_selectllm.evaluation.linguistics import analyze_queries
+from langchain_selectllm.evaluation.effects import Effect, adjusted, cliffs_delta, p_value
+from langchain_selectllm.evaluation.linguistics import GroupComparison, LinguisticAnalysis, analyze_queries
 from langchain_selectllm.evaluation.page.linguistics_charts import save_linguistics_plots
 from langchain_selectllm.evaluation.query_features import query_features, syntax_features
 from langchain_selectllm.exceptions import LeakageError, MissingDependencyError
@@ -138,6 +139,30 @@ def test_training_queries_are_no_evidence(fitted, demo):
 def test_the_charts_are_saved(fitted, marked, tmp_path):
     names = {path.name for path in save_linguistics_plots(analyze_queries(fitted, marked), tmp_path)}
     assert {"linguistics-members.svg", "linguistics-members.png"} <= names
+
+
+def test_the_chart_of_members_names_every_member(tmp_path):
+    effect = Effect(
+        feature="words", mean_first=2.0, mean_second=1.0, delta=0.5, ci95=(0.4, 0.6), p=0.0, p_adjusted=0.0
+    )
+    compared = []
+    for k in range(13):
+        groups = {"first": "wrong", "second": "right", "n_first": 20, "n_second": 20}
+        compared.append(GroupComparison(name=f"model-number-{k:02d}", effects=(effect,), **groups))
+    analysis = LinguisticAnalysis(
+        policy="selectllm:3", n_queries=40, features={"words": "number of words"}, comparisons=tuple(compared)
+    )
+    save_linguistics_plots(analysis, tmp_path)
+    svg = (tmp_path / "linguistics-members.svg").read_text()
+    shown = set(re.findall(r"<text[^>]*opacity=\"1\"[^>]*>(model-number-\d\d)<", svg))
+    assert len(shown) == 12
+
+
+def test_an_effect_is_shown_only_if_its_interval_agrees_with_its_test():
+    figures = {"feature": "words", "mean_first": 2.0, "mean_second": 1.0, "delta": 0.2, "p": 0.001}
+    assert Effect(**figures, ci95=(0.1, 0.3), p_adjusted=0.01).is_shown
+    assert not Effect(**figures, ci95=(-0.1, 0.5), p_adjusted=0.01).is_shown
+    assert not Effect(**figures, ci95=(0.1, 0.3), p_adjusted=0.06).is_shown
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch):
