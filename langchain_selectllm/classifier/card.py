@@ -115,21 +115,30 @@ def _guard(pool: PoolStatistics) -> str:
         return "No operating points were learned, so that `selectllm:S` and `adaptive:S` cannot be used."
     by_query: list[int] = []
     fixed: list[int] = []
+    single: list[int] = []
     lines = []
     for point, sizes in found.items():
         if point.rule.ranking != "fixed":
             by_query += sizes
             lines.append(f"- S = {_join(sizes)}: selects by query ({point.evidence})")
-        else:
+        elif point.rule.size > 1:
             fixed += sizes
             lines.append(f"- S = {_join(sizes)}: calls the fixed set of {point.rule.size} ({point.evidence})")
+        else:
+            single += sizes
+            lines.append(f"- S = {_join(sizes)}: calls the single best member ({point.evidence})")
     words = []
     if by_query:
         words.append(f"By paired evidence on validation, selecting by query pays at S = {_join(by_query)}.")
     if fixed:
         words.append(
-            f"Validation gave **no** paired evidence that selecting by query beats a fixed set of members at "
-            f"S = {_join(fixed)}: there `selectllm:S` calls a fixed set, whatever the query."
+            f"At S = {_join(fixed)} a fixed set of members is as good on validation as any selection by "
+            "query: there `selectllm:S` calls it, whatever the query."
+        )
+    if single:
+        words.append(
+            f"Validation gave **no** paired evidence that another rule beats the single best member at "
+            f"S = {_join(single)}: there `selectllm:S` calls that member."
         )
     return "\n".join([" ".join(words), "", *lines])
 

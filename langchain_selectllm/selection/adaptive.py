@@ -18,8 +18,8 @@ class Adaptive(OperatingBudget):
     """One or two rounds of parallel calls, by the best operating point within the budget."""
 
     guarded: bool = False
-    """Whether the single best member, or a fixed set that beats it on validation, is called where validation
-    gave no evidence that selecting by query is better."""
+    """Whether the single best member is called where validation gave no evidence that another rule, by query
+    or of a fixed set, is better."""
 
     @property
     def vote(self) -> str:

@@ -40,44 +40,49 @@ def budgets_of(points: Sequence[OperatingPoint], single_best: OperatingPoint) ->
                 yield OperatingBudget(max_rounds=max_rounds, **{unit: most})
 
 
-def guarded(stages: Sequence[Sequence[ReplayedPoint]], budget: OperatingBudget) -> ReplayedPoint | None:
-    """The best point of the first stage, unless that of a later one beats it with paired evidence.
+def unguarded(points: Sequence[ReplayedPoint], budget: OperatingBudget) -> ReplayedPoint | None:
+    """The best point within the budget; points are given best first."""
+    best = budget.first(points)
+    if best is None:
+        return None
+    return replace(best, evidence="best on validation within its budget")
+
+
+def guarded(
+    points: Sequence[ReplayedPoint], single_best: ReplayedPoint, budget: OperatingBudget
+) -> ReplayedPoint | None:
+    """The best point within the budget if there is paired evidence for it, else the single best member.
 
     Args:
-        stages: Points in the order in which they have to prove themselves: those of each stage, the best
-            first, are compared with the point chosen so far.
+        points: Points of all rules, the single best's among them, the best first.
+        single_best: The point that calls the single best member.
         budget: The budget; points beyond it are left out.
     """
-    chosen: ReplayedPoint | None = None
-    for stage in stages:
-        rival = budget.first(stage)
-        if rival is None:
-            continue
-        evidence: str | None = "best on validation within its budget"
-        if chosen is not None:
-            evidence = _evidence(rival, chosen)
-        if evidence is not None:
-            chosen = replace(rival, evidence=evidence)
-    if chosen is None or budget.first(stages[0]):
-        return chosen
-    # Not compared with the first stage, so that a larger budget must not prefer it to that.
-    return replace(chosen, accuracy=min(chosen.accuracy, stages[0][0].accuracy - 1e-6))
+    best = unguarded(points, budget)
+    if best is None:
+        return None
+    if budget.first([single_best]) is None:
+        # Not compared with the single best, so that a larger budget must not prefer it to that.
+        return replace(best, accuracy=min(best.accuracy, single_best.accuracy - 1e-6))
+    evidence = _evidence(best, single_best)
+    if evidence is None:
+        return replace(single_best, evidence="no rule within its budget beats it on validation")
+    return replace(best, evidence=evidence)
 
 
-def _evidence(rival: ReplayedPoint, chosen: ReplayedPoint) -> str | None:
-    """Gain of a rival in points, in words; None without evidence that it is better.
+def _evidence(rival: ReplayedPoint, single_best: ReplayedPoint) -> str | None:
+    """Gain over the single best member in points, in words; None without evidence that the rival is better.
 
     Expected accuracy has to be higher by a one-sided test at 95 %, and so has the share of right answers at
     90 %: confidence alone may favour rules that call more members. Chosen by eight random pools and five
     splits of RouterBench; see docs/explanation/research-log.md.
     """
-    gain, error = _paired(rival.expected() - chosen.expected())
-    lead, lead_error = _paired(rival.score() - chosen.score())
+    gain, error = _paired(rival.expected() - single_best.expected())
+    lead, lead_error = _paired(rival.score() - single_best.score())
     if gain <= ONE_SIDED_95 * error or lead <= _ONE_SIDED_90 * lead_error:
         return None
-    name = {"fixed": "the fixed set", "query": "the top", "samples": "samples"}[chosen.rule.ranking]
     gained = f"{100 * gain:.1f} +- {100 * ONE_SIDED_95 * error:.1f} points"
-    return f"beats {name} of {chosen.rule.size} by {gained} on validation"
+    return f"beats the single best member by {gained} on validation"
 
 
 def _paired(difference: NDArray[np.float64]) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.selection.guard import budgets_of, distinct, guarded
+from langchain_selectllm.selection.guard import budgets_of, distinct, guarded, unguarded
 from langchain_selectllm.selection.operating_point_search import OperatingPointSearch, ReplayedPoint
 from langchain_selectllm.selection.operating_points import ranked
 from langchain_selectllm.selection.patience import tune_patience
@@ -75,13 +75,12 @@ def tune(
         by_query += search.points("query", cost_weight)
     by_query += search.points("samples")
     fixed = list(search.points("fixed"))
-    budgets = list(budgets_of([*by_query, *fixed], single_best=fixed[0]))
-    adaptive = [ranked(by_query)]
-    stages = [fixed[:1], ranked(fixed), *adaptive]
+    single_best, adaptive, everything = fixed[0], ranked(by_query), ranked([*by_query, *fixed])
+    budgets = list(budgets_of(everything, single_best=single_best))
     return replace(
         pool,
-        adaptive_points=distinct(guarded(adaptive, budget) for budget in budgets),
-        guarded_points=distinct(guarded(stages, budget) for budget in budgets),
+        adaptive_points=distinct(unguarded(adaptive, budget) for budget in budgets),
+        guarded_points=distinct(guarded(everything, single_best, budget) for budget in budgets),
     )
 
 

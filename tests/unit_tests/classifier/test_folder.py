@@ -66,14 +66,19 @@ def card_with(fitted, *points):
     return write_card(replace(fitted.learned, pool=pool))
 
 
-def test_the_card_names_the_sizes_that_select_by_query_and_those_that_call_a_fixed_set(fitted):
+def test_the_card_names_the_sizes_that_select_by_query_and_those_that_do_not(fitted):
     card = card_with(
-        fitted, point("fixed", 1, "best fixed set"), point("query", 3, "beats the fixed set of 2")
+        fitted,
+        point("fixed", 1, "nothing beats it"),
+        point("fixed", 2, "beats the single best member"),
+        replace(point("query", 3, "beats the single best member"), accuracy=0.9),
     )
     assert "selecting by query pays at S = 3 to 5." in card
-    assert "**no** paired evidence that selecting by query beats a fixed set of members at S = 1, 2:" in card
-    assert "- S = 1, 2: calls the fixed set of 1 (best fixed set)" in card
-    assert "- S = 3 to 5: selects by query (beats the fixed set of 2)" in card
+    assert "At S = 2 a fixed set of members is as good on validation as any selection by query:" in card
+    assert "**no** paired evidence that another rule beats the single best member at S = 1:" in card
+    assert "- S = 1: calls the single best member (nothing beats it)" in card
+    assert "- S = 2: calls the fixed set of 2 (beats the single best member)" in card
+    assert "- S = 3 to 5: selects by query (beats the single best member)" in card
 
 
 def test_the_card_lists_the_operating_points_of_every_s_with_their_settings(fitted):

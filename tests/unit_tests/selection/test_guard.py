@@ -102,15 +102,17 @@ def budget(most):
 )
 def test_evidence_is_more_to_be_expected_and_more_that_was_right(right, sure, ranking):
     stands, rival = candidate("fixed", called(500, 0.5)), candidate("query", called(right, sure))
-    point = guarded([[stands], [rival]], budget(1.0))
+    point = guarded([rival, stands], stands, budget(1.0))
     assert point.rule.ranking == ranking
     if ranking == "query":
-        assert point.evidence == "beats the fixed set of 1 by 6.0 +- 0.6 points on validation"
+        assert point.evidence == "beats the single best member by 6.0 +- 0.6 points on validation"
+    else:
+        assert point.evidence == "no rule within its budget beats it on validation"
 
 
 def test_nothing_within_a_budget_is_no_point():
     rival, stands = candidate("query", called(9, 0.9)), candidate("fixed", called(9, 0.9))
-    assert guarded([[stands], [rival]], budget(0.5)) is None
+    assert guarded([rival, stands], stands, budget(0.5)) is None
     assert budget(0.5).best([rival]) is None
 
 
@@ -118,7 +120,8 @@ def test_what_never_met_the_single_best_is_no_more_accurate_than_it():
     """A rule for a budget too small for the single best must not be preferred to it within a larger budget."""
     cheap = called(560, 0.56)
     dear = replace(called(500, 0.5), used=np.full((3, 1000), 2.0))
-    point = guarded([[candidate("fixed", dear)], [candidate("query", cheap)]], budget(1.0))
+    stands = candidate("fixed", dear)
+    point = guarded([candidate("query", cheap), stands], stands, budget(1.0))
     assert point.evidence == "best on validation within its budget"
     assert point.accuracy < 0.5
 
