@@ -123,15 +123,15 @@ def test_every_member_is_cancelled_with_the_task(fitted, watch, path, word):
 def late(fitted):
     """By path, a call with a member that hangs, and the notes of its members.
 
-    Several paths wait for their deadlines together, while other tests run, so that the deadline can be long enough for the
+    All paths wait for their deadlines together, while other tests run, so that the deadline can be long enough for the
     other members on any machine.
     """
     given = {(path.id, bound): (path, Watch()) for path, _ in cells("deadline") for bound in DEADLINES}
 
     def ask(bound, path, watch):
-        return carry_out(path, probes(fitted, watch, hanging=("reader",), says=says(path), **{bound: 3.0}))
+        return carry_out(path, probes(fitted, watch, hanging=("reader",), says=says(path), **{bound: 10.0}))
 
-    with ThreadPoolExecutor(40) as pool:
+    with ThreadPoolExecutor(len(given)) as pool:
         yield {key: (pool.submit(ask, key[1], *one), one[1]) for key, one in given.items()}
         for _, watch in given.values():
             watch.release.set()
