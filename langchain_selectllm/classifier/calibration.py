@@ -12,6 +12,8 @@ _CALIBRATION_C = 0.1
 RouterDC and MMLU-Pro (see docs/explanation/research-log.md); no search over them is recorded."""
 _TOPIC_SCALE = 3.0
 """Scale of P(topic) beside the logits: the penalty shrinks the few intercepts of topics less."""
+_MOST_ADDENDS = 1 << 16
+"""Addends that are held in memory at once, 512 KiB, which fits the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +55,14 @@ class StackedCalibration:
 
     def probabilities(self, logits: NDArray[np.float64], topics: NDArray[np.float64]) -> NDArray[np.float64]:
         """P(correct), (n, K), of logits (n, K) and P(topic) (n, T)."""
-        total = np.tile(self.bias, (len(logits), 1))
-        # One addend after the other: a member added later, with weight 0, leaves the bits of the sums alone.
-        for values, weights in ((topics, self.topic_weights), (logits, self.weights)):
-            for column, row in zip(values.T, weights, strict=True):
-                total = total + column[:, None] * row
+        values = np.concatenate([np.ones((len(logits), 1)), topics, logits], axis=1)
+        weights = np.concatenate([self.bias[None, :], self.topic_weights, self.weights])
+        total = np.empty((len(values), len(self.bias)))
+        at_once = max(_MOST_ADDENDS // max(weights.size, 1), 1)
+        for start in range(0, len(values), at_once):
+            some = slice(start, start + at_once)
+            # One addend after the other: a member added later, with weight 0, leaves the bits of the sums alone.
+            total[some] = np.add.accumulate(values[some, :, None] * weights, axis=1)[:, -1]
         return sigmoid(total)
 
     def with_member(

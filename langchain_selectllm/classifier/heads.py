@@ -18,6 +18,10 @@ class LinearHeads:
     bias: NDArray[np.float32]
     """(K,)."""
 
+    def __post_init__(self) -> None:
+        """Keep the members' weights of one feature beside each other, as sparse rows read them."""
+        object.__setattr__(self, "weights", np.asfortranarray(self.weights))
+
     @classmethod
     def fit(cls, features: Features, scores: NDArray[np.float64], *, c: float, seed: int) -> "LinearHeads":
         """Heads fitted on success rates (n, K), each member on the queries where it was observed."""

@@ -13,7 +13,7 @@ from langchain_selectllm.encoders.ngrams import MAX_CHARACTERS, MAX_TEXTS, ngram
 from langchain_selectllm.encoders.novelty import beyond_usual
 from langchain_selectllm.encoders.sparse import SparseRows
 from langchain_selectllm.encoders.surface import N_SURFACE, surface_features
-from langchain_selectllm.encoders.vocabulary import Vocabulary
+from langchain_selectllm.encoders.vocabulary import Vocabulary, count_distinct
 from langchain_selectllm.exceptions import EncoderError, NotFittedError
 
 _CHARACTER_WEIGHT = 0.3
@@ -106,7 +106,8 @@ class LexicalEncoder:
     def _chunk_rows(self, texts: Sequence[str]) -> tuple[SparseRows, NDArray[np.float64]]:
         """Features of texts that are hashed together, and the share of unseen words of each."""
         hashes = ngram_hashes(texts)
-        words, n_unseen = self._vocabularies["words"].rows(hashes.words, len(texts))
+        words, unseen = self._vocabularies["words"].rows(hashes.words, len(texts))
+        n_unseen = count_distinct(unseen, len(texts))
         characters, _ = self._vocabularies["characters"].rows(hashes.characters, len(texts))
         surface = (surface_features(texts) - self._arrays["surface_mean"]) / self._arrays["surface_scale"]
         # Bounded, so that one odd text cannot outweigh every word in it.

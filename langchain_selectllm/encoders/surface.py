@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-_OPTION = re.compile(r"^[ \t]*\(?[A-J][).:]\s", re.MULTILINE)
+# From the line break before an option: the search skips from one break to the next. The space behind it is not
+# consumed, as it may be the break before the next option.
+_OPTION = re.compile(r"\n[ \t]*\(?[A-J][).:](?=\s)")
 _CUES = (
     "?",
     "following",
@@ -45,12 +47,8 @@ def surface_features(texts: Sequence[str]) -> NDArray[np.float64]:
 
 def _counts(text: str) -> list[int]:
     """Length, length of the stem and behind it, spaces of the stem, lines, cues, and options of one text."""
-    first = _OPTION.search(text)
-    stem, n_options = text, 0
-    if first:
-        stem = text[: first.start()]
-        n_options = len(_OPTION.findall(text))
-    lower = text.lower()
+    # A break stands before the first line too; positions are then those of the text.
+    starts = [option.start() for option in _OPTION.finditer("\n" + text)]
+    stem = text[: starts[0]] if starts else text
     counts = [len(text), len(stem), len(text) - len(stem), stem.count(" "), text.count("\n")]
-    counts.extend(lower.count(cue) for cue in _CUES)
-    return [*counts, n_options]
+    return [*counts, *map(text.lower().count, _CUES), len(starts)]

@@ -1,12 +1,16 @@
 """Weighted n-grams of the training texts, looked up by hash."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.encoders.ngrams import HASH_BITS
 from langchain_selectllm.encoders.sparse import SparseRows
+
+# The number of a text takes 10 of the other bits.
+_COLUMN_BITS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +37,10 @@ class Vocabulary:
         idf = np.log((1 + n_texts) / (1 + counts[kept])) + 1
         return cls(known[kept], idf.astype(np.float32))
 
-    def rows(self, entries: NDArray[np.uint64], n_texts: int) -> tuple[SparseRows, NDArray[np.int64]]:
-        """Features of n texts, and how many distinct n-grams of each the vocabulary lacks.
+    def rows(
+        self, entries: NDArray[np.uint64], n_texts: int
+    ) -> tuple[SparseRows, NDArray[np.uint64]]:
+        """Features of n texts, and the entries that the vocabulary lacks.
 
         A feature is (1 + log count) * idf, scaled to unit length per text.
 
@@ -43,37 +49,70 @@ class Vocabulary:
             n_texts: Texts that the entries are of.
 
         Returns:
-            Rows (n, n_columns) and counts (n,).
+            Rows (n, n_columns) and entries, equal ones as often as they occur.
         """
-        texts, hashes, counts = _distinct(entries)
-        columns = np.minimum(np.searchsorted(self.hashes, hashes), max(len(self.hashes) - 1, 0))
-        known = np.zeros(len(hashes), dtype=np.bool_)
-        if len(self.hashes):
-            known = self.hashes[columns] == hashes
-        n_unseen = np.bincount(texts[~known], minlength=n_texts)
-        by_text = np.flatnonzero(known)
-        if n_texts > 1:
-            by_text = by_text[np.argsort(texts[by_text], kind="stable")]
-        texts, columns = texts[by_text], columns[by_text]
-        values = (1 + np.log(counts[by_text].astype(np.float32))) * self.idf[columns]
+        hashes = entries & HASH_BITS
+        columns = self._lookup.places(hashes)
+        known = self._lookup.hashes[columns] == hashes
+        # A text's number before the column: sorted, they are in the order of the rows.
+        cells = ((entries & ~HASH_BITS) << np.uint64(_COLUMN_BITS)) | columns.astype(np.uint64)
+        cells, counts = _distinct(cells[known])
+        texts = (cells >> np.uint64(_COLUMN_BITS)).astype(np.intp)
+        columns = (cells & np.uint64((1 << _COLUMN_BITS) - 1)).astype(np.int64)
+        values = (1 + np.log(counts.astype(np.float32))) * self.idf[columns]
         lengths = np.bincount(texts, minlength=n_texts)
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         scaled = values / _norms(values, indptr)[texts]
-        return SparseRows(indptr, columns, scaled, len(self.hashes)), n_unseen
+        return SparseRows(indptr, columns, scaled, len(self.hashes)), entries[~known]
+
+    @cached_property
+    def _lookup(self) -> "_Lookup":
+        return _Lookup.of(self.hashes)
 
 
-def _distinct(
-    entries: NDArray[np.uint64],
-) -> tuple[NDArray[np.uint16], NDArray[np.uint64], NDArray[np.int64]]:
-    """Text, hash and count of every distinct n-gram of a text, ordered by hash, then by text."""
-    # Equal n-grams of a text become neighbours, and neighbours are looked up in neighbouring memory.
-    entries = np.sort(entries)
-    first = np.ones(len(entries), dtype=np.bool_)
-    np.not_equal(entries[1:], entries[:-1], out=first[1:])
-    bounds = np.append(np.flatnonzero(first), len(entries))
-    distinct = entries[bounds[:-1]]
-    texts = (distinct & ~HASH_BITS).astype(np.uint16)
-    return texts, distinct & HASH_BITS, bounds[1:] - bounds[:-1]
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Lookup:
+    """Sorted hashes by their first bits, about one for every two values of these bits."""
+
+    hashes: NDArray[np.uint64]
+    """The hashes, and a larger value behind them, (n_columns + 1,)."""
+    starts: NDArray[np.int32]
+    """Place of the first hash that has these first bits or larger ones."""
+    shift: np.uint64
+    """Bits behind the first ones."""
+
+    @classmethod
+    def of(cls, hashes: NDArray[np.uint64]) -> "_Lookup":
+        n_bits = len(hashes).bit_length() + 1
+        shift = np.uint64(64 - n_bits)
+        starts = np.searchsorted(hashes, np.arange(1 << n_bits, dtype=np.uint64) << shift)
+        padded = np.append(hashes, np.uint64((1 << 64) - 1))
+        return cls(hashes=padded, starts=starts.astype(np.int32), shift=shift)
+
+    def places(self, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """Place of the first hash that is not smaller, for each of these."""
+        places = self.starts[(hashes >> self.shift).astype(np.intp)]
+        smaller = np.flatnonzero(self.hashes[places] < hashes)
+        while len(smaller):
+            places[smaller] += 1
+            smaller = smaller[self.hashes[places[smaller]] < hashes[smaller]]
+        return places
+
+
+def count_distinct(entries: NDArray[np.uint64], n_texts: int) -> NDArray[np.int64]:
+    """How many different n-grams of each of n texts are among entries of `NgramHashes`, (n,)."""
+    distinct, _ = _distinct(entries)
+    return np.bincount((distinct & ~HASH_BITS).astype(np.intp), minlength=n_texts)
+
+
+def _distinct(values: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """The different values, sorted, and the count of each."""
+    # numpy.unique does the same in more than twice the time for the few values of one text.
+    ordered = np.sort(values)
+    first = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    bounds = np.append(np.flatnonzero(first), len(ordered))
+    return ordered[bounds[:-1]], bounds[1:] - bounds[:-1]
 
 
 def _norms(values: NDArray[np.float32], indptr: NDArray[np.int64]) -> NDArray[np.float32]:

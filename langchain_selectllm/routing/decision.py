@@ -147,6 +147,7 @@ def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[
     """
     probabilities = classifier.predict_proba(texts)
     selection = policy.select(probabilities, classifier.pool)
+    members, chosen = classifier.members, _selected(selection)
     decisions = []
     for i, text in enumerate(texts):
         reason, further = selection.reasons[i], None
@@ -156,10 +157,10 @@ def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[
             further = selection.further.of(i)
         decision = Decision(
             text=text,
-            members=classifier.members,
+            members=members,
             probabilities=probabilities[i],
             vote_probabilities=selection.probabilities[i],
-            selected=_selected(selection, i),
+            selected=chosen[i],
             reason=reason,
             vote=selection.vote,
             further=further,
@@ -168,9 +169,13 @@ def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[
     return decisions
 
 
-def _selected(selection: Selection, row: int) -> tuple[int, ...]:
-    """Pool index of each call's member for one query, ascending."""
-    chosen = np.flatnonzero(selection.mask[row])
+def _selected(selection: Selection) -> list[tuple[int, ...]]:
+    """Pool index of each call's member for each query, ascending."""
+    chosen: list[list[int]] = [[] for _ in selection.mask]
+    rows, members = np.nonzero(selection.mask)
     if selection.samples is not None:
-        chosen = np.repeat(chosen, selection.samples[row, chosen])
-    return tuple(chosen.tolist())
+        calls = selection.samples[rows, members]
+        rows, members = np.repeat(rows, calls), np.repeat(members, calls)
+    for row, member in zip(rows.tolist(), members.tolist(), strict=True):
+        chosen[row].append(member)
+    return [tuple(one) for one in chosen]
