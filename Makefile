@@ -135,6 +135,12 @@ wide: $(STAMP)
 store-size: $(STAMP)
 	PYTHONPATH=. $(BIN)/python benchmarks/store_size.py --rows 10000000 --write docs/explanation/wide.md
 
+.PHONY: profile
+profile: $(STAMP)
+	$(BIN)/python -m pip install --quiet --group figure
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/profile_requests.py \
+		--before docs/explanation/profile-before.json --write docs/explanation/profile.md
+
 .PHONY: bench-server
 bench-server: $(STAMP)
 	$(BIN)/python benchmarks/server_load.py --write docs/how-to/serve-over-http.md

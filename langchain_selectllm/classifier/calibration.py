@@ -61,7 +61,7 @@ class StackedCalibration:
         at_once = max(_MOST_ADDENDS // max(weights.size, 1), 1)
         for start in range(0, len(values), at_once):
             some = slice(start, start + at_once)
-            # One addend after the other: a member added later, with weight 0, leaves the bits of the sums alone.
+            # One addend after the other: a member added later, with weight 0, changes no bit of the sums.
             total[some] = np.add.accumulate(values[some, :, None] * weights, axis=1)[:, -1]
         return sigmoid(total)
 

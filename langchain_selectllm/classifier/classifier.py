@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm._progress import StageProgress, silent
-from langchain_selectllm.classifier import refitting
 from langchain_selectllm.classifier.artefact import load_learned, save_learned
 from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
-from langchain_selectllm.classifier.fitting import learn
 from langchain_selectllm.encoders import Encoder, get_encoder
 from langchain_selectllm.exceptions import NotFittedError
 from langchain_selectllm.outcomes import OutcomeTable, check_readable
@@ -67,6 +65,9 @@ class SelectLLMClassifier:
             )
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}. Use a whole number from 0.")
+        # Serving, which does without training, starts faster without its modules.
+        from langchain_selectllm.classifier.fitting import learn
+
         check_readable(outcomes, allow_unreadable=allow_unreadable)
         encoder = get_encoder(self.encoder)
         self._state = learn(outcomes, encoder, validation=self.validation, seed=self.seed, progress=progress)
@@ -103,9 +104,9 @@ class SelectLLMClassifier:
             MemberMismatchError: If the member is there already.
             OutcomeError: If it has fewer than two outcomes.
         """
-        self._state = refitting.add_member(
-            self.learned, name, outcomes, validation=self.validation, seed=self.seed
-        )
+        from langchain_selectllm.classifier.refitting import add_member
+
+        self._state = add_member(self.learned, name, outcomes, validation=self.validation, seed=self.seed)
         self._training = None
         return self
 
@@ -134,7 +135,9 @@ class SelectLLMClassifier:
                 member of the
                 new outcomes is unknown.
         """
-        self._state, self._training = refitting.refit(
+        from langchain_selectllm.classifier.refitting import refit
+
+        self._state, self._training = refit(
             self.learned,
             outcomes,
             training=self._training if training is None else training,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from langchain_selectllm._optional import require
 
 _MOST_PRODUCTS = 1 << 17
-"""Products that are held in memory at once, 512 KiB, which fits the cache; one row at a time needs no fewer."""
+"""Products that are held in memory at once, 512 KiB, which fits the cache; one row needs no fewer."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# From the line break before an option: the search skips from one break to the next. The space behind it is not
-# consumed, as it may be the break before the next option.
+# From the line break before an option: the search skips from one break to the next. The space behind it is
+# not consumed, as it may be the break before the next option.
 _OPTION = re.compile(r"\n[ \t]*\(?[A-J][).:](?=\s)")
 _CUES = (
     "?",

@@ -37,9 +37,7 @@ class Vocabulary:
         idf = np.log((1 + n_texts) / (1 + counts[kept])) + 1
         return cls(known[kept], idf.astype(np.float32))
 
-    def rows(
-        self, entries: NDArray[np.uint64], n_texts: int
-    ) -> tuple[SparseRows, NDArray[np.uint64]]:
+    def rows(self, entries: NDArray[np.uint64], n_texts: int) -> tuple[SparseRows, NDArray[np.uint64]]:
         """Features of n texts, and the entries that the vocabulary lacks.
 
         A feature is (1 + log count) * idf, scaled to unit length per text.
@@ -52,10 +50,10 @@ class Vocabulary:
             Rows (n, n_columns) and entries, equal ones as often as they occur.
         """
         hashes = entries & HASH_BITS
-        columns = self._lookup.places(hashes)
-        known = self._lookup.hashes[columns] == hashes
+        places = self._lookup.places(hashes)
+        known = self._lookup.hashes[places] == hashes
         # A text's number before the column: sorted, they are in the order of the rows.
-        cells = ((entries & ~HASH_BITS) << np.uint64(_COLUMN_BITS)) | columns.astype(np.uint64)
+        cells = ((entries & ~HASH_BITS) << np.uint64(_COLUMN_BITS)) | places.astype(np.uint64)
         cells, counts = _distinct(cells[known])
         texts = (cells >> np.uint64(_COLUMN_BITS)).astype(np.intp)
         columns = (cells & np.uint64((1 << _COLUMN_BITS) - 1)).astype(np.int64)

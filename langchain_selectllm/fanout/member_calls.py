@@ -1,7 +1,7 @@
 """Calls of one prompt's members: as children of the router's run, or isolated from the caller's callbacks."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, aclosing, closing, contextmanager, nullcontext, suppress
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -16,9 +16,8 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput, Si
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.base import RunnableBindingBase
-from langchain_core.runnables.config import patch_config, set_config_context, var_child_runnable_config
+from langchain_core.runnables.config import _set_config_context, patch_config, var_child_runnable_config
 from langchain_core.runnables.utils import coro_with_context
-from langsmith import tracing_context
 
 from langchain_selectllm.fanout.daemon_threads import in_daemon
 from langchain_selectllm.fanout.streaming import (
@@ -58,14 +57,15 @@ def child_scope(
     """
     shared = patch_config(config, callbacks=run_manager.get_child())
 
-    @contextmanager
-    def scope(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
+    def scope(tag: str) -> AbstractContextManager[tuple[Context, RunnableConfig]]:
         callbacks = run_manager.get_child(tag)
         if tag == JUDGE_TAG or not alone:
             callbacks.add_tags([NO_STREAM])
         child: RunnableConfig = {**shared, "callbacks": callbacks}
-        with set_config_context(child) as context:
-            yield context, child
+        # Nothing is reset at the end, unlike by `set_config_context`: the context ends with the call.
+        context = copy_context()
+        context.run(_set_config_context, child)
+        return nullcontext((context, child))
 
     return scope
 
@@ -73,6 +73,9 @@ def child_scope(
 @contextmanager
 def isolated_scope(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
     """Scope that no callback, tracer or config of the caller reaches; its run reports summed usage."""
+    # Loaded at the first call in any case; LangChain defers it too, as it takes long.
+    from langsmith import tracing_context
+
     del tag
     context = copy_context()
     for variable, value in list(context.items()):

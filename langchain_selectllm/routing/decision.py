@@ -139,13 +139,25 @@ class Decision:
         return tuple(self.members[k] for k in self.selected)
 
 
-def decide_all(classifier: SelectLLMClassifier, policy: Policy, texts: Sequence[str]) -> list[Decision]:
+def decide_all(
+    classifier: SelectLLMClassifier,
+    policy: Policy,
+    texts: Sequence[str],
+    probabilities: NDArray[np.float64] | None = None,
+) -> list[Decision]:
     """Decides for several texts, which are encoded at once.
+
+    Args:
+        classifier: Predicts the probabilities.
+        policy: Selects members by them.
+        texts: Texts of the prompts.
+        probabilities: What the classifier predicts for the texts, (n, K), where it is known already.
 
     Raises:
         PolicyError: If the policy cannot be applied to the classifier's pool.
     """
-    probabilities = classifier.predict_proba(texts)
+    if probabilities is None:
+        probabilities = classifier.predict_proba(texts)
     selection = policy.select(probabilities, classifier.pool)
     members, chosen = classifier.members, _selected(selection)
     decisions = []

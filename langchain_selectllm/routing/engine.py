@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models import LanguageModelInput
@@ -10,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from langchain_selectllm.fanout.call_plan import CallPlan
+from langchain_selectllm.fanout.daemon_threads import in_daemon
 from langchain_selectllm.members.capabilities import Needs, unable_members
 from langchain_selectllm.members.repeated_replies import fixed_by, why_repeated
 from langchain_selectllm.prompts import prompt_messages
@@ -45,12 +47,33 @@ class Engine:
         Raises:
             TypeError: If a prompt is of a type that no chat model accepts, or `text_of` returns no string.
         """
-        settings = self.settings
         conversations = [prompt_messages(prompt) for prompt in prompts]
         texts = [self._text(messages) for messages in conversations]
-        decisions = decide_all(settings.classifier, settings.policy, texts)
-        if configs is None:
-            configs = [None] * len(decisions)
+        decisions = decide_all(self.settings.classifier, self.settings.policy, texts)
+        return self._all_bounded(decisions, configs or [None] * len(prompts), conversations)
+
+    async def decide_async(
+        self, prompts: Sequence[LanguageModelInput], configs: Sequence[RunnableConfig | None]
+    ) -> list[Decision]:
+        """The decisions of `decide`; prompts of requests that arrive at the same time are encoded together.
+
+        A decision that runs a model is made in a daemon thread.
+        """
+        settings = self.settings
+        if settings.decides_slowly:
+            return await in_daemon(partial(self.decide, prompts, configs))
+        conversations = [prompt_messages(prompt) for prompt in prompts]
+        texts = [self._text(messages) for messages in conversations]
+        probabilities = await settings.joint_predictions.of(texts)
+        decisions = decide_all(settings.classifier, settings.policy, texts, probabilities)
+        return self._all_bounded(decisions, configs, conversations)
+
+    def _all_bounded(
+        self,
+        decisions: Sequence[Decision],
+        configs: Sequence[RunnableConfig | None],
+        conversations: Sequence[Sequence[BaseMessage]],
+    ) -> list[Decision]:
         bounded = []
         for messages, decision, config in zip(conversations, decisions, configs, strict=True):
             bounded.append(self._bounded(decision, config, messages))
@@ -114,6 +137,8 @@ class Engine:
 
         They may prescribe a schema for its objects, or make all replies of a member the same.
         """
+        if not arguments:
+            return self
         settings, same_replies = self.settings, fixed_by(arguments)
         if same_replies is not None:
             settings = replace(settings, same_replies=same_replies)

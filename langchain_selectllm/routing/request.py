@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, closing
 from contextvars import copy_context
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
@@ -21,7 +20,6 @@ from langchain_selectllm.fanout.concurrency import (
     shared_limit_of,
     without_shared_limit,
 )
-from langchain_selectllm.fanout.daemon_threads import in_daemon
 from langchain_selectllm.fanout.deadlines import Limits, RequestTimer
 from langchain_selectllm.fanout.member_calls import Calls, MemberCalls, child_scope
 from langchain_selectllm.fanout.parallel import arun, run
@@ -179,23 +177,10 @@ def open_requests(
     kwargs: dict[str, Any],
 ) -> list[Request]:
     """Decides prompts and opens their requests; member runs are children of the prompts' runs."""
-    requests = []
     start, engine = time.perf_counter(), engine.for_call(kwargs)
     decisions = engine.decide(prompts, configs)
-    decided_in_s = time.perf_counter() - start
-    for decision, prompt, manager, config in zip(decisions, prompts, run_managers, configs, strict=True):
-        alone = len(decision.selected) == 1
-        scope = child_scope(without_shared_limit(config), manager, alone=alone)
-        request = Request(
-            engine=engine,
-            decision=decision,
-            calls=MemberCalls(engine.settings.models, prompt, kwargs, scope),
-            max_concurrency=config.get("max_concurrency"),
-            shared_limit=shared_limit_of(config),
-            decided_in_s=decided_in_s,
-        )
-        requests.append(request)
-    return requests
+    opened = _Opened(engine=engine, kwargs=kwargs, decided_in_s=time.perf_counter() - start)
+    return list(map(opened.request, decisions, prompts, run_managers, configs))
 
 
 async def open_requests_async(
@@ -205,11 +190,34 @@ async def open_requests_async(
     configs: Sequence[RunnableConfig],
     kwargs: dict[str, Any],
 ) -> list[Request]:
-    """The requests of `open_requests`; a decision that runs a model is made in a daemon thread."""
-    opening = partial(open_requests, engine, prompts, run_managers, configs, kwargs)
-    if engine.settings.decides_slowly:
-        return await in_daemon(opening)
-    return opening()
+    """The requests of `open_requests`, decided without blocking the event loop for long."""
+    start, engine = time.perf_counter(), engine.for_call(kwargs)
+    decisions = await engine.decide_async(prompts, configs)
+    opened = _Opened(engine=engine, kwargs=kwargs, decided_in_s=time.perf_counter() - start)
+    return list(map(opened.request, decisions, prompts, run_managers, configs))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Opened:
+    """What the requests of one call have in common."""
+
+    engine: Engine
+    kwargs: dict[str, Any]
+    decided_in_s: float
+
+    def request(
+        self, decision: Decision, prompt: LanguageModelInput, manager: RunManager, config: RunnableConfig
+    ) -> Request:
+        alone = len(decision.selected) == 1
+        scope = child_scope(without_shared_limit(config), manager, alone=alone)
+        return Request(
+            engine=self.engine,
+            decision=decision,
+            calls=MemberCalls(self.engine.settings.models, prompt, self.kwargs, scope),
+            max_concurrency=config.get("max_concurrency"),
+            shared_limit=shared_limit_of(config),
+            decided_in_s=self.decided_in_s,
+        )
 
 
 def answer_all(requests: Sequence[Request]) -> list[AIMessage | Exception]:

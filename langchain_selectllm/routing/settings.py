@@ -14,6 +14,7 @@ from langchain_selectllm.members.capabilities import member_profiles
 from langchain_selectllm.members.registry import ModelRegistry
 from langchain_selectllm.prompts import TextOf
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule
+from langchain_selectllm.routing.joint_predictions import JointPredictions
 from langchain_selectllm.routing.output_parser import VotingOutputParser
 from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.routing.structured_vote import StructuredVote
@@ -60,6 +61,11 @@ class RoutingSettings:
     def decides_slowly(self) -> bool:
         """Whether a decision runs a model, which would block an event loop."""
         return is_slow(self.classifier.learned.encoder)
+
+    @cached_property
+    def joint_predictions(self) -> JointPredictions:
+        """Probabilities for concurrent requests."""
+        return JointPredictions(self.classifier)
 
     @cached_property
     def policy_name(self) -> str:

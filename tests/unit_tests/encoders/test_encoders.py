@@ -6,9 +6,11 @@ import pytest
 from langchain_selectllm.encoders import SparseRows, get_encoder, is_slow, row_dots
 from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
 from langchain_selectllm.encoders.lexical import LexicalEncoder
-from langchain_selectllm.encoders.ngrams import MAX_CHARACTERS, MAX_TEXTS, ngram_hashes
+from langchain_selectllm.encoders.ngrams import HASH_BITS, MAX_CHARACTERS, MAX_TEXTS, ngram_hashes
 from langchain_selectllm.encoders.novelty import Familiarity
 from langchain_selectllm.encoders.sentence import SentenceEncoder
+from langchain_selectllm.encoders.surface import N_SURFACE, surface_features
+from langchain_selectllm.encoders.vocabulary import Vocabulary
 from langchain_selectllm.exceptions import EncoderError, MissingDependencyError, NotFittedError
 
 
@@ -213,3 +215,25 @@ def test_a_custom_encoder_that_does_not_name_its_speed_counts_as_slow():
 
     assert is_slow(Custom())
     assert not is_slow(Fast())
+
+
+def test_options_are_counted_at_the_start_of_a_line_alone():
+    texts = ["A)\nB) x\n (C) y", "see A) and B) here", "\tA. q\nA:\tz", "A) one\r\nB) two", ""]
+    counts = surface_features(texts)
+    n_options = N_SURFACE - 4
+    assert counts[:, n_options].tolist() == [3, 0, 2, 2, 0]
+    # The stem ends where the first option starts.
+    np.testing.assert_allclose(np.expm1(counts[:, 1]), [0, 18, 0, 0, 0])
+
+
+def test_a_vocabulary_finds_each_of_its_hashes_and_no_other():
+    step = ~HASH_BITS + np.uint64(1)
+    drawn = np.random.default_rng(0).integers(0, 1 << 64, 500, dtype=np.uint64) & HASH_BITS
+    # Neighbouring hashes share their first bits; 0 and the largest one have none before and behind them.
+    ends = np.array([0, HASH_BITS], dtype=np.uint64)
+    hashes = np.unique(np.concatenate([drawn, drawn[:100] + step, ends]))
+    unknown = hashes[:-1][np.diff(hashes) > step] + step
+    vocabulary = Vocabulary(hashes, np.ones(len(hashes), dtype=np.float32))
+    rows, missed = vocabulary.rows(np.concatenate([hashes, unknown]), 1)
+    assert rows.columns.tolist() == list(range(len(hashes)))
+    assert sorted(missed.tolist()) == sorted(unknown.tolist())
