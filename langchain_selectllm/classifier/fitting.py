@@ -100,6 +100,8 @@ def learn_heads(
             features, indicators, topic_folds, n_predicted=n_predicted, c=encoder.head_c, seed=seed
         )
         topics = Topics(names, topic_heads)
+    # The largest arrays of training; pool and vote are learned without them.
+    del features
     told = topic_softmax(topic_logits)
     unseen = np.asarray(~np.isnan(logits).any(axis=1))
     calibration = StackedCalibration.fit(logits[unseen], told[unseen], outcomes.scores[unseen], seed=seed)

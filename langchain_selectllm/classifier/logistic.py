@@ -55,7 +55,9 @@ def fit_logistic(
             examples = _examples(column)
             # Columns that are observed on the same rows, which is the usual case, share one copy of them.
             if chosen is None or not np.array_equal(rows, examples.rows):
-                rows, chosen = examples.rows, matrix[examples.rows]
+                rows, chosen = examples.rows, matrix
+                if not np.array_equal(rows, np.arange(len(scores))):
+                    chosen = matrix[rows]
             found = _solver(features, c, seed).fit(chosen, examples.targets, sample_weight=examples.weights)
             models.append(
                 LogisticModel(weights=found.coef_[0].astype(np.float64), bias=float(found.intercept_[0]))

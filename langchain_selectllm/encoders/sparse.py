@@ -20,7 +20,7 @@ class SparseRows:
 
     indptr: NDArray[np.int64]
     """Start of each row in `columns`, (n + 1,)."""
-    columns: NDArray[np.int64]
+    columns: NDArray[np.int32]
     values: NDArray[np.float32]
     n_columns: int
 
@@ -28,7 +28,8 @@ class SparseRows:
     def dense(cls, values: NDArray[np.float32]) -> "SparseRows":
         """Every value of an array (n, n_columns), zeros too."""
         n, n_columns = values.shape
-        return cls(np.arange(n + 1) * n_columns, np.tile(np.arange(n_columns), n), values.ravel(), n_columns)
+        columns = np.tile(np.arange(n_columns, dtype=np.int32), n)
+        return cls(np.arange(n + 1) * n_columns, columns, values.ravel(), n_columns)
 
     @classmethod
     def beside(cls, blocks: Sequence["SparseRows"]) -> "SparseRows":
@@ -56,7 +57,7 @@ class SparseRows:
         lengths = [np.diff(part.indptr) for part in parts]
         return cls(
             np.concatenate([[0], np.cumsum(np.concatenate([*lengths, []]), dtype=np.int64)]),
-            np.concatenate([*(part.columns for part in parts), np.empty(0, dtype=np.int64)]),
+            np.concatenate([*(part.columns for part in parts), np.empty(0, dtype=np.int32)]),
             np.concatenate([*(part.values for part in parts), np.empty(0, dtype=np.float32)]),
             n_columns,
         )

@@ -56,7 +56,7 @@ class Vocabulary:
         cells = ((entries & ~HASH_BITS) << np.uint64(_COLUMN_BITS)) | places.astype(np.uint64)
         cells, counts = _distinct(cells[known])
         texts = (cells >> np.uint64(_COLUMN_BITS)).astype(np.intp)
-        columns = (cells & np.uint64((1 << _COLUMN_BITS) - 1)).astype(np.int64)
+        columns = (cells & np.uint64((1 << _COLUMN_BITS) - 1)).astype(np.int32)
         values = (1 + np.log(counts.astype(np.float32))) * self.idf[columns]
         lengths = np.bincount(texts, minlength=n_texts)
         indptr = np.concatenate([[0], np.cumsum(lengths)])
