@@ -85,7 +85,7 @@ def split(
         out.print(f"{n_train:,} queries to {train}, {n_test:,} to {test} (seed {seed}).", highlight=False)
 
 
-@app.command()
+@app.command(short_help="Train a router on recorded outcomes.")
 def train(
     outcomes: Outcomes,
     router: Annotated[Path, typer.Option("--out", help="Folder to save the router in.")],
@@ -125,7 +125,7 @@ def train(
         show.print_trained(classifier, router)
 
 
-app.command()(route)
+app.command(short_help="Show which members the router would call, and why.")(route)
 
 
 @app.command()
@@ -138,21 +138,21 @@ def inspect(router: Router, as_json: Json = False) -> None:
         show.print_card(router, read_card(router))
 
 
-app.command()(evaluate)
-app.command()(compare)
-app.command()(analyze)
-app.command()(ablate)
-app.command()(ask)
+app.command(short_help="Replay every system on recorded outcomes, and compare them.")(evaluate)
+app.command(short_help="Show two saved reports side by side.")(compare)
+app.command(short_help="Find features of queries that go with failures.")(analyze)
+app.command(short_help="Train and replay with one choice varied at a time.")(ablate)
+app.command(short_help="Answer a prompt: call members in parallel, and vote.")(ask)
 app.command()(answer)
-app.command()(demo)
-app.command()(doctor)
-app.command("import")(import_csv)
+app.command(short_help="Train and try a router over five small language models.")(demo)
+app.command(short_help="Show installed versions and extras, and what is missing.")(doctor)
+app.command("import", short_help="Write the questions of a CSV file as queries.jsonl.")(import_csv)
 app.command()(collect)
-app.command()(grade)
-app.command()(export)
+app.command(short_help="Grade recorded replies, as often as needed.")(grade)
+app.command(short_help="Write a store as a folder of recorded outcomes.")(export)
 app.command()(serve)
-app.command()(drift)
-app.command()(retrain)
+app.command(short_help="Say whether the served queries call for a new router.")(drift)
+app.command(short_help="Fit a new router with the served outcomes.")(retrain)
 
 
 def main() -> None:

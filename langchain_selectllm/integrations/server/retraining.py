@@ -82,7 +82,7 @@ def retrain(
     if len(compared) < LEAST_HELD_OUT:
         raise OutcomeError(
             f"{len(compared)} recent queries are held out for the comparison; at least {LEAST_HELD_OUT} are "
-            "needed. Serve longer, or raise the share of shadow calls."
+            "needed. Serve longer, or raise the share of shadow calls or `held_out`."
         )
     table = with_feedback(fitting, _without(recent.feedback, compared))
     n_recent = len(table)

@@ -194,6 +194,16 @@ def test_every_command_explains_itself_by_h_and_by_help(command, selectllm):
     assert selectllm(*command, "--help")[1] == short
 
 
+def test_the_list_of_commands_says_what_each_does_in_whole_sentences(selectllm, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    code, out, _ = selectllm("--help")
+    commands = out.partition("Commands:\n")[2].strip().splitlines()
+    assert code == 0
+    assert len(commands) == len(get_command(app).commands)
+    assert [line for line in commands if line.endswith("...") or not line.endswith(".")] == []
+    assert max(map(len, commands)) <= 80
+
+
 def test_the_shell_can_complete_commands(selectllm, monkeypatch):
     out = selectllm("--help")[1]
     assert "--install-completion" in out
