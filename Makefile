@@ -42,7 +42,7 @@ test: $(STAMP) $(PAIRS:%=$(VENV)/langchain-%/.installed)
 	$(MAKE) --jobs=3 $(SYNC) integration unit
 
 # Folders of tests/integration_tests, a process each, the longest first; tests/unit_tests/test_suite.py checks the list.
-INTEGRATION := evaluation models collection server
+INTEGRATION := collection evaluation models server
 integration: $(INTEGRATION:%=integration-%)
 
 unit: unit-once $(PAIRS:%=unit-%)

@@ -11,7 +11,7 @@ from typer.main import get_command
 
 import langchain_selectllm
 from langchain_selectllm import SelectLLMRouter, evaluate, exceptions
-from langchain_selectllm.classifier import classifier as classifier_module
+from langchain_selectllm.classifier import fitting
 from langchain_selectllm.cli.app import app
 from langchain_selectllm.testing import replay_models
 from tests.support.pages import BLOCK, DOCS, PAGES, ROOT, SERVED, SLOW, named, run_page
@@ -29,7 +29,7 @@ def fits():
 @pytest.fixture
 def fit_once(fits, monkeypatch):
     """Pages that train on equal outcomes share one fit."""
-    learn = classifier_module.learn
+    learn = fitting.learn
 
     def shared(outcomes, encoder, **settings):
         chosen = sorted((name, value) for name, value in settings.items() if name != "progress")
@@ -38,7 +38,7 @@ def fit_once(fits, monkeypatch):
             fits[key] = learn(outcomes, encoder, **settings)
         return copy.deepcopy(fits[key])
 
-    monkeypatch.setattr(classifier_module, "learn", shared)
+    monkeypatch.setattr(fitting, "learn", shared)
 
 
 # LlamaIndex's workflows look at every attribute of an agent, pydantic's deprecated ones included.
