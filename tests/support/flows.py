@@ -24,6 +24,7 @@ from langchain_selectllm import (
     grade_outcomes,
     write_demo_outcomes,
 )
+from langchain_selectllm.fanout.daemon_threads import CALLS
 from langchain_selectllm.testing import ReplayChatModel, replay_models
 from tests.support.fitted import load_or_fit
 from tests.support.pages import DOCS
@@ -69,6 +70,8 @@ def prompt_flow(classifier, outcomes):
     """Files that one prompt visits, the router being warm."""
     router = SelectLLMRouter(classifier=classifier, models=replay_models(outcomes), policy="selectllm:3")
     router.invoke(outcomes.texts[0])
+    # Idle threads would be reused, and what runs in them would not be seen.
+    CALLS.forget()
     with visited_files() as files:
         router.invoke(outcomes.texts[1])
     return files
