@@ -1,10 +1,11 @@
 """LangChain's middleware for summaries, with the router's chat model as the one that summarizes."""
 
 import asyncio
+import inspect
 
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import SummarizationMiddleware
+from langchain.agents.middleware import SummarizationMiddleware, summarization
 from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, HumanMessage
 
@@ -60,6 +61,10 @@ def test_the_pools_summary_replaces_the_history(fitted, mode, trigger):
     assert messages[2].response_metadata["selectllm"]["answers"]["reader"] == "A"
 
 
+@pytest.mark.skipif(
+    "ContextOverflowError" not in inspect.getsource(summarization),
+    reason="SummarizationMiddleware of this langchain asks for a summary once",
+)
 @modes
 def test_a_summary_that_no_member_can_read_is_asked_for_again_in_short(fitted, mode):
     model = make_chat_model(fitted, members(most=15_000))
