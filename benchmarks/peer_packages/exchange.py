@@ -9,7 +9,7 @@ import asyncio
 import importlib
 import inspect
 import json
-import resource
+import re
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -166,7 +166,7 @@ class Run:
         (self.given.out / "choices.jsonl").write_text("\n".join(self._lines) + "\n", encoding="utf-8")
         figures = {
             "import_s": self._import_s,
-            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_mib": peak_mib(),
             "systems": self._systems,
         }
         (self.given.out / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
@@ -198,3 +198,10 @@ async def _ask_async(
         choices.append(await choose(text))
         seconds.append(time.perf_counter() - start)
     return choices, seconds
+
+
+def peak_mib() -> float:
+    """Peak memory of this process in MiB; `ru_maxrss` would be that of the driver, which started it, if that is larger."""
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="utf-8"))
+    assert peak is not None
+    return int(peak[1]) / 1024
