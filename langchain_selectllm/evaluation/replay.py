@@ -174,7 +174,7 @@ class Recording:
         unsure = (confidence < further.threshold)[:, None]
         added = np.where(unsure, further.added, further.added.dtype.type(0))
         if not further.repeats:
-            added &= ~rounds[0]
+            added &= rounds[0] == 0
         self._check_samples(rounds[0] + added)
         rounds.append(substitute(added, rounds[0], unavailable, self.probabilities))
         return rounds

@@ -1,6 +1,6 @@
 """Operating points that call the most probable member several times."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.adaptive import Adaptive
 from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
+from langchain_selectllm.selection.policies import Selection, top
 from langchain_selectllm.selection.policy_names import parse_policy
 
 
@@ -137,3 +138,20 @@ def test_repeats_are_saved_and_loaded(sampled, tmp_path):
     rules = [point.rule for point in classifier.pool.guarded_points]
     assert [point.rule for point in loaded.pool.guarded_points] == rules
     assert "samples of the most probable" in (tmp_path / "router" / "README.md").read_text()
+
+
+@dataclass(frozen=True)
+class TwiceThenOthers:
+    """Two calls of the most probable member, then the other one where the confidence is below 1."""
+
+    def select(self, probabilities, pool):
+        first = top(probabilities, 1)
+        further = FurtherRounds(threshold=1.1, added=~first)
+        reasons = ("twice",) * len(first)
+        return Selection(first, probabilities, reasons, pool.vote, further, 2 * first.astype(np.int64))
+
+
+def test_other_members_may_follow_on_repeats(sampled):
+    _, recording = sampled
+    calls = recording.trace(TwiceThenOthers()).calls
+    assert (np.sort(calls, axis=1) == [1, 2]).all()
