@@ -82,24 +82,9 @@ def learn_heads(
         topics = Topics((), LinearHeads.none(features.shape[1]))
         topic_logits = np.zeros((len(outcomes), 0))
     else:
-        names, indicators = topic_indicators(outcomes.categories)
-        n_predicted, topic_folds = _folds_predicted(folds), _topic_folds(len(outcomes), seed)
-        if n_predicted is not None:
-            # The same queries have to be held out of both.
-            topic_folds = folds
-        heads, logits = cross_fit(
-            features,
-            outcomes.scores,
-            folds,
-            n_predicted=n_predicted,
-            c=encoder.head_c,
-            seed=seed,
-            progress=progress,
+        heads, logits, topics, topic_logits = _cross_fitted(
+            outcomes, features, folds, c=encoder.head_c, seed=seed, progress=progress
         )
-        topic_heads, topic_logits = cross_fit(
-            features, indicators, topic_folds, n_predicted=n_predicted, c=encoder.head_c, seed=seed
-        )
-        topics = Topics(names, topic_heads)
     # The largest arrays of training; pool and vote are learned without them.
     del features
     told = topic_softmax(topic_logits)
@@ -122,6 +107,37 @@ def learn_heads(
         labels_from=outcomes.labels_from,
     )
     return Learned(encoder, heads, topics, calibration, pool, summary, frozenset(outcomes.query_digests))
+
+
+def _cross_fitted(
+    outcomes: OutcomeTable,
+    features: Features,
+    folds: NDArray[np.int64],
+    *,
+    c: float,
+    seed: int,
+    progress: StageProgress,
+) -> tuple[LinearHeads, NDArray[np.float64], Topics, NDArray[np.float64]]:
+    """Heads and topics fitted on everything, each with logits of fits that had not seen the query."""
+    names, indicators = topic_indicators(outcomes.categories)
+    n_predicted, topic_folds = _folds_predicted(folds), _topic_folds(len(outcomes), seed)
+    if n_predicted is not None:
+        # The same queries have to be held out of both.
+        topic_folds = folds
+    heads, logits = cross_fit(
+        features,
+        outcomes.scores,
+        folds,
+        n_predicted=n_predicted,
+        c=c,
+        seed=seed,
+        progress=progress,
+    )
+    topic_heads, topic_logits = cross_fit(
+        features, indicators, topic_folds, n_predicted=n_predicted, c=c, seed=seed
+    )
+    topics = Topics(names, topic_heads)
+    return heads, logits, topics, topic_logits
 
 
 def cross_fit(
