@@ -27,7 +27,6 @@ from langchain_selectllm import OutcomeTable, SelectLLMClassifier
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.selection.adaptive import Adaptive
-from langchain_selectllm.selection.operating_points import OperatingBudget, OperatingPoint
 from langchain_selectllm.selection.policies import Policy
 from langchain_selectllm.selection.policy_names import parse_policy
 
@@ -82,16 +81,16 @@ class Fold:
 
     def spend(self, budgets: Array, *, guarded: bool) -> tuple[Array, Array]:
         """Worth and cost of our operating points, (n_test, budgets) each; the cheapest member's where a budget has none."""
-        points = self.recording.pool.guarded_points if guarded else self.recording.pool.adaptive_points
         cheapest = tuple(
             part[:, -1:] for part in self.pick(np.zeros((len(self.test_rows), len(self.mean_costs))))
         )
-        found: dict[OperatingPoint | None, tuple[Array, ...]] = {None: cheapest}
+        found: dict[Any, tuple[Array, ...]] = {None: cheapest}
         columns = []
         for budget in budgets.tolist():
-            point = OperatingBudget(cost_usd=budget).best(points)
+            policy = Adaptive(cost_usd=budget, guarded=guarded)
+            point = policy.find(self.recording.pool)
             if point not in found:
-                found[point] = self.call(Adaptive(cost_usd=budget, guarded=guarded))
+                found[point] = self.call(policy)
             columns.append(found[point])
         score, costs = zip(*columns, strict=True)
         return np.hstack(score), np.hstack(costs)

@@ -36,10 +36,7 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
             "validation": validation,
             "seed": seed,
             "fixed_sets": {str(size): list(names) for size, names in learned.pool.fixed_sets.items()},
-            "operating_points": {
-                "adaptive": [_point_config(point) for point in learned.pool.adaptive_points],
-                "guarded": [_point_config(point) for point in learned.pool.guarded_points],
-            },
+            "operating_points": [_point_config(point) for point in learned.pool.operating_points],
             "patience": _patience_config(learned.pool.patience),
             "known_answers": _known_answers(learned.pool.vote),
             "training": _summary_config(learned.summary),
@@ -89,7 +86,6 @@ def _learned(
     encoder_model: str | None,
 ) -> Learned:
     encoder = config["encoder"]
-    points = config["operating_points"]
     return Learned(
         encoder=load_encoder(
             encoder["kind"],
@@ -110,8 +106,7 @@ def _learned(
             latencies=arrays["pool.latencies"],
             fixed_sets={int(size): tuple(names) for size, names in config["fixed_sets"].items()},
             vote=_vote(config["known_answers"], _under("vote.", arrays)),
-            adaptive_points=tuple(_point(point) for point in points["adaptive"]),
-            guarded_points=tuple(_point(point) for point in points["guarded"]),
+            operating_points=tuple(_point(point) for point in config["operating_points"]),
             patience=_patience(config["patience"]),
         ),
         summary=_summary(config["training"]),

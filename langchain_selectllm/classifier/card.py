@@ -9,7 +9,8 @@ import numpy as np
 
 from langchain_selectllm.classifier.fitted import Learned
 from langchain_selectllm.outcomes.table import AGREEMENT
-from langchain_selectllm.selection.operating_points import OperatingBudget, OperatingPoint
+from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.operating_points import SINGLE_BEST, OperatingPoint
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
@@ -110,7 +111,7 @@ def _vote(learned: Learned) -> str:
 
 def _guard(pool: PoolStatistics) -> str:
     """Sizes S at which `selectllm:S` selects by query, and the evidence for it."""
-    found = _by_calls(pool.guarded_points, len(pool.members))
+    found = _by_calls(pool, guarded=True)
     if not found:
         return "No operating points were learned, so that `selectllm:S` and `adaptive:S` cannot be used."
     by_query: list[int] = []
@@ -118,15 +119,18 @@ def _guard(pool: PoolStatistics) -> str:
     single: list[int] = []
     lines = []
     for point, sizes in found.items():
-        if point.rule.ranking != "fixed":
-            by_query += sizes
-            lines.append(f"- S = {_join(sizes)}: selects by query ({point.evidence})")
-        elif point.rule.size > 1:
-            fixed += sizes
-            lines.append(f"- S = {_join(sizes)}: calls the fixed set of {point.rule.size} ({point.evidence})")
-        else:
+        evidence = point.evidence
+        if point.rule == SINGLE_BEST:
             single += sizes
-            lines.append(f"- S = {_join(sizes)}: calls the single best member ({point.evidence})")
+            evidence = "no rule within its budget beats it on validation"
+            calls = "calls the single best member"
+        elif point.rule.ranking == "fixed":
+            fixed += sizes
+            calls = f"calls the fixed set of {point.rule.size}"
+        else:
+            by_query += sizes
+            calls = "selects by query"
+        lines.append(f"- S = {_join(sizes)}: {calls} ({evidence})")
     words = []
     if by_query:
         words.append(f"By paired evidence on validation, selecting by query pays at S = {_join(by_query)}.")
@@ -145,11 +149,8 @@ def _guard(pool: PoolStatistics) -> str:
 
 def _operating_points(pool: PoolStatistics) -> str:
     users: dict[tuple[str, ...], list[str]] = {}
-    listed = 0
-    for system, points in (("selectllm", pool.guarded_points), ("adaptive", pool.adaptive_points)):
-        by_calls = _by_calls(points, len(pool.members))
-        listed += len(by_calls)
-        for point, sizes in by_calls.items():
+    for system, guarded in (("selectllm", True), ("adaptive", False)):
+        for point, sizes in _by_calls(pool, guarded=guarded).items():
             users.setdefault(_point_cells(point), []).append(f"{system}, S = {_join(sizes)}")
     if not users:
         return "None."
@@ -157,7 +158,7 @@ def _operating_points(pool: PoolStatistics) -> str:
     rows = [("; ".join(names), *cells) for cells, names in users.items()]
     table = _table((*head, "accuracy", "calls", "cost_usd", "latency_s"), rows)
     notes = "Calls, cost and latency are upper bounds of the means, one-sided 99 %."
-    others = len(pool.guarded_points) + len(pool.adaptive_points) - listed
+    others = len(pool.operating_points) - len(users)
     if others:
         notes += (
             f" {others} more points, for other budgets of cost, latency and rounds, are in `config.json`."
@@ -185,11 +186,11 @@ def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
     )
 
 
-def _by_calls(points: Sequence[OperatingPoint], n_members: int) -> dict[OperatingPoint, list[int]]:
+def _by_calls(pool: PoolStatistics, *, guarded: bool) -> dict[OperatingPoint, list[int]]:
     """The operating points that budgets of S calls choose, each with its S from 1 to K."""
     found: dict[OperatingPoint, list[int]] = {}
-    for size in range(1, n_members + 1):
-        point = OperatingBudget(calls=size).best(points)
+    for size in range(1, len(pool.members) + 1):
+        point = Adaptive(calls=size, guarded=guarded).find(pool)
         if point is not None:
             found.setdefault(point, []).append(size)
     return found

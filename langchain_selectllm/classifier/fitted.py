@@ -59,8 +59,7 @@ class Learned:
         pool, topics, calibration = self.pool, self.topics.heads, self.calibration
         words: list[Any] = [self.encoder.kind, self.encoder.name, pool.members, pool.fixed_sets]
         words += [
-            pool.adaptive_points,
-            pool.guarded_points,
+            pool.operating_points,
             pool.patience,
             () if pool.vote is None else pool.vote.known_answers,
         ]

@@ -7,7 +7,12 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.further_rounds import FurtherRounds
-from langchain_selectllm.selection.operating_points import CallingRule, OperatingBudget, OperatingPoint
+from langchain_selectllm.selection.operating_points import (
+    SINGLE_BEST,
+    CallingRule,
+    OperatingBudget,
+    OperatingPoint,
+)
 from langchain_selectllm.selection.policies import Selection, get_pool_vote, top
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.ballots import CallMatrix
@@ -34,7 +39,7 @@ class Adaptive(OperatingBudget):
                 pool has members.
         """
         n_members = len(pool.members)
-        repeats = any(point.rule.ranking == "samples" for point in self._points(pool))
+        repeats = any(point.rule.ranking == "samples" for point in pool.operating_points)
         if self.calls is not None and self.calls > n_members and not repeats:
             raise PolicyError(
                 f"A budget of {self.calls:g} calls does not fit the pool ({n_members} members), which are "
@@ -47,7 +52,10 @@ class Adaptive(OperatingBudget):
 
     def find(self, pool: PoolStatistics) -> OperatingPoint | None:
         """The operating point for the budget; None when no point is within it."""
-        return self.best(self._points(pool))
+        best = self.best(self._points(pool))
+        if not self.guarded or best is None or best.evidence:
+            return best
+        return self.best(point for point in pool.operating_points if point.rule == SINGLE_BEST) or best
 
     def _out_of_reach(self, pool: PoolStatistics) -> str:
         """Returns the message about an unreachable budget, with the smallest possible one."""
@@ -68,7 +76,9 @@ class Adaptive(OperatingBudget):
         )
 
     def _points(self, pool: PoolStatistics) -> tuple[OperatingPoint, ...]:
-        return pool.guarded_points if self.guarded else pool.adaptive_points
+        if self.guarded:
+            return pool.operating_points
+        return tuple(point for point in pool.operating_points if point.rule.ranking != "fixed")
 
     def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
         """Members of the first round of each query, and of the second one.

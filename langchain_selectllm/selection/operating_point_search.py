@@ -13,11 +13,10 @@ from langchain_selectllm.voting.ballots import CallMatrix
 from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence
 from langchain_selectllm.voting.recorded_votes import RecordedSamples, RecordedVotes
 
-ONE_SIDED_95 = 1.645
-"""Quantile of the standard normal distribution: one-sided 95 %."""
 _BUDGET_QUANTILE = 2.326
-"""The same, one-sided 99 %, for budgets: with 95 % the mean calls were up to S + 0.02 on splits 5 to 9 of
-MMLU-Pro (seven members) and on ZeroEval: the best of many points within a budget is often a lucky one."""
+"""Quantile of the standard normal distribution, one-sided 99 %, for budgets: with 95 % the mean calls were
+up to S + 0.02 on splits 5 to 9 of MMLU-Pro (seven members) and on ZeroEval: the best of many points within a
+budget is often a lucky one."""
 _SHARES = np.arange(1, 100) / 100
 """Shares of the queries for which a second round is tried: steps of 1 %, finer than the margin of budgets on
 up to 6,000 queries; not searched."""
@@ -131,7 +130,7 @@ def one_round(rule: CallingRule, calls: ReplayedCalls) -> ReplayedPoint:
     """The operating point of a rule with one round of calls."""
     used = dict(zip(UNITS, calls.used.mean(axis=1).tolist(), strict=True))
     accuracy = float(calls.expected.mean())
-    return ReplayedPoint(rule=rule, first=calls, both=calls, accuracy=accuracy, evidence="", **used)
+    return ReplayedPoint(rule=rule, first=calls, both=calls, accuracy=accuracy, **used)
 
 
 def two_rounds(rule: CallingRule, first: ReplayedCalls, both: ReplayedCalls) -> Iterator[ReplayedPoint]:

@@ -39,6 +39,10 @@ class CallingRule:
         return 1 + int(self.size > self.first)
 
 
+SINGLE_BEST = CallingRule(ranking="fixed", first=1, size=1)
+"""The rule that calls the single best member."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OperatingPoint:
     """A rule that was best within some budget, and its means over validation queries."""
@@ -51,8 +55,8 @@ class OperatingPoint:
     unknown."""
     cost_usd: float
     latency_s: float
-    evidence: str
-    """Reason for the choice, in words."""
+    evidence: str = ""
+    """Gain over the single best member, in words; empty where validation gave no evidence for one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ def parse_policy(spec: str) -> Policy:
 def default_policy(pool: PoolStatistics) -> Policy:
     """The policy of a router when none is given: `selectllm:3`; without operating points the paper's."""
     size = min(_DEFAULT_SIZE, len(pool.members))
-    if pool.guarded_points:
+    if pool.operating_points:
         return Adaptive(calls=size, guarded=True)
     return WeightedMaxConf(size)
 

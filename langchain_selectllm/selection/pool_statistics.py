@@ -60,11 +60,8 @@ class PoolStatistics:
     """Best fixed set of each size by training vote accuracy."""
     vote: LearnedVote | None = None
     """The vote learned from the members' replies; None where there was nothing to learn it from."""
-    adaptive_points: tuple[OperatingPoint, ...] = ()
-    """Operating points that look at the query."""
-    guarded_points: tuple[OperatingPoint, ...] = ()
-    """Operating points that look at the query only where validation showed that it pays."""
-
+    operating_points: tuple[OperatingPoint, ...] = ()
+    """The best per budget, of all rules and of those by query, and the one that calls the single best."""
     patience: Patience | None = None
     """Confidence from which stragglers are not waited for; None where none was tuned."""
 

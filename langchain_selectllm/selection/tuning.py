@@ -1,14 +1,20 @@
 """The learned vote and the operating points of a pool, fitted on training queries."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.selection.guard import budgets_of, distinct, guarded, unguarded
-from langchain_selectllm.selection.operating_point_search import OperatingPointSearch, ReplayedPoint
-from langchain_selectllm.selection.operating_points import ranked
+from langchain_selectllm.selection.guard import evidence
+from langchain_selectllm.selection.operating_point_search import OperatingPointSearch
+from langchain_selectllm.selection.operating_points import (
+    MAX_ROUNDS,
+    UNITS,
+    OperatingBudget,
+    OperatingPoint,
+    ranked,
+)
 from langchain_selectllm.selection.patience import tune_patience
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
 from langchain_selectllm.voting.cross_fitting import cross_fit_votes
@@ -19,6 +25,9 @@ _FOLDS = 3
 _COST_WEIGHTS = (0.0, 0.02, 0.06, 0.2)
 """From no weight to one that outdoes most differences in probability, in steps of a factor of about three.
 Ten weights gained nothing over these, see docs/explanation/research-log.md."""
+_STEPS = 30
+"""Budgets of cost and of latency, from the cheapest rule to the dearest one. Bounds the size of an artefact;
+not searched."""
 _MIN_COST_RATIO = 1.1
 """Highest cost over lowest cost from which cost weights are tried. Set by hand, not searched."""
 
@@ -70,18 +79,42 @@ def tune(
         patience = tune_patience(recorded, probabilities, pool.latencies, fitted.by_fold, folds, seed=seed)
         pool = replace(pool, vote=fitted.final, patience=patience)
         search = replace(search, pool=pool, votes=fitted.by_fold)
-    by_query: list[ReplayedPoint] = []
-    for cost_weight in _cost_weights(pool):
+    return replace(pool, operating_points=tuple(_kept(search)))
+
+
+def _kept(search: OperatingPointSearch) -> Iterator[OperatingPoint]:
+    """The single best member, and the best point per budget: of all rules, and of those by query."""
+    by_query = list(search.points("samples"))
+    for cost_weight in _cost_weights(search.pool):
         by_query += search.points("query", cost_weight)
-    by_query += search.points("samples")
     fixed = list(search.points("fixed"))
     single_best, adaptive, everything = fixed[0], ranked(by_query), ranked([*by_query, *fixed])
-    budgets = list(budgets_of(everything, single_best=single_best))
-    return replace(
-        pool,
-        adaptive_points=distinct(unguarded(adaptive, budget) for budget in budgets),
-        guarded_points=distinct(guarded(everything, single_best, budget) for budget in budgets),
-    )
+    kept = {single_best.rule: single_best}
+    for budget in _budgets(everything, single_best):
+        for points in (everything, adaptive):
+            best = budget.first(points)
+            if best is not None:
+                kept[best.rule] = best
+    for point in kept.values():
+        yield replace(point.without_replays(), evidence=evidence(point, single_best))
+
+
+def _budgets(points: Sequence[OperatingPoint], single_best: OperatingPoint) -> Iterator[OperatingBudget]:
+    """Budgets that operating points are kept for, each for one round and for two.
+
+    Whole numbers of calls; of cost and latency the single best's own, and steps of equal ratio.
+    """
+    for unit in UNITS:
+        used = np.array([getattr(point, unit) for point in points])
+        if unit == "calls":
+            steps = np.arange(1.0, np.ceil(used.max()) + 1.0)
+        elif used.min() > 0:
+            steps = np.append(np.geomspace(used.min(), used.max(), _STEPS), getattr(single_best, unit))
+        else:
+            continue
+        for max_rounds in range(1, MAX_ROUNDS + 1):
+            for most in steps.tolist():
+                yield OperatingBudget(max_rounds=max_rounds, **{unit: most})
 
 
 def _cost_weights(pool: PoolStatistics) -> tuple[float, ...]:

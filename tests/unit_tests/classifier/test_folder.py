@@ -62,21 +62,21 @@ def point(ranking, size, evidence="x", **rule):
 
 
 def card_with(fitted, *points):
-    pool = replace(fitted.pool, guarded_points=points, adaptive_points=())
+    pool = replace(fitted.pool, operating_points=points)
     return write_card(replace(fitted.learned, pool=pool))
 
 
 def test_the_card_names_the_sizes_that_select_by_query_and_those_that_do_not(fitted):
     card = card_with(
         fitted,
-        point("fixed", 1, "nothing beats it"),
+        point("fixed", 1, ""),
         point("fixed", 2, "beats the single best member"),
         replace(point("query", 3, "beats the single best member"), accuracy=0.9),
     )
     assert "selecting by query pays at S = 3 to 5." in card
     assert "At S = 2 a fixed set of members is as good on validation as any selection by query:" in card
     assert "**no** paired evidence that another rule beats the single best member at S = 1:" in card
-    assert "- S = 1: calls the single best member (nothing beats it)" in card
+    assert "- S = 1: calls the single best member (no rule within its budget beats it on validation)" in card
     assert "- S = 2: calls the fixed set of 2 (beats the single best member)" in card
     assert "- S = 3 to 5: selects by query (beats the single best member)" in card
 
@@ -86,7 +86,7 @@ def test_the_card_lists_the_operating_points_of_every_s_with_their_settings(fitt
     two_rounds = replace(point("query", 3, **rule), accuracy=0.1, calls=1.0, latency_s=1.5)
     card = card_with(fitted, two_rounds)
     cells = "by query | 1 | 3 | 0.62 | 0.06 | 0.100 | 1.00 | - | 1.50 |"
-    assert f"| selectllm, S = 1 to 5 | {cells}" in card
+    assert f"| selectllm, S = 1 to 5; adaptive, S = 1 to 5 | {cells}" in card
     assert "more points, for other budgets" not in card
     dear = replace(two_rounds, accuracy=0.05)
     assert "1 more points, for other budgets of cost, latency and rounds, are in `config.json`." in card_with(
@@ -100,7 +100,7 @@ def test_the_card_names_the_vote_or_what_stands_in_for_it(fitted):
     bare = replace(
         fitted.learned,
         summary=summary,
-        pool=replace(fitted.pool, vote=None, guarded_points=(), adaptive_points=()),
+        pool=replace(fitted.pool, vote=None, operating_points=()),
     )
     assert "No learned vote: log_odds (no replies to vote on)." in write_card(bare)
     assert "`selectllm:S` and `adaptive:S` cannot be used" in write_card(bare)
@@ -159,7 +159,7 @@ def test_a_truncated_configuration_is_refused(saved):
 )
 def test_another_format_is_refused_with_the_way_out(saved, version, advice):
     edit_config(saved, format_version=version)
-    message = f"has format {version}; this release reads format 9. It was {advice}"
+    message = f"has format {version}; this release reads format 10. It was {advice}"
     with pytest.raises(ArtefactFormatError, match=message):
         SelectLLMClassifier.from_pretrained(saved)
 

@@ -42,7 +42,7 @@ def test_of_a_large_table_only_as_many_queries_as_needed_are_held_out(table, fit
     assert fits == [600, 600, 700, 600, 600, 700]
     assert classifier.summary.vote == "learned"
     assert not np.isnan(classifier.summary.metrics["auroc_macro"])
-    assert classifier.pool.guarded_points
+    assert classifier.pool.operating_points
 
 
 def test_fewer_held_out_queries_cost_little(table, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from langchain_selectllm.exceptions import LowConfidenceError, MemberMismatchErr
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule
 from langchain_selectllm.selection.adaptive import Adaptive
 from langchain_selectllm.selection.further_rounds import FurtherRounds
+from langchain_selectllm.selection.operating_points import SINGLE_BEST
 from langchain_selectllm.selection.policies import Selection
 from langchain_selectllm.testing import ReplayChatModel, replay_models
 from langchain_selectllm.voting.votes import MajorityVote
@@ -265,17 +266,19 @@ def test_a_budget_is_kept_on_validation_and_an_impossible_one_is_refused(fitted)
         Adaptive(latency_s=0.1).point(fitted.pool)
 
 
-def test_every_guarded_point_says_why(fitted):
-    assert all(point.evidence for point in fitted.pool.guarded_points)
-    assert any("beats" in point.evidence for point in fitted.pool.guarded_points)
+def test_the_guard_goes_by_evidence(fitted):
+    found = [Adaptive(calls=size, guarded=True).point(fitted.pool) for size in range(1, len(fitted.members) + 1)]
+    assert all(point.rule == SINGLE_BEST or "beats" in point.evidence for point in found)
+    assert any(point.evidence for point in found)
 
 
 def test_the_guard_keeps_the_fixed_set_where_the_query_says_nothing():
     # Two members whose being right has nothing to do with the text.
     rng = np.random.default_rng(0)
     classifier = SelectLLMClassifier().fit(score_table((rng.random((400, 2)) < [0.8, 0.6]).astype(float)))
-    assert {point.rule.ranking for point in classifier.pool.guarded_points} == {"fixed"}
-    assert {point.rule.ranking for point in classifier.pool.adaptive_points} == {"query"}
+    for size in (1, 2):
+        assert Adaptive(calls=size, guarded=True).point(classifier.pool).rule.ranking == "fixed"
+        assert Adaptive(calls=size).point(classifier.pool).rule.ranking == "query"
 
 
 def test_selective_metrics_by_hand():

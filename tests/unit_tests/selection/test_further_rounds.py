@@ -52,7 +52,7 @@ def pool_with(pool, **rule):
     point = OperatingPoint(
         rule=CallingRule(**fields), accuracy=0.5, calls=1.0, cost_usd=0.01, latency_s=1.0, evidence="made up"
     )
-    return replace(pool, adaptive_points=(point,))
+    return replace(pool, operating_points=(point,))
 
 
 PROBABILITIES = np.array([[0.7, 0.6, 0.9], [0.9, 0.6, 0.7]])

@@ -8,10 +8,12 @@ import pytest
 from langchain_selectllm import SelectLLMClassifier, evaluate
 from langchain_selectllm.classifier.calibration import StackedCalibration
 from langchain_selectllm.classifier.fitting import cross_calibrated
-from langchain_selectllm.selection.guard import guarded
+from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.guard import evidence
 from langchain_selectllm.selection.operating_point_search import ReplayedCalls, one_round, two_rounds
-from langchain_selectllm.selection.operating_points import CallingRule, OperatingBudget
+from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
 from langchain_selectllm.selection.policy_names import parse_policy
+from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from tests.support.worlds import reply_table
 
 LETTERS = "ABCD"
@@ -87,43 +89,50 @@ def candidate(ranking, calls):
     return one_round(rule, calls)
 
 
-def budget(most):
-    return OperatingBudget(calls=most)
+@pytest.mark.parametrize(
+    ("right", "sure", "found"),
+    [
+        # More to be expected, and more that were right.
+        (560, 0.56, "beats the single best member by 6.0 +- 0.6 points on validation"),
+        (500, 0.60, ""),  # surer, and right no more often
+        (560, 0.44, ""),  # more often right, and no more to be expected
+        (501, 0.51, ""),  # one answer more is chance
+    ],
+)
+def test_evidence_is_more_to_be_expected_and_more_that_was_right(right, sure, found):
+    assert evidence(candidate("query", called(right, sure)), candidate("fixed", called(500, 0.5))) == found
+
+
+def operating_point(ranking, accuracy, calls, evidence=""):
+    rule = CallingRule(ranking=ranking, first=1, size=1)
+    return OperatingPoint(
+        rule=rule, accuracy=accuracy, calls=calls, cost_usd=np.nan, latency_s=np.nan, evidence=evidence
+    )
+
+
+def pool_of(*points):
+    members, unknown = ("a", "b"), np.full(2, np.nan)
+    return PoolStatistics(members, np.array([0.5, 0.4]), unknown, unknown, operating_points=points)
 
 
 @pytest.mark.parametrize(
-    ("right", "sure", "ranking"),
+    ("evidence", "budget", "ranking"),
     [
-        (560, 0.56, "query"),  # more to be expected, and more that were right
-        (500, 0.60, "fixed"),  # surer, and right no more often
-        (560, 0.44, "fixed"),  # more often right, and no more to be expected
-        (501, 0.51, "fixed"),  # one answer more is chance
+        ("beats it", 2.0, "query"),
+        ("", 2.0, "fixed"),
+        ("", 1.0, "query"),  # the single best member is beyond the budget
     ],
 )
-def test_evidence_is_more_to_be_expected_and_more_that_was_right(right, sure, ranking):
-    stands, rival = candidate("fixed", called(500, 0.5)), candidate("query", called(right, sure))
-    point = guarded([rival, stands], stands, budget(1.0))
-    assert point.rule.ranking == ranking
-    if ranking == "query":
-        assert point.evidence == "beats the single best member by 6.0 +- 0.6 points on validation"
-    else:
-        assert point.evidence == "no rule within its budget beats it on validation"
+def test_the_guard_needs_evidence_where_the_single_best_is_within_the_budget(evidence, budget, ranking):
+    pool = pool_of(operating_point("query", 0.6, 1.0, evidence), operating_point("fixed", 0.5, 2.0))
+    assert Adaptive(calls=budget, guarded=True).find(pool).rule.ranking == ranking
+    assert Adaptive(calls=budget).find(pool).rule.ranking == "query"
 
 
 def test_nothing_within_a_budget_is_no_point():
-    rival, stands = candidate("query", called(9, 0.9)), candidate("fixed", called(9, 0.9))
-    assert guarded([rival, stands], stands, budget(0.5)) is None
-    assert budget(0.5).best([rival]) is None
-
-
-def test_what_never_met_the_single_best_is_no_more_accurate_than_it():
-    """A rule for a budget too small for the single best must not be preferred to it within a larger budget."""
-    cheap = called(560, 0.56)
-    dear = replace(called(500, 0.5), used=np.full((3, 1000), 2.0))
-    stands = candidate("fixed", dear)
-    point = guarded([candidate("query", cheap), stands], stands, budget(1.0))
-    assert point.evidence == "best on validation within its budget"
-    assert point.accuracy < 0.5
+    pool = pool_of(operating_point("query", 0.6, 1.0))
+    assert Adaptive(calls=0.5, guarded=True).find(pool) is None
+    assert Adaptive(calls=0.5).find(pool) is None
 
 
 def test_limits_hold_the_error_of_the_share_that_goes_on():

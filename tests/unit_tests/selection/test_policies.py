@@ -161,7 +161,7 @@ def test_without_a_policy_a_router_is_guarded_where_points_were_learned():
         latency_s=0.1,
         evidence="made up",
     )
-    assert policy_name(default_policy(replace(POOL, guarded_points=(point,)))) == "selectllm:3"
+    assert policy_name(default_policy(replace(POOL, operating_points=(point,)))) == "selectllm:3"
     assert policy_name(default_policy(POOL)) == "weighted_max_conf:3"
 
 

@@ -61,7 +61,7 @@ def with_rule(pool, **rule):
         latency_s=np.nan,
         evidence="made up",
     )
-    return replace(pool, adaptive_points=(point,), guarded_points=(point,))
+    return replace(pool, operating_points=(point,))
 
 
 def test_training_chooses_repeats_where_they_pay(sampled):
@@ -79,10 +79,7 @@ def test_training_chooses_repeats_where_they_pay(sampled):
 
 def test_outcomes_with_one_sample_give_no_repeats():
     pool = SelectLLMClassifier().fit(sampled_world(300, 1)).pool
-    assert {point.rule.ranking for point in (*pool.adaptive_points, *pool.guarded_points)} <= {
-        "query",
-        "fixed",
-    }
+    assert {point.rule.ranking for point in pool.operating_points} == {"query", "fixed"}
 
 
 def test_agreement_of_the_samples_of_one_member_raises_the_confidence(sampled):
@@ -135,8 +132,8 @@ def test_repeats_are_saved_and_loaded(sampled, tmp_path):
     classifier, _ = sampled
     classifier.save_pretrained(tmp_path / "router")
     loaded = SelectLLMClassifier.from_pretrained(tmp_path / "router")
-    rules = [point.rule for point in classifier.pool.guarded_points]
-    assert [point.rule for point in loaded.pool.guarded_points] == rules
+    rules = [point.rule for point in classifier.pool.operating_points]
+    assert [point.rule for point in loaded.pool.operating_points] == rules
     assert "samples of the most probable" in (tmp_path / "router" / "README.md").read_text()
 
 
