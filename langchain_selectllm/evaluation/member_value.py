@@ -156,7 +156,7 @@ class MemberValue:
 
 
 def suggested_pool(pools: list[SmallerPool]) -> SmallerPool | None:
-    """The smallest pool whose loss is shown to be at most one point; None where no smaller pool is."""
+    """The last pool, in this order, before one whose loss is not shown to be at most one point; None if it is the first."""
     suggested = None
     for pool in pools:
         if not pool.is_within_margin:

@@ -1,7 +1,7 @@
 """The result of an evaluation: as JSON, and as a verdict in words."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,14 +117,14 @@ class Report:
 
     def _ladder(self, family: str) -> list[str]:
         """How the family fares against the fixed set at each size."""
-        by_verdict: dict[str, list[str]] = {}
+        by_verdict: dict[str, list[int]] = {}
         for system in self.systems:
             name, _, size = system.name.partition(":")
             if name == family and size.isdecimal() and "fixed_best" in system.versus:
-                by_verdict.setdefault(system.versus["fixed_best"].verdict, []).append(size)
+                by_verdict.setdefault(system.versus["fixed_best"].verdict, []).append(int(size))
         if sum(map(len, by_verdict.values())) < 2:
             return []
-        parts = [f"{verdict} for S = {', '.join(sizes)}" for verdict, sizes in sorted(by_verdict.items())]
+        parts = [f"{verdict} for S = {in_runs(sizes)}" for verdict, sizes in sorted(by_verdict.items())]
         return [f"{family}:S against fixed_best at equal calls: {'; '.join(parts)}."]
 
     def to_dict(self) -> dict[str, Any]:
@@ -203,6 +203,19 @@ _WORDS = {
     "worse": "LOSES to",
     "no difference shown": "shows no difference to",
 }
+
+
+def in_runs(sizes: Sequence[int]) -> str:
+    """Whole numbers in words, three or more in a row by their ends: "2, 4 to 7"."""
+    runs: list[list[int]] = []
+    for size in sorted(sizes):
+        if not runs or size != runs[-1][-1] + 1:
+            runs.append([])
+        runs[-1].append(size)
+    words = []
+    for run in runs:
+        words += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
+    return ", ".join(words)
 
 
 def _sentence(name: str, label: str, versus: Versus) -> str:

@@ -42,8 +42,8 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
             "calibrated confidences would show {} on as many queries by chance. {} mean confidence minus "
             "accuracy is {} {}."
         ).format(
-            numbers.percent(*_AT, "ece"),
-            numbers.percent(*_AT, "ece_by_chance"),
+            numbers.distance(*_AT, "ece"),
+            numbers.distance(*_AT, "ece_by_chance"),
             _tendency(*figures["overconfidence_ci95"]),
             numbers.points(*_AT, "overconfidence"),
             numbers.interval(*_AT, "overconfidence_ci95", sign=True),
@@ -68,10 +68,10 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
 def _tendency(low: float, high: float) -> str:
     """What the interval of the mean overconfidence shows."""
     if low > 0:
-        return "On average it is too high:"
+        return "Confidence is too high on average:"
     if high < 0:
-        return "On average it is too low:"
-    return "On average it is neither shown to be too high nor too low:"
+        return "Confidence is too low on average:"
+    return "Confidence is not shown to be too high or too low on average:"
 
 
 def _example(curve: list[dict[str, Any]]) -> int | None:

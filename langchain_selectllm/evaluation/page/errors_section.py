@@ -50,7 +50,8 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
             numbers.percent(*_AT, "total"), Markup(", ").join(parts)
         ),
         Markup(
-            "All but the first are the gap to the oracle, {}: some member of the pool is right there."
+            "All but the first are the gap to the oracle, {}: some member of the pool is right there. Each "
+            "number is rounded on its own."
         ).format(numbers.distance(*_AT, "oracle_gap")),
     ]
     beaten = numbers.value(*_AT, "vote_beats_members")

@@ -133,7 +133,7 @@ CONFIG: dict[str, Any] = {
         "gridOpacity": 0.25,
         "domainColor": GREY,
         "tickColor": GREY,
-        "labelLimit": 150,
+        "labelLimit": 170,
         "labelOverlap": "greedy",
         "labelSeparation": 6,
         "labelFlush": False,

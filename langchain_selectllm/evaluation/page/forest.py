@@ -5,15 +5,20 @@ from typing import Any
 from langchain_selectllm.evaluation.page.figure import BLUE, GREY, altair, specification
 
 
+def signed_axis() -> Any:
+    """Axis of differences: numbers with their sign, 0 without one."""
+    return altair().Axis(format="+~r", labelExpr="datum.value == 0 ? '0' : datum.label")
+
+
 def _forest(values: list[dict[str, Any]], title: str, label: str) -> Any:
     """Differences with intervals, one row each, and a line at 0."""
     alt = altair()
     base = alt.Chart(alt.Data(values=values))
     y = alt.Y("name:N", sort=None, title=label)
-    x = alt.X("difference:Q", title=title, axis=alt.Axis(format="+~r"))
+    x = alt.X("difference:Q", title=title, axis=signed_axis())
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=GREY, strokeWidth=1.5)
     rules = base.mark_rule(color=BLUE, strokeWidth=2).encode(
-        y=y, x=alt.X("low:Q", title=title, axis=alt.Axis(format="+~r")), x2="high:Q"
+        y=y, x=alt.X("low:Q", title=title, axis=signed_axis()), x2="high:Q"
     )
     tooltip = [
         alt.Tooltip("name:N"),

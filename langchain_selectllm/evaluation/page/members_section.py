@@ -16,7 +16,7 @@ from langchain_selectllm.evaluation.page.figure import (
     short_names,
     specification,
 )
-from langchain_selectllm.evaluation.page.forest import difference_row, forest
+from langchain_selectllm.evaluation.page.forest import difference_row, forest, signed_axis
 from langchain_selectllm.evaluation.page.numbers import Numbers
 from langchain_selectllm.evaluation.page.pairs_figures import most_alike, pairs_figures
 
@@ -227,8 +227,8 @@ def _smaller_pools_chart(values: list[dict[str, Any]]) -> dict[str, Any]:
     alt = altair()
     base = alt.Chart(alt.Data(values=values))
     x = alt.X("size:O", sort="descending", title="members left in the pool", axis=alt.Axis(labelAngle=0))
-    y = alt.Y("difference:Q", title="difference (points)", axis=alt.Axis(format="+~r"))
-    band = alt.Y("low:Q", title="difference (points)", axis=alt.Axis(format="+~r"))
+    y = alt.Y("difference:Q", title="difference (points)", axis=signed_axis())
+    band = alt.Y("low:Q", title="difference (points)", axis=signed_axis())
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=GREY).encode(y="zero:Q")
     tooltip = ["size:O", "without:N", alt.Tooltip("difference:Q", format="+.2f")]
     chart = alt.layer(

@@ -126,7 +126,7 @@ def _heat_map(
             "first:N",
             sort=labels[:-1],
             title="member",
-            axis=alt.Axis(labelAngle=-60, labelOverlap=False),
+            axis=alt.Axis(labelAngle=-90, labelSeparation=0),
         ),
         y=alt.Y("second:N", sort=labels[1:], title="member"),
     )

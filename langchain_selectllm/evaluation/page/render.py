@@ -36,6 +36,7 @@ def render_page(report: Mapping[str, Any], *, title: str = "Router report") -> s
     # Every text of the report is escaped; markup comes from `Numbers` and from charts alone.
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["unbroken"] = _unbroken
+    environment.filters["by_answer"] = by_answer
     numbers = Numbers(report)
     sections = report_sections(numbers)
     style, script = _asset("page.css"), _script()
@@ -75,6 +76,14 @@ def _rows(report: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         return ()
     rows: Sequence[Mapping[str, Any]] = report["figures"]["rows"]
     return rows
+
+
+def by_answer(answers: Mapping[str, str | None]) -> list[tuple[str | None, list[str]]]:
+    """The different answers to a query with the members that gave them, the most frequent first."""
+    members: dict[str | None, list[str]] = {}
+    for name, answer in answers.items():
+        members.setdefault(answer, []).append(name)
+    return sorted(members.items(), key=lambda one: (one[0] is None, -len(one[1])))
 
 
 def _page_data(report: Mapping[str, Any], sections: Sequence[Section]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _FAMILIES = {
     "routed_self_consistency": "self-consistency",
     "random": "random",
 }
-_OTHER = "query-aware"
+_OTHER = "other by query"
 _STAR = "M0,-1L.26,-.36L.95,-.31L.42,.14L.59,.81L0,.44L-.59,.81L-.42,.14L-.95,-.31L-.26,-.36Z"
 """Outline of a star: no direct label can touch an interval, so the headline system has a mark of its own."""
 _LOOKS = {

@@ -5,7 +5,7 @@ from typing import Any
 from markupsafe import Markup
 
 from langchain_selectllm.evaluation.page.figure import DataTable, Figure, Section
-from langchain_selectllm.evaluation.page.numbers import Numbers, join_sentences
+from langchain_selectllm.evaluation.page.numbers import Numbers, Path, join_sentences
 from langchain_selectllm.evaluation.page.systems_chart import price_chart, system_points
 
 _PRICES = (
@@ -37,15 +37,7 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
         (report["headline"], "single_best", "all_members", _consistency(report), "oracle")
     ):
         if name in index:
-            at = ("systems", index[name])
-            facts.append(
-                Markup("<strong>{}</strong> {} {} with {} calls per query").format(
-                    name,
-                    numbers.percent(*at, "accuracy"),
-                    numbers.interval(*at, "accuracy_ci95"),
-                    numbers.decimal(*at, "calls"),
-                )
-            )
+            facts.append(_accuracy_in_words(numbers, name, ("systems", index[name])))
     paragraphs.append(
         join_sentences(
             [
@@ -56,6 +48,16 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
     )
     paragraphs.append(_operating_point(numbers))
     return paragraphs
+
+
+def _accuracy_in_words(numbers: Numbers, name: str, at: Path) -> Markup:
+    fact = Markup("<strong>{}</strong> {} {}").format(
+        name, numbers.percent(*at, "accuracy"), numbers.interval(*at, "accuracy_ci95")
+    )
+    if name == "oracle":
+        # Nobody knows in advance whom it would call.
+        return fact + Markup(" (right when any member is)")
+    return fact + Markup(" with {} calls per query").format(numbers.decimal(*at, "calls"))
 
 
 def _operating_point(numbers: Numbers) -> Markup:
@@ -109,8 +111,9 @@ def _price_figure(
         title=f"Accuracy over {word}",
         caption=f"Mean accuracy of each system over its mean {word}, with 95 % bootstrap intervals. The "
         "dashed line is the frontier: systems than which none is both cheaper and at least as accurate. Up "
-        "and to the left is better. Controls: the same members for every query, random members, several "
-        "samples of the single best (self-consistency). The oracle is right when any member is; the dotted "
+        "and to the left is better. Other by query: further policies that choose members by query. Controls: "
+        "the same members for every query, random members, several samples of the single best "
+        "(self-consistency). The oracle is right when any member is; the dotted "
         "line is its accuracy.",
         spec=price_chart(values, title=title, number=spec),
         table=_table(numbers, systems, price, title),

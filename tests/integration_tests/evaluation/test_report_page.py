@@ -191,7 +191,7 @@ def test_every_column_of_the_queries_is_seen_without_scrolling(browser, crowded_
 def test_labels_of_an_axis_do_not_overlap(views):
     overlapping = """() => [...document.querySelectorAll('[data-chart] .role-axis-label')].flatMap(axis => {
         const boxes = [...axis.querySelectorAll('text')].filter(t => t.getAttribute('opacity') !== '0')
-            .filter(t => !/rotate/.test(t.getAttribute('transform'))).map(t => t.getBoundingClientRect());
+            .map(t => t.getBoundingClientRect());
         return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b =>
             a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3))
             .map(() => axis.closest('figure').id);

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from langchain_selectllm import SelectLLMClassifier, evaluate
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
-from langchain_selectllm.evaluation.report import Versus
+from langchain_selectllm.evaluation.report import Versus, in_runs
 from langchain_selectllm.exceptions import LeakageError, MemberMismatchError, OutcomeError, PolicyError
 from langchain_selectllm.selection.fixed_sets import best_fixed_sets
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
@@ -172,6 +172,12 @@ def test_a_losing_router_is_reported_as_losing():
     assert report["max_conf:1"].accuracy == 0
     assert report["random:1"].versus["single_best"].verdict == "better"
     assert "max_conf:1 shows no difference to single_best" in report.verdict
+
+
+def test_three_or_more_sizes_in_a_row_are_written_by_their_ends():
+    assert in_runs([2]) == "2"
+    assert in_runs([3, 2]) == "2, 3"
+    assert in_runs([1, 3, 4, 5, 6, 8, 9]) == "1, 3 to 6, 8, 9"
 
 
 def test_the_verdict_names_each_control_with_its_interval(report):

@@ -10,7 +10,7 @@ import pytest
 from langchain_selectllm import SelectLLMClassifier, evaluate
 from langchain_selectllm.evaluation.page.figure import short_names
 from langchain_selectllm.evaluation.page.plots import save_plots
-from langchain_selectllm.evaluation.page.render import render_page
+from langchain_selectllm.evaluation.page.render import by_answer, render_page
 from langchain_selectllm.exceptions import MissingDependencyError
 from tests.support.reports import MALICIOUS, POLICIES
 from tests.support.worlds import score_table
@@ -199,6 +199,32 @@ def test_each_question_opens_with_its_answer_in_words(page, html):
         section = html.partition(f'<section id="{name}"')[2].partition("</section>")[0]
         assert section.index('<div class="answer"><p>') < section.index("<figure")
         assert len(section.partition('<div class="answer"><p>')[2].partition("</p>")[0]) > 40
+
+
+def section_of(html, name):
+    return html.partition(f'<section id="{name}"')[2].partition("</section>")[0]
+
+
+def test_the_oracle_has_no_number_of_calls_in_words(html):
+    answer = section_of(html, "worth").partition("<figure")[0]
+    oracle = answer.partition("<strong>oracle</strong>")[2].partition("</p>")[0]
+    assert "right when any member is" in oracle
+    assert "calls" not in oracle
+
+
+def test_distances_between_shares_are_in_points(page):
+    shown = dict(page.numbers)
+    for name in ("ece", "ece_by_chance"):
+        assert shown[f"figures/confidence/{name}"].endswith("points")
+
+
+def test_members_of_a_query_stand_after_their_answer(html):
+    row = section_of(html, "failures").partition('<td class="answers">')[2].partition("</td>")[0]
+    answers = re.findall(r"<b>(.*?)</b>", row)
+    assert answers
+    assert len(answers) == len(set(answers))
+    grouped = by_answer({"m0": "A", "m1": None, "m2": "B", "m3": "B", "m4": None, "m5": None})
+    assert grouped == [("B", ["m2", "m3"]), ("A", ["m0"]), (None, ["m1", "m4", "m5"])]
 
 
 def test_a_query_with_a_script_is_shown_as_text(page, html):
