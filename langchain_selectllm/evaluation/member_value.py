@@ -156,7 +156,14 @@ class MemberValue:
 
 
 def suggested_pool(pools: list[SmallerPool]) -> SmallerPool | None:
-    """The last pool, in this order, before one whose loss is not shown to be at most one point; None if it is the first."""
+    """The last pool before the first one whose loss is not shown to be at most one point.
+
+    Args:
+        pools: Smaller and smaller pools.
+
+    Returns:
+        None where even the first pool may lose more.
+    """
     suggested = None
     for pool in pools:
         if not pool.is_within_margin:

@@ -32,12 +32,9 @@ def _answer(numbers: Numbers) -> list[Markup | str]:
     if report["figures"] is None:
         return paragraphs
     index = system_indices(report)
-    facts = []
-    for name in dict.fromkeys(
-        (report["headline"], "single_best", "all_members", _consistency(report), "oracle")
-    ):
-        if name in index:
-            facts.append(_accuracy_in_words(numbers, name, ("systems", index[name])))
+    compared = (report["headline"], "single_best", "all_members", _consistency(report), "oracle")
+    evaluated = [name for name in dict.fromkeys(compared) if name in index]
+    facts = [_accuracy_in_words(numbers, name, ("systems", index[name])) for name in evaluated]
     paragraphs.append(
         join_sentences(
             [

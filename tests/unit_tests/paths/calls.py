@@ -118,7 +118,7 @@ def of_runnables(group, made):
     `with_retry` and `with_fallbacks` are LangChain's own compositions of these calls.
     """
     yield from of_modes(group, "", made, PROMPT)
-    yield from of_modes(group, "(prompt | … | parser).", lambda router: chain(made(router)), {"q": PROMPT})
+    yield from of_modes(group, "chain.", lambda router: chain(made(router)), {"q": PROMPT})
     yield from of_events_and_objects(group, made)
 
 

@@ -66,7 +66,7 @@ call against this table and write this page.
 If several members are selected, no token can be sent before their vote. The winning message is then sent in pieces, or as one
 message where the path supports only complete messages. A footnote says why a property does not apply.
 
-Compositions of LangChain such as `with_retry()` and `with_fallbacks()` call these methods and are not listed.
+`chain` is `prompt | router | parser`. Compositions of LangChain such as `with_retry()` and `with_fallbacks()` call these methods and are not listed.
 """
 FOOT = """
 `deadline_s` is given to every call anew: a member called because others failed, or in a further round, has all of it. With
