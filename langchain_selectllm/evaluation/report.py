@@ -212,7 +212,7 @@ def in_runs(sizes: Sequence[int]) -> str:
         if not runs or size != runs[-1][-1] + 1:
             runs.append([])
         runs[-1].append(size)
-    words = []
+    words: list[str] = []
     for run in runs:
         words += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
     return ", ".join(words)
