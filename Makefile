@@ -147,7 +147,7 @@ bench-server: $(STAMP)
 
 .PHONY: measurements peers out-of-distribution answer-agreement
 # Everything that the documentation reports about recorded outcomes.
-measurements: results peers out-of-distribution answer-agreement linguistics ablations latency samples token-probabilities encoders
+measurements: results peers out-of-distribution answer-agreement linguistics ablations latency samples token-probabilities like-members encoders
 
 peers: $(STAMP)
 	$(BIN)/python benchmarks/peers.py $(DATA) --write docs/explanation/peers.md --json docs/explanation/peers.json
@@ -168,6 +168,11 @@ answer-agreement: $(STAMP)
 token-probabilities: $(STAMP)
 	$(BIN)/python benchmarks/token_probabilities.py $(DATA) --write docs/explanation/token-probabilities.md
 
+# Trains five small models (about ten minutes on one core), whose weights stay in build/like-members.
+.PHONY: like-members
+like-members: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/like_members.py --write docs/explanation/token-probabilities.md
+
 .PHONY: linguistics ablations latency
 linguistics: $(STAMP)
 	$(BIN)/python benchmarks/linguistics.py $(DATA) --write docs/explanation/linguistic-analysis.md
@@ -178,9 +183,12 @@ ablations: $(STAMP)
 latency: $(STAMP)
 	$(BIN)/python benchmarks/latency.py $(DATA) --write docs/explanation/latency.md
 
+# What docs/explanation/encoders.json holds is not measured again; ENCODERS="hidden:MODEL verifier:MODEL" adds rows, and
+# POOLS="1 3" keeps to some of the seven pools.
 .PHONY: encoders
 encoders: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/encoders.py $(DATA) --write docs/explanation/encoders.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/encoders.py $(DATA) $(if $(ENCODERS),--extra $(ENCODERS)) \
+		$(if $(POOLS),--pools $(POOLS)) --json docs/explanation/encoders.json --write docs/explanation/encoders.md
 
 .PHONY: samples
 samples: $(STAMP)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm._optional import require
 from langchain_selectllm.encoders.base import Features
-from langchain_selectllm.encoders.fine_tuning import FineTuning
+from langchain_selectllm.encoders.fine_tuning import FineTuning, Text
 from langchain_selectllm.encoders.model_files import load_pretrained
 from langchain_selectllm.exceptions import EncoderError, NotFittedError
 
@@ -42,7 +42,7 @@ class FineTunedEncoder:
         """The prefix "fine-tune:" and the id or folder of the model that training started from."""
         return f"fine-tune:{self.model}"
 
-    def fit(self, texts: Sequence[str], scores: NDArray[np.float64], validation: NDArray[np.bool_]) -> Self:
+    def fit(self, texts: Sequence[Text], scores: NDArray[np.float64], validation: NDArray[np.bool_]) -> Self:
         """Train on the queries outside `validation`, choose checkpoint and learning rate on those inside.
 
         Raises:
@@ -71,7 +71,7 @@ class FineTunedEncoder:
                 best_loss, self._model, self._tokenizer = loss, model.eval(), tokenizer
         return self
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self, texts: Sequence[Text]) -> NDArray[np.float32]:
         """Logits, (n, K).
 
         Raises:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+Text = str | tuple[str, str]
+"""A text, or a pair of texts that are read together, such as a question and a reply."""
+
 
 @dataclass(frozen=True)
 class FineTuning:

@@ -10,13 +10,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 if TYPE_CHECKING:
-    from langchain_selectllm.encoders.fine_tuning import FineTuning
+    from langchain_selectllm.encoders.fine_tuning import FineTuning, Text
 
 
 def train_model(
     model: Any,
     tokenizer: Any,
-    texts: Sequence[str],
+    texts: Sequence["Text"],
     scores: NDArray[np.float64],
     validation: NDArray[np.bool_],
     *,
@@ -61,16 +61,14 @@ def train_model(
 
 
 def predict_logits(
-    model: Any, tokenizer: Any, texts: Sequence[str], tuning: "FineTuning"
+    model: Any, tokenizer: Any, texts: Sequence["Text"], tuning: "FineTuning"
 ) -> NDArray[np.float32]:
     """Logits of every text, (n, K)."""
     batches = []
     with torch.inference_mode():
         for start in range(0, len(texts), tuning.batch_size):
-            batch = list(texts[start : start + tuning.batch_size])
-            inputs = tokenizer(
-                batch, truncation=True, max_length=tuning.max_length, padding=True, return_tensors="pt"
-            )
+            batch = texts[start : start + tuning.batch_size]
+            inputs = _tokenize(tokenizer, batch, tuning, padding=True, return_tensors="pt")
             batches.append(model(**inputs.to(model.device)).logits.float().cpu().numpy())
     return np.concatenate(batches).astype(np.float32)
 
@@ -97,10 +95,18 @@ class _MaskedTrainer(Trainer):  # type: ignore[misc]
         return (loss, outputs) if return_outputs else loss
 
 
-def _encode(tokenizer: Any, text: str, scores: NDArray[np.float64], tuning: "FineTuning") -> dict[str, Any]:
-    row = dict(tokenizer(text, truncation=True, max_length=tuning.max_length))
+def _encode(
+    tokenizer: Any, text: "Text", scores: NDArray[np.float64], tuning: "FineTuning"
+) -> dict[str, Any]:
+    row = {name: values[0] for name, values in _tokenize(tokenizer, [text], tuning).items()}
     row["labels"] = scores.astype(np.float32)
     return row
+
+
+def _tokenize(tokenizer: Any, texts: Sequence["Text"], tuning: "FineTuning", **settings: Any) -> Any:
+    """Tokens of texts, or of pairs of texts with the model's mark between the two."""
+    columns = zip(*((text,) if isinstance(text, str) else text for text in texts), strict=True)
+    return tokenizer(*map(list, columns), truncation=True, max_length=tuning.max_length, **settings)
 
 
 def _class_weights(scores: NDArray[np.float64]) -> torch.Tensor:

@@ -32,3 +32,36 @@ def save_llama(folder, tokenizer, **sizes):
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
+
+
+def save_roberta(folder):
+    """A randomly initialised RoBERTa of two layers with a character vocabulary, saved with its tokenizer."""
+    import torch
+    from tokenizers import processors
+    from transformers import RobertaConfig, RobertaForSequenceClassification, RobertaTokenizerFast
+
+    tokenizer = byte_tokenizer(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    names = {
+        "bos_token": "<s>",
+        "pad_token": "<pad>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "mask_token": "<mask>",
+    }
+    fast = RobertaTokenizerFast(tokenizer_object=tokenizer, cls_token="<s>", sep_token="</s>", **names)
+    fast.save_pretrained(folder)
+    config = RobertaConfig(
+        vocab_size=len(fast),
+        hidden_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=96,
+        max_position_embeddings=140,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+    )
+    torch.manual_seed(0)
+    RobertaForSequenceClassification(config).save_pretrained(folder)
+    return folder

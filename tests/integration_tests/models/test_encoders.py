@@ -14,7 +14,7 @@ from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
 from langchain_selectllm.encoders.fine_tuning import FineTuning
 from langchain_selectllm.encoders.sentence import SentenceEncoder
 from langchain_selectllm.exceptions import EncoderError
-from tests.support.small_models import byte_tokenizer, save_llama
+from tests.support.small_models import save_llama, save_roberta
 from tests.support.worlds import demo_table, score_table
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -23,36 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.fixture(scope="module")
 def small_roberta(tmp_path_factory):
     """A randomly initialised RoBERTa of two layers with a character vocabulary, saved to disk."""
-    import torch
-    from tokenizers import processors
-    from transformers import RobertaConfig, RobertaForSequenceClassification, RobertaTokenizerFast
-
-    folder = tmp_path_factory.mktemp("roberta")
-    tokenizer = byte_tokenizer(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
-    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
-    names = {
-        "bos_token": "<s>",
-        "pad_token": "<pad>",
-        "eos_token": "</s>",
-        "unk_token": "<unk>",
-        "mask_token": "<mask>",
-    }
-    fast = RobertaTokenizerFast(tokenizer_object=tokenizer, cls_token="<s>", sep_token="</s>", **names)
-    fast.save_pretrained(folder)
-    config = RobertaConfig(
-        vocab_size=len(fast),
-        hidden_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=96,
-        max_position_embeddings=140,
-        pad_token_id=1,
-        bos_token_id=0,
-        eos_token_id=2,
-    )
-    torch.manual_seed(0)
-    RobertaForSequenceClassification(config).save_pretrained(folder)
-    return str(folder)
+    return str(save_roberta(tmp_path_factory.mktemp("roberta")))
 
 
 def test_minilm_learns_and_is_saved_by_reference(minilm, tmp_path):
