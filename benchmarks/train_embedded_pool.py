@@ -22,7 +22,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from langchain_selectllm import OutcomeTable, embedded_models
-from langchain_selectllm.embedded import Task, generate_tasks, sample_outcomes
+from langchain_selectllm.embedded import generate_tasks, sample_outcomes
 from langchain_selectllm.embedded.task_generator import training_stream
 from langchain_selectllm.embedded.task_kinds import CATEGORIES
 
@@ -48,6 +48,8 @@ class Diet:
     """True if the replies show their steps."""
     examples: int | None = None
     """Only so many different tasks, over and over; endless fresh ones when None."""
+    unseen: str = ""
+    """Tasks about a word or sum with one of these characters are left out."""
     learning_rate: float = 2e-3
     seed: int = 0
 
@@ -151,15 +153,16 @@ def build_model(diet: Diet, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausa
 
 def batches(diet: Diet, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Token ids and labels, (BATCH, length); tasks of like length together, labels on the reply alone."""
-    stream: Iterator[Task] = training_stream(diet.weights, seed=diet.seed)
+    tasks = training_stream(diet.weights, seed=diet.seed)
+    stream = (task for task in tasks if not set(diet.unseen) & set(task.problem.split()[-1]))
     if diet.examples is not None:
         stream = itertools.cycle(list(itertools.islice(stream, diet.examples)))
     order = torch.Generator().manual_seed(diet.seed)
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
     while True:
-        tasks = list(itertools.islice(stream, BATCH * BUCKET))
-        asked = tokenizer([task.text for task in tasks])["input_ids"]
-        texts = [task.reply(with_working=diet.with_working) for task in tasks]
+        drawn = list(itertools.islice(stream, BATCH * BUCKET))
+        asked = tokenizer([task.text for task in drawn])["input_ids"]
+        texts = [task.reply(with_working=diet.with_working) for task in drawn]
         replies = tokenizer(texts, add_special_tokens=False)["input_ids"]
         rows = sorted(zip(asked, replies, strict=True), key=lambda row: len(row[0]) + len(row[1]))
         for i in torch.randperm(BUCKET, generator=order).tolist():
@@ -174,12 +177,11 @@ def batches(diet: Diet, tokenizer: PreTrainedTokenizerFast) -> Iterator[tuple[to
             yield ids, labels
 
 
-def train(name: str, diet: Diet) -> None:
+def train(name: str, diet: Diet, folder: Path) -> None:
+    """Train a member from random weights, and save it with its tokenizer."""
     tokenizer = build_tokenizer()
     model = build_model(diet, tokenizer)
-    print(
-        f"{name}: {sum(p.numel() for p in model.parameters()):,} parameters, {diet.steps} steps", flush=True
-    )
+    print(f"{name}: {model.num_parameters():,} parameters, {diet.steps} steps", flush=True)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=diet.learning_rate, betas=(0.9, 0.98), weight_decay=0.05
     )
@@ -204,7 +206,6 @@ def train(name: str, diet: Diet) -> None:
                 f"{name}: step {step}, loss {loss.item():.4f}, {time.perf_counter() - start:.0f} s",
                 flush=True,
             )
-    folder = FOLDER / name
     model.to(torch.float16).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -289,7 +290,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if not arguments.card:
         for name in arguments.members or DIETS:
-            train(name, DIETS[name])
+            train(name, DIETS[name], FOLDER / name)
     if all((FOLDER / name / "config.json").exists() for name in DIETS):
         write_card()
 
