@@ -9,7 +9,7 @@ from langchain_selectllm.answers.base import AnswerExtractor, ReadsCutOff
 REFUSAL = "refusal"
 """Finish reason of a reply that refuses, whatever its provider calls it."""
 
-_FIELDS = ("finish_reason", "stop_reason", "done_reason")
+_FIELDS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 """Names under which providers report why a reply ended."""
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
@@ -23,6 +22,7 @@ from typing_extensions import override
 
 from langchain_selectllm.integrations.llama_index.instrumentation import tagged_by_member
 from langchain_selectllm.integrations.llama_index.messages import to_llama_index, uncarried
+from langchain_selectllm.integrations.llama_index.reply_details import ending_of_response, usage_of
 from langchain_selectllm.integrations.llama_index.tools import SpecifiedTool, choice_of
 from langchain_selectllm.members.registry import Member
 
@@ -91,13 +91,14 @@ class LlamaIndexChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        response: ChatResponse | None = None
+        response, ending = None, dict[str, str]()
         with tagged_by_member(run_manager):
             stream = self._asked("stream_", messages, stop, kwargs)
         for response in stream:
+            ending |= ending_of_response(response)
             if response.delta:
                 yield _chunk(AIMessageChunk(content=response.delta))
-        yield _chunk(self._last_chunk(response))
+        yield _chunk(self._last_chunk(response, ending))
 
     @override
     async def _astream(
@@ -111,13 +112,14 @@ class LlamaIndexChatModel(BaseChatModel):
             async for chunk in super()._astream(messages, stop, None, **kwargs):
                 yield chunk
             return
-        response: ChatResponse | None = None
+        response, ending = None, dict[str, str]()
         with tagged_by_member(run_manager):
             stream = await self._asked("astream_", messages, stop, kwargs)
         async for response in stream:
+            ending |= ending_of_response(response)
             if response.delta:
                 yield _chunk(AIMessageChunk(content=response.delta))
-        yield _chunk(self._last_chunk(response))
+        yield _chunk(self._last_chunk(response, ending))
 
     @property
     def _blocks(self) -> bool:
@@ -149,19 +151,19 @@ class LlamaIndexChatModel(BaseChatModel):
             response.message.content or "",
             tool_calls=self._tool_calls(response),
             additional_kwargs=uncarried(response.message.blocks),
-            response_metadata={"model_name": self.model_name},
-            usage_metadata=_usage(response),
+            response_metadata={"model_name": self.model_name, **ending_of_response(response)},
+            usage_metadata=usage_of(response),
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
-    def _last_chunk(self, response: ChatResponse | None) -> AIMessageChunk:
+    def _last_chunk(self, response: ChatResponse | None, ending: Mapping[str, str]) -> AIMessageChunk:
         """Everything that is only known, or only sure, when the stream is over."""
         return AIMessageChunk(
             content="",
             tool_calls=[] if response is None else self._tool_calls(response),
             additional_kwargs={} if response is None else uncarried(response.message.blocks),
-            response_metadata={"model_name": self.model_name},
-            usage_metadata=None if response is None else _usage(response),
+            response_metadata={"model_name": self.model_name, **ending},
+            usage_metadata=None if response is None else usage_of(response),
             chunk_position="last",
         )
 
@@ -198,16 +200,3 @@ def smallest(values: Sequence[int | None], default: int) -> int:
 
 def _chunk(message: AIMessageChunk) -> ChatGenerationChunk:
     return ChatGenerationChunk(message=message)
-
-
-def _usage(response: ChatResponse) -> UsageMetadata | None:
-    """Tokens of one reply, under the names that providers use; None where the provider does not count."""
-    raw = response.raw or {}
-    usage = raw.get("usage") if isinstance(raw, Mapping) else getattr(raw, "usage", None)
-    usage = response.additional_kwargs if usage is None else usage
-    counts = usage if isinstance(usage, Mapping) else vars(usage)
-    n_input = counts.get("prompt_tokens", counts.get("input_tokens"))
-    n_output = counts.get("completion_tokens", counts.get("output_tokens"))
-    if n_input is None or n_output is None:
-        return None
-    return UsageMetadata(input_tokens=n_input, output_tokens=n_output, total_tokens=n_input + n_output)

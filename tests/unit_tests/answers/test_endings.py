@@ -22,6 +22,7 @@ from langchain_selectllm.answers.semantic import SemanticAnswers
         ({"response_metadata": {"finish_reason": "content_filter"}}, "content_filter"),
         ({"response_metadata": {"stop_reason": "refusal"}}, "refusal"),
         ({"response_metadata": {"done_reason": "length"}}, "length"),
+        ({"response_metadata": {"stopReason": "guardrail_intervened"}}, "guardrail_intervened"),
         ({"response_metadata": {"incomplete_details": {"reason": "max_output_tokens"}}}, "max_output_tokens"),
         ({"additional_kwargs": {"refusal": None}}, None),
     ],

@@ -267,7 +267,9 @@ def test_a_budget_is_kept_on_validation_and_an_impossible_one_is_refused(fitted)
 
 
 def test_the_guard_goes_by_evidence(fitted):
-    found = [Adaptive(calls=size, guarded=True).point(fitted.pool) for size in range(1, len(fitted.members) + 1)]
+    found = [
+        Adaptive(calls=size, guarded=True).point(fitted.pool) for size in range(1, len(fitted.members) + 1)
+    ]
     assert all(point.rule == SINGLE_BEST or "beats" in point.evidence for point in found)
     assert any(point.evidence for point in found)
 
