@@ -6,6 +6,7 @@ folders are checked before a library reads them.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from langchain_selectllm.exceptions import EncoderError
 
 CODE_KEYS = frozenset({"auto_map", "custom_pipelines"})
 """Keys of configuration files by which transformers finds Python code in a model folder."""
+_LIBRARIES = ("sentence_transformers.", "torch.nn.")
 SAFE_LOADING: dict[str, Any] = {"trust_remote_code": False, "use_safetensors": True}
 """Arguments of `from_pretrained` for every model."""
 
@@ -36,11 +38,7 @@ def check_model_folder(folder: Path, *, model_type: bool) -> None:
         raise EncoderError(
             f"{folder} holds an adapter of another model. Merge the adapter into its model, and save that."
         )
-    if next(folder.rglob("*.safetensors"), None) is None:
-        raise EncoderError(
-            f"{folder} holds no safetensors weights, and no other format is read. Save the model with "
-            "save_pretrained."
-        )
+    _check_weights(folder)
     if model_type:
         _check_model_type(folder)
 
@@ -85,36 +83,53 @@ def _check_configuration(file: Path) -> None:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise EncoderError(f"{file} cannot be read: {error}. Restore the model folder.") from error
-    found = CODE_KEYS & set(_keys(content))
+    found = CODE_KEYS & {key for fields in _objects(content) for key in fields}
     if found:
         raise EncoderError(
             f"{file} names Python code of its own ({', '.join(sorted(found))}), which is never run. Use a "
             "model whose architecture is part of transformers."
         )
+    modules = list(_named_classes(content))
     if file.name == "modules.json":
-        _check_modules(file, content)
+        modules += [str(module.get("type", "")) for module in content]
+    for module in modules:
+        if not module.startswith(_LIBRARIES):
+            raise EncoderError(
+                f"{file} names the module {module!r}. Only modules of sentence_transformers are loaded."
+            )
 
 
-def _keys(content: Any) -> list[str]:
-    """Keys of all objects in a JSON value."""
-    found: list[str] = []
+def _objects(content: Any) -> Iterator[dict[str, Any]]:
+    """All objects in a JSON value."""
     inner = content
     if isinstance(content, dict):
-        found += content
+        yield content
         inner = list(content.values())
     if isinstance(inner, list):
         for item in inner:
-            found += _keys(item)
-    return found
+            yield from _objects(item)
 
 
-def _check_modules(file: Path, modules: Any) -> None:
-    for module in modules:
-        kind = str(module.get("type", ""))
-        if not kind.startswith("sentence_transformers."):
-            raise EncoderError(
-                f"{file} names the module {kind!r}. Only modules of sentence_transformers are loaded."
-            )
+def _named_classes(content: Any) -> Iterator[str]:
+    """Classes that sentence-transformers imports by their names in a configuration."""
+    for fields in _objects(content):
+        for name in ("tokenizer_class", "activation_function"):
+            # Classes of transformers stand without a module.
+            if "." in str(fields.get(name, "")):
+                yield str(fields[name])
+        if isinstance(fields.get("types"), dict):
+            yield from map(str, fields["types"].values())
+
+
+def _check_weights(folder: Path) -> None:
+    """Each part of a model, such as a dense layer in a folder of its own, needs safetensors weights."""
+    parts = {file.parent for file in folder.rglob("pytorch_model*.bin")}
+    unsafe = [part for part in sorted(parts) if next(part.glob("*.safetensors"), None) is None]
+    if unsafe or next(folder.rglob("*.safetensors"), None) is None:
+        raise EncoderError(
+            f"{(unsafe or [folder])[0]} holds no safetensors weights, and no other format is read. Save the "
+            "model with save_pretrained."
+        )
 
 
 def _check_model_type(folder: Path) -> None:

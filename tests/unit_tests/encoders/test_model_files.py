@@ -95,6 +95,40 @@ def test_modules_of_other_libraries_are_refused(tmp_path):
         SentenceEncoder(str(folder)).encode(["a"])
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("router_config", {"types": {"query": "code.Module"}}),
+        ("wordembedding_config", {"tokenizer_class": "code.Tokenizer"}),
+        ("config", {"activation_function": "os.abort"}),
+    ],
+)
+def test_modules_that_parts_of_a_model_name_are_checked_too(tmp_path, file, content):
+    # Before 6.0 sentence-transformers imports such names from a local folder.
+    folder = model_folder(tmp_path / "m")
+    (folder / "1_Part").mkdir()
+    (folder / "1_Part" / f"{file}.json").write_text(json.dumps(content))
+    with pytest.raises(EncoderError, match=r"1_Part.*names the module '(code|os)\."):
+        SentenceEncoder(str(folder)).encode(["a"])
+
+
+def test_pickled_weights_of_a_part_are_refused(tmp_path):
+    folder = model_folder(tmp_path / "m")
+    (folder / "2_Dense").mkdir()
+    (folder / "2_Dense" / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(EncoderError, match="2_Dense holds no safetensors weights"):
+        SentenceEncoder(str(folder)).encode(["a"])
+
+
+def test_what_is_loaded_from_safetensors_and_known_modules_is_accepted(tmp_path):
+    dense = {"activation_function": "torch.nn.modules.activation.Tanh", "tokenizer_class": "BertTokenizer"}
+    folder = model_folder(
+        tmp_path / "m", {**ROBERTA, **dense}, router_config={"types": {"a": "sentence_transformers.X"}}
+    )
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    check_model_folder(folder, model_type=False)
+
+
 def test_a_configuration_that_is_no_json_is_refused(tmp_path):
     folder = model_folder(tmp_path / "m")
     (folder / "config.json").write_text("{")
