@@ -83,13 +83,15 @@ def _check_configuration(file: Path) -> None:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise EncoderError(f"{file} cannot be read: {error}. Restore the model folder.") from error
-    found = CODE_KEYS & {key for fields in _objects(content) for key in fields}
+    found: set[str] = set()
+    modules = list(_named_classes(content))
+    for fields in _objects(content):
+        found |= CODE_KEYS & fields.keys()
     if found:
         raise EncoderError(
             f"{file} names Python code of its own ({', '.join(sorted(found))}), which is never run. Use a "
             "model whose architecture is part of transformers."
         )
-    modules = list(_named_classes(content))
     if file.name == "modules.json":
         modules += [str(module.get("type", "")) for module in content]
     for module in modules:
@@ -123,13 +125,18 @@ def _named_classes(content: Any) -> Iterator[str]:
 
 def _check_weights(folder: Path) -> None:
     """Each part of a model, such as a dense layer in a folder of its own, needs safetensors weights."""
-    parts = {file.parent for file in folder.rglob("pytorch_model*.bin")}
-    unsafe = [part for part in sorted(parts) if next(part.glob("*.safetensors"), None) is None]
-    if unsafe or next(folder.rglob("*.safetensors"), None) is None:
-        raise EncoderError(
-            f"{(unsafe or [folder])[0]} holds no safetensors weights, and no other format is read. Save the "
-            "model with save_pretrained."
-        )
+    if next(folder.rglob("*.safetensors"), None) is None:
+        raise _unsafe_weights(folder)
+    for file in sorted(folder.rglob("pytorch_model*.bin")):
+        if next(file.parent.glob("*.safetensors"), None) is None:
+            raise _unsafe_weights(file.parent)
+
+
+def _unsafe_weights(folder: Path) -> EncoderError:
+    return EncoderError(
+        f"{folder} holds no safetensors weights, and no other format is read. Save the model with "
+        "save_pretrained."
+    )
 
 
 def _check_model_type(folder: Path) -> None:

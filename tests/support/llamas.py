@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 
+import pytest
 from llama_index.core.base.llms.types import (
     ChatMessage,
     ChatResponse,
@@ -204,3 +205,39 @@ async def collect(stream):
 def add(a: int, b: int) -> int:
     """The sum of two numbers."""
     return a + b
+
+
+def ask(llm, mode, prompt="Add 3 and 4."):
+    """The last response of any of the eight ways to ask, and its text."""
+    if mode.endswith("chat"):
+        calls = {
+            "chat": lambda: llm.chat(user(prompt)),
+            "achat": lambda: asyncio.run(llm.achat(user(prompt))),
+            "stream_chat": lambda: list(llm.stream_chat(user(prompt)))[-1],
+            "astream_chat": lambda: asyncio.run(collect(llm.astream_chat(user(prompt))))[-1],
+        }
+        response = calls[mode]()
+        return response, response.message.content
+    calls = {
+        "complete": lambda: llm.complete(prompt),
+        "acomplete": lambda: asyncio.run(llm.acomplete(prompt)),
+        "stream_complete": lambda: list(llm.stream_complete(prompt))[-1],
+        "astream_complete": lambda: asyncio.run(collect(llm.astream_complete(prompt)))[-1],
+    }
+    response = calls[mode]()
+    return response, response.text
+
+
+every_mode = pytest.mark.parametrize(
+    "mode",
+    [
+        "chat",
+        "achat",
+        "stream_chat",
+        "astream_chat",
+        "complete",
+        "acomplete",
+        "stream_complete",
+        "astream_complete",
+    ],
+)

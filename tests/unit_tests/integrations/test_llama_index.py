@@ -18,44 +18,19 @@ from langchain_selectllm import Member, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
 from langchain_selectllm.integrations.llama_index import LlamaIndexChatModel, SelectLLM
 from langchain_selectllm.testing import ReplayChatModel, replay_models
-from tests.support.llamas import FIELDS, LETTERS, PlainLlama, ScriptedLlama, collect, llamas, make, user
-from tests.support.worlds import scripted
-
-
-def ask(llm, mode, prompt="Add 3 and 4."):
-    """The last response of any of the eight ways to ask, and its text."""
-    if mode.endswith("chat"):
-        calls = {
-            "chat": lambda: llm.chat(user(prompt)),
-            "achat": lambda: asyncio.run(llm.achat(user(prompt))),
-            "stream_chat": lambda: list(llm.stream_chat(user(prompt)))[-1],
-            "astream_chat": lambda: asyncio.run(collect(llm.astream_chat(user(prompt))))[-1],
-        }
-        response = calls[mode]()
-        return response, response.message.content
-    calls = {
-        "complete": lambda: llm.complete(prompt),
-        "acomplete": lambda: asyncio.run(llm.acomplete(prompt)),
-        "stream_complete": lambda: list(llm.stream_complete(prompt))[-1],
-        "astream_complete": lambda: asyncio.run(collect(llm.astream_complete(prompt)))[-1],
-    }
-    response = calls[mode]()
-    return response, response.text
-
-
-every_mode = pytest.mark.parametrize(
-    "mode",
-    [
-        "chat",
-        "achat",
-        "stream_chat",
-        "astream_chat",
-        "complete",
-        "acomplete",
-        "stream_complete",
-        "astream_complete",
-    ],
+from tests.support.llamas import (
+    FIELDS,
+    LETTERS,
+    PlainLlama,
+    ScriptedLlama,
+    ask,
+    collect,
+    every_mode,
+    llamas,
+    make,
+    user,
 )
+from tests.support.worlds import scripted
 
 
 @every_mode

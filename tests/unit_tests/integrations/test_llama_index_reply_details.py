@@ -11,8 +11,7 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, TextBloc
 
 from langchain_selectllm import VotingOutputParser
 from langchain_selectllm.integrations.llama_index.reply_details import ending_of_response, usage_of
-from tests.support.llamas import ScriptedLlama, make
-from tests.unit_tests.integrations.test_llama_index import ask, every_mode
+from tests.support.llamas import ScriptedLlama, ask, every_mode, make
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 4, "total_tokens": 14}
 
