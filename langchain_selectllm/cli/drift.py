@@ -55,7 +55,10 @@ def retrain(
         list[Path] | None,
         typer.Option(help="Folder of the outcomes the old router was trained on; may be repeated."),
     ] = None,
-    policy: Annotated[str, typer.Option(help="Policy of both routers in the comparison.")] = "selectllm:3",
+    policy: Annotated[
+        str | None,
+        typer.Option(help="Policy of both routers in the comparison; the old one's default when left out."),
+    ] = None,
     held_out: Annotated[
         float, typer.Option(help="Share of the recent queries, the newest, to compare on.")
     ] = 0.3,

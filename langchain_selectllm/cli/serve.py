@@ -10,6 +10,7 @@ import typer
 
 from langchain_selectllm._optional import require
 from langchain_selectllm.cli.console import err
+from langchain_selectllm.cli.reading import Policy
 
 
 def serve(
@@ -19,9 +20,7 @@ def serve(
     pool: Annotated[
         Path | None, typer.Option(help="Pool file with the router's members, unless they are embedded ones.")
     ] = None,
-    policy: Annotated[
-        str | None, typer.Option(help="Policy of the model selectllm; selectllm:3 when left out.")
-    ] = None,
+    policy: Policy = None,
     host: Annotated[
         str | None, typer.Option(help="Address to listen on; 127.0.0.1 when left out. Others need API keys.")
     ] = None,
@@ -78,5 +77,8 @@ def serve(
     load = partial(load_served, router, pool, settings)
     state = ServerState(settings=settings, served=load(), load=load)
     app = create_app(state, keys)
-    err.print(f"Serving {router} on http://{settings.host}:{settings.port}/v1", highlight=False)
-    run_server(app, state)
+
+    def announce(url: str) -> None:
+        err.print(f"Serving {router} on {url}", highlight=False)
+
+    run_server(app, state, announce)

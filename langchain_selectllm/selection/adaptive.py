@@ -61,7 +61,10 @@ class Adaptive(OperatingBudget):
         """Returns the message about an unreachable budget, with the smallest possible one."""
         points = [point for point in self._points(pool) if point.rule.rounds <= self.max_rounds]
         if not points:
-            return "No operating point was learned. Train on outcomes with replies to vote on."
+            return (
+                "No operating point was learned. Use another policy, such as weighted_max_conf:3, or train "
+                "on outcomes with replies to vote on."
+            )
         budget, smallest = [], []
         for name, bound in self.bounds().items():
             budget.append(f"{name}={bound:g}")

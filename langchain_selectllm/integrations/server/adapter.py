@@ -205,15 +205,20 @@ def load_served(folder: Path, pool: Path | None, settings: ServerSettings) -> Se
     if settings.sticky_threads:
         sticky = StickyThreads(settings.sticky_threads)
     served = ServedRouter(load_router(folder, pool, policy=settings.policy, sticky=sticky))
-    for policy in (settings.policy, *settings.policies):
+    for policy in allowed_policies(settings, served):
         served.check(default_settings(settings, policy))
     return served
 
 
-def default_settings(settings: ServerSettings, policy: str | None = None) -> RouterSettings:
-    """Settings of a request that sets none itself."""
+def allowed_policies(settings: ServerSettings, served: ServedRouter) -> tuple[str, ...]:
+    """The policies that a request may choose, the default first."""
+    return tuple(dict.fromkeys((settings.policy or served.policy, *settings.policies)))
+
+
+def default_settings(settings: ServerSettings, policy: str) -> RouterSettings:
+    """Settings of a request that sets none itself, under a policy."""
     return RouterSettings(
-        policy=policy or settings.policy,
+        policy=policy,
         max_calls=settings.max_calls,
         patience=settings.patience,
         min_confidence=settings.min_confidence,

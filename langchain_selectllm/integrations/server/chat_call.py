@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_selectllm.integrations.server.adapter import RouterCall, RouterSettings
+from langchain_selectllm.integrations.server.adapter import RouterCall, RouterSettings, ServedRouter
 from langchain_selectllm.integrations.server.chat_body import HANDED_ON, ChatBody, ResponseFormat, ToolChoice
 from langchain_selectllm.integrations.server.conversation import to_messages
 from langchain_selectllm.integrations.server.errors import invalid, unsupported
@@ -66,7 +66,7 @@ def read_wish(
     user: str | None,
     headers: Mapping[str, str],
     settings: ServerSettings,
-    members: tuple[str, ...],
+    served: ServedRouter,
 ) -> Wish:
     """The router's settings of a request and its conversation.
 
@@ -74,11 +74,11 @@ def read_wish(
         ApiError: If the model is unknown, or a knob is refused.
     """
     chosen = with_headers(knobs, headers)
-    applied = apply_knobs(chosen, model, settings, members)
+    applied = apply_knobs(chosen, model, settings, served)
     thread = None
     if settings.sticky_threads:
         thread = chosen.sticky_key or headers.get("x-session-id") or user
-    is_member = model in members
+    is_member = model in served.members
     name, member = f"{MODEL}/{applied.policy}", None
     if is_member:
         name, member = model, model

@@ -29,7 +29,7 @@ async def chat_completions(request: Request) -> Response:
     body = parse_body(await read_body(request, settings.max_body_bytes), ChatBody)
     if body.stream_options is not None and not body.stream:
         raise invalid("stream_options needs stream=true.", param="stream_options")
-    wish = read_wish(body.model, body.selectllm, body.user, request.headers, settings, served.members)
+    wish = read_wish(body.model, body.selectllm, body.user, request.headers, settings, served)
     call = router_call(body, wish, settings)
     async with AsyncExitStack() as stack:
         admitted = await admit(request, served, call, stack)

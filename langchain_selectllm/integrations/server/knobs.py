@@ -1,12 +1,17 @@
 """Settings that a request may change, under the operator's ceilings."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from langchain_selectllm.integrations.server.adapter import RouterSettings, default_settings
+from langchain_selectllm.integrations.server.adapter import (
+    RouterSettings,
+    ServedRouter,
+    allowed_policies,
+    default_settings,
+)
 from langchain_selectllm.integrations.server.errors import ApiError, invalid
 from langchain_selectllm.integrations.server.settings import KnobName, ServerSettings
 
@@ -57,20 +62,20 @@ def with_headers(knobs: Knobs | None, headers: Mapping[str, str]) -> Knobs:
         raise invalid(f"Header {_HEADER}{name.replace('_', '-')}: {problem['msg']}.", param=name) from None
 
 
-def apply_knobs(knobs: Knobs, model: str, settings: ServerSettings, members: Iterable[str]) -> RouterSettings:
+def apply_knobs(knobs: Knobs, model: str, settings: ServerSettings, served: ServedRouter) -> RouterSettings:
     """The router's settings of one request.
 
     Args:
         knobs: Settings of the request.
         model: "selectllm", "selectllm/POLICY" or a member's name.
         settings: The operator's defaults and ceilings.
-        members: Names of the pool's members.
+        served: The router that will answer.
 
     Raises:
         ApiError: With status 404 for an unknown model, 400 for a knob that is not free or beyond its ceiling.
     """
     _check_free(knobs, settings)
-    policy = _policy(knobs, model, settings, members)
+    policy = _policy(knobs, model, settings, served)
     chosen = default_settings(settings, policy)
     if knobs.max_calls is not None:
         _check_ceiling("max_calls", knobs.max_calls, settings.max_calls)
@@ -91,29 +96,24 @@ def apply_knobs(knobs: Knobs, model: str, settings: ServerSettings, members: Ite
     return chosen
 
 
-def allowed_policies(settings: ServerSettings) -> tuple[str, ...]:
-    """The policies that a request may choose, the default first."""
-    return tuple(dict.fromkeys((settings.policy, *settings.policies)))
-
-
 def unknown_model(model: str) -> ApiError:
     """Refusal of a model that is not served."""
     message = f"The model {model!r} does not exist. GET /v1/models lists the models."
     return ApiError(status=404, message=message, param="model", code="model_not_found")
 
 
-def _policy(knobs: Knobs, model: str, settings: ServerSettings, members: Iterable[str]) -> str:
+def _policy(knobs: Knobs, model: str, settings: ServerSettings, served: ServedRouter) -> str:
     name, slash, policy = model.partition("/")
-    allowed = allowed_policies(settings)
-    if settings.expose_members and model in members:
-        return settings.policy
+    allowed = allowed_policies(settings, served)
+    if settings.expose_members and model in served.members:
+        return allowed[0]
     if name != MODEL or (slash and policy not in allowed):
         raise unknown_model(model)
     if knobs.policy is not None and knobs.policy not in allowed:
         raise _refused("policy", f"{knobs.policy!r} is not one of {', '.join(allowed)}")
     if slash and knobs.policy not in (None, policy):
         raise _refused("policy", f"{knobs.policy!r} contradicts the model {model!r}")
-    return knobs.policy or policy or settings.policy
+    return knobs.policy or policy or allowed[0]
 
 
 def _check_free(knobs: Knobs, settings: ServerSettings) -> None:

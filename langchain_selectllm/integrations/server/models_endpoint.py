@@ -5,8 +5,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from langchain_selectllm.integrations.server.adapter import allowed_policies
 from langchain_selectllm.integrations.server.answers import JsonResponse
-from langchain_selectllm.integrations.server.knobs import MODEL, allowed_policies, unknown_model
+from langchain_selectllm.integrations.server.knobs import MODEL, unknown_model
 from langchain_selectllm.integrations.server.state import ServerState, state_of
 
 _OWNER = "langchain-selectllm"
@@ -15,7 +16,7 @@ _OWNER = "langchain-selectllm"
 def model_ids(state: ServerState) -> list[str]:
     """Every name that `model` of a request may have."""
     names = [MODEL]
-    names += [f"{MODEL}/{policy}" for policy in allowed_policies(state.settings)]
+    names += [f"{MODEL}/{policy}" for policy in allowed_policies(state.settings, state.served)]
     if state.settings.expose_members:
         names += state.served.members
     return names

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from langchain_selectllm.integrations.server.adapter import allowed_policies
 from langchain_selectllm.integrations.server.decision import Reported
 from langchain_selectllm.integrations.server.state import ServerState, state_of
 
@@ -92,7 +93,7 @@ def page_content(state: ServerState) -> PageContent:
     """The figures of the page: counters since the start, shares and latencies of the last decisions."""
     recent = state.recent.last(_OF_RECENT)
     return PageContent(
-        policy=state.settings.policy,
+        policy=allowed_policies(state.settings, state.served)[0],
         artefact=state.served.digest[:12],
         release=version("langchain-selectllm"),
         cards=_cards(state, recent),

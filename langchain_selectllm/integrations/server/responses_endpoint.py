@@ -22,7 +22,7 @@ async def responses(request: Request) -> Response:
     settings, served = state.settings, state.served
     body = parse_body(await read_body(request, settings.max_body_bytes), ResponsesBody)
     chat = as_chat(body)
-    wish = read_wish(body.model, body.selectllm, body.user, request.headers, settings, served.members)
+    wish = read_wish(body.model, body.selectllm, body.user, request.headers, settings, served)
     call = router_call(chat, wish, settings)
     envelope = ResponseEnvelope(model=wish.model, body=body)
     async with AsyncExitStack() as stack:

@@ -13,7 +13,7 @@ from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.exceptions import OutcomeError, PolicyError
 from langchain_selectllm.integrations.server.recent_outcomes import RecentOutcomes, with_feedback
 from langchain_selectllm.outcomes import OutcomeTable, combine
-from langchain_selectllm.selection.policy_names import parse_policy
+from langchain_selectllm.selection.policy_names import default_policy, parse_policy, policy_name
 
 LEAST_HELD_OUT = 30
 """Held-out queries below which a comparison says too little: the interval is about 25 points wide there."""
@@ -59,7 +59,7 @@ def retrain(
     recent: RecentOutcomes,
     *,
     training: OutcomeTable | None = None,
-    policy: str = "selectllm:3",
+    policy: str | None = None,
     held_out: float = 0.3,
     seed: int = 0,
 ) -> tuple[SelectLLMClassifier, Comparison]:
@@ -70,7 +70,7 @@ def retrain(
         recent: Outcomes of served queries.
         training: The outcomes that the old classifier was fitted on; the new one rests on recent queries
             alone when None.
-        policy: Policy of both routers in the comparison.
+        policy: Policy of both routers in the comparison; the default of the old one when None.
         held_out: Share of the recent queries, the newest ones, that are compared on and not trained on.
         seed: Seed of the fit and the bootstrap.
 
@@ -90,6 +90,7 @@ def retrain(
         table = combine(training.subset(old.members), table)
     new = SelectLLMClassifier(encoder=old.encoder, validation=old.validation, seed=seed)
     new.fit(table)
+    policy = policy or policy_name(default_policy(old.pool))
     comparison = _compare(old, new, compared, policy, seed, n_training=len(table), n_recent=n_recent)
     return new, comparison
 

@@ -19,7 +19,7 @@ async def route(request: Request) -> Response:
     state = state_of(request)
     settings, served = state.settings, state.served
     body = parse_body(await read_body(request, settings.max_body_bytes), ChatBody)
-    wish = read_wish(body.model, body.selectllm, body.user, request.headers, settings, served.members)
+    wish = read_wish(body.model, body.selectllm, body.user, request.headers, settings, served)
     if wish.member is not None:
         raise invalid(
             "A member that is named as the model answers alone; there is no decision.", param="model"

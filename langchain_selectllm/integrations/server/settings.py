@@ -41,8 +41,8 @@ class ServerSettings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    policy: str = "selectllm:3"
-    """Policy of requests for the model `selectllm`."""
+    policy: str | None = None
+    """Policy of requests for the model `selectllm`; the router's own default when None."""
     policies: tuple[str, ...] = ()
     """Further policies that a request may choose."""
     expose_members: bool = True

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 
@@ -69,12 +70,40 @@ def test_sigterm_finishes_what_is_in_flight_and_what_comes_at_that_moment(folder
         assert process.wait(30) in (0, -signal.SIGTERM)
 
 
-def test_a_public_host_without_keys_does_not_start(folder):
-    command = [*SERVE, "router", "--pool", "pool.yaml"]
+def refused(folder, *options):
+    """Exit code and standard error of a server that does not start."""
+    command = [*SERVE, "router", "--pool", "pool.yaml", *options]
     env = {name: value for name, value in os.environ.items() if not name.startswith("SELECTLLM")}
     env["OPENAI_API_KEY"] = "none"
     done = subprocess.run(
-        [*command, "--host", "0.0.0.0"], cwd=folder, env=env, capture_output=True, text=True, check=False
+        command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=180
     )
-    assert done.returncode == 2
-    assert "SELECTLLM_API_KEYS" in done.stderr
+    return done.returncode, done.stderr
+
+
+def test_a_public_host_without_keys_does_not_start(folder):
+    code, told = refused(folder, "--host", "0.0.0.0")
+    assert code == 2
+    assert "SELECTLLM_API_KEYS" in told
+
+
+def test_a_store_that_cannot_be_opened_is_told_in_a_line(folder):
+    code, told = refused(folder, "--port", "0", "--store", "sqlite:///no/such/folder.db")
+    assert code == 2
+    assert told.startswith("Error: sqlite:///no/such/folder.db cannot be opened")
+    assert "Traceback" not in told
+
+
+def test_a_taken_port_is_not_announced(folder):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, told = refused(folder, "--port", str(taken.getsockname()[1]))
+    assert code != 0
+    assert "address already in use" in told
+    assert "Serving" not in told
+
+
+def test_the_url_is_announced_once_it_answers(folder):
+    with serving(folder) as (_, url):
+        assert f"Serving router on {url}/v1" in (folder / "log").read_text()

@@ -50,6 +50,17 @@ async def test_a_policy_is_chosen_by_model_or_knob_among_the_allowed(fitted):
     assert (await told(app, model="selectllm/all_members", selectllm={"policy": "max_conf:1"}))[0] == 400
 
 
+async def test_without_a_policy_of_the_operator_the_routers_own_is_served(fitted):
+    app = make_app(fitted, policy=None, router={"policy": "max_conf:1"})
+    status, body = await told(app)
+    assert (status, body["model"], body["selectllm"]["calls"]) == (200, "selectllm/max_conf:1", 1)
+    async with client(app) as http:
+        listed = (await http.get("/v1/models")).json()["data"]
+        page = (await http.get("/")).text
+    assert "selectllm/max_conf:1" in [model["id"] for model in listed]
+    assert "max_conf:1" in page
+
+
 async def test_a_member_named_as_the_model_answers_alone(fitted):
     status, body = await told(make_app(fitted), model="guesser")
     assert (status, body["model"]) == (200, "guesser")

@@ -6,7 +6,7 @@ import pytest
 
 from langchain_selectllm import SelectLLMClassifier
 from langchain_selectllm.exceptions import ArtefactError, MemberMismatchError, PolicyError, ServerConfigError
-from langchain_selectllm.integrations.server.adapter import load_served
+from langchain_selectllm.integrations.server.adapter import allowed_policies, load_served
 from langchain_selectllm.integrations.server.running import calm_collector
 from langchain_selectllm.integrations.server.settings import ServerSettings
 from tests.support.pages import DOCS
@@ -202,6 +202,17 @@ def test_a_router_is_loaded_over_a_pool_file_and_every_allowed_policy_is_checked
         load_served(tmp_path / "router", pool, ServerSettings(policy="all_members", policies=("max_conf:3",)))
     with pytest.raises(MemberMismatchError, match="not embedded"):
         load_served(tmp_path / "router", None, settings)
+
+
+def test_without_a_policy_the_default_of_the_router_is_served(tmp_path, monkeypatch):
+    """Two members trained on scores alone: neither a third one nor an operating point."""
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    SelectLLMClassifier().fit(score_table([[1, 0], [0, 1]] * 6)).save_pretrained(tmp_path / "router")
+    pool = tmp_path / "pool.yaml"
+    pool.write_text(POOL)
+    settings = ServerSettings(policies=("max_conf:1",))
+    served = load_served(tmp_path / "router", pool, settings)
+    assert allowed_policies(settings, served) == ("weighted_max_conf:2", "max_conf:1")
 
 
 def test_collections_of_garbage_are_rare_and_spare_what_is_loaded():
