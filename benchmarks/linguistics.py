@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from markers import write_section
 
 from langchain_selectllm import OutcomeTable, SelectLLMClassifier
@@ -42,7 +41,7 @@ def analyze(data: Path, name: str, routers: Path) -> LinguisticAnalysis:
 
 def describe(title: str, analysis: LinguisticAnalysis) -> Iterator[str]:
     """Two Markdown tables: the router's failures, and those of all members feature by feature."""
-    router, *members = analysis.comparisons
+    router = analysis.comparisons[0]
     n_tests = sum(len(one.effects) for one in analysis.comparisons)
     yield f"### {title}\n"
     yield (
@@ -60,13 +59,11 @@ def describe(title: str, analysis: LinguisticAnalysis) -> Iterator[str]:
     yield "Members whose wrong answers a feature goes with (shown after correction, more than negligible):\n"
     yield "| feature | members with more | members with less | median delta of all |"
     yield "|---|---:|---:|---:|"
-    for i, feature in enumerate(analysis.features):
-        effects = [one.effects[i] for one in members if one.effects]
-        kept = [one for one in effects if one.is_shown and one.size != "negligible"]
-        if kept:
-            more = sum(one.delta > 0 for one in kept)
-            median = np.median([one.delta for one in effects])
-            yield f"| {feature} | {more} of {len(effects)} | {len(kept) - more} of {len(effects)} | {median:+.2f} |"
+    for one in analysis.features_of_members():
+        yield (
+            f"| {one.feature} | {one.more} of {one.n_members} | {one.less} of {one.n_members} "
+            f"| {one.median_delta:+.2f} |"
+        )
     yield ""
 
 

@@ -55,16 +55,16 @@ def analyze(
 
 
 def _print_analysis(analysis: LinguisticAnalysis) -> None:
-    router, *members = analysis.comparisons
+    router = analysis.comparisons[0]
     if router.effects:
         out.print(_effects_table(router))
-    for comparison in (router, *members):
-        out.print(comparison.sentence(), highlight=False, markup=False)
+    out.print(router.sentence(), highlight=False, markup=False)
+    out.print(_members_table(analysis))
     n_tests = sum(len(one.effects) for one in analysis.comparisons)
     out.print(
         f"{n_tests} tests on {analysis.n_queries:,} queries, corrected by Benjamini and Hochberg; effects "
-        f"below "
-        "0.147 are called negligible. Features go together with failures; they need not cause them.",
+        "below 0.147 are called negligible. Features go together with failures; they need not cause them. "
+        "Each member in words: --json.",
         highlight=False,
     )
 
@@ -81,7 +81,18 @@ def _effects_table(comparison: GroupComparison) -> Table:
             f"{effect.mean_first:.2f}",
             f"{effect.mean_second:.2f}",
             f"{effect.delta:+.2f} [{low:+.2f}, {high:+.2f}]",
-            f"{effect.p_adjusted:.3f}",
+            "<0.001" if effect.p_adjusted < 0.001 else f"{effect.p_adjusted:.3f}",
             effect.size,
         )
+    return table
+
+
+def _members_table(analysis: LinguisticAnalysis) -> Table:
+    table = Table(title="members whose wrong answers have more, or less, of a feature")
+    table.add_column("feature", no_wrap=True)
+    for title in ("more", "less", "median Cliff's delta"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for one in analysis.features_of_members():
+        more, less = f"{one.more} of {one.n_members}", f"{one.less} of {one.n_members}"
+        table.add_row(one.feature, more, less, f"{one.median_delta:+.2f}")
     return table

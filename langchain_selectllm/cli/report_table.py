@@ -1,12 +1,13 @@
 """An evaluation as a table of at most 80 columns, and its verdict in words."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from langchain_selectllm.cli.console import out
-from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
+from langchain_selectllm.evaluation.report import Report, SystemReport, Versus, in_runs
 from langchain_selectllm.selection.policy_names import REPEATED_POLICIES
 
 _CONTROLS = ("oracle", "single_best", "all_members", "fixed_best", *REPEATED_POLICIES)
@@ -121,18 +122,18 @@ def _row(system: SystemReport, *, with_cost: bool) -> list[str]:
 def _merged(rows: Iterable[list[str]]) -> list[list[str]]:
     """Returns the rows, neighbouring sizes with equal figures on one line: "selectllm:4, 5"."""
     merged: list[list[str]] = []
-    for row in rows:
-        family, _, size = row[0].partition(":")
-        if (
-            merged
-            and size.isdecimal()
-            and merged[-1][0].startswith(f"{family}:")
-            and merged[-1][1:] == row[1:]
-        ):
-            merged[-1][0] += f", {size}"
-        else:
-            merged.append(row)
+    for key, group in groupby(rows, key=_family_and_figures):
+        names = [row[0] for row in group]
+        sizes = [int(name.partition(":")[2]) for name in names if name.partition(":")[2].isdecimal()]
+        name = names[0] if len(names) == 1 else f"{key[0]}:{in_runs(sizes)}"
+        merged.append([name, *key[1:]])
     return merged
+
+
+def _family_and_figures(row: Sequence[str]) -> tuple[str, ...]:
+    """What rows on one line have in common; the whole row where the name has no size."""
+    family, _, size = row[0].partition(":")
+    return (family if size.isdecimal() else row[0], *row[1:])
 
 
 def _difference(versus: Versus | None) -> str:
@@ -145,10 +146,10 @@ def _left_out(report: Report) -> str:
     parts = []
     if report.n_not_replayed:
         parts.append(
-            f"{report.n_not_replayed:,} queries were left out: some member was not observed on them."
+            f"Queries left out because some member was not observed on them: {report.n_not_replayed:,}."
         )
     if report.n_training_queries:
-        parts.append(f"{report.n_training_queries:,} queries are TRAINING queries: no evidence.")
+        parts.append(f"TRAINING queries: {report.n_training_queries:,}; no evidence.")
     if report.not_evaluated:
         parts.append(report.not_evaluated)
     return " ".join(parts)

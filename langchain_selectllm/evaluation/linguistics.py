@@ -66,6 +66,18 @@ class GroupComparison:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeatureOfMembers:
+    """One feature over all members that were compared."""
+
+    feature: str
+    more: int
+    """Members whose wrong answers have more of it: shown after the correction, not negligible."""
+    less: int
+    n_members: int
+    median_delta: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class LinguisticAnalysis:
     """Result of `analyze_queries`."""
 
@@ -75,6 +87,27 @@ class LinguisticAnalysis:
     """Definition of each feature."""
     comparisons: tuple[GroupComparison, ...]
     """First the router's failures, then each member's."""
+
+    def features_of_members(self) -> list[FeatureOfMembers]:
+        """The features that go with wrong answers of at least one member, in their order."""
+        compared = [one.effects for one in self.comparisons[1:] if one.effects]
+        rows = []
+        for i, feature in enumerate(self.features):
+            effects = [of_member[i] for of_member in compared]
+            kept = [one for one in effects if one.is_shown and one.size != "negligible"]
+            if not kept:
+                continue
+            more = sum(one.delta > 0 for one in kept)
+            rows.append(
+                FeatureOfMembers(
+                    feature=feature,
+                    more=more,
+                    less=len(kept) - more,
+                    n_members=len(effects),
+                    median_delta=float(np.median([one.delta for one in effects])),
+                )
+            )
+        return rows
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""

@@ -63,15 +63,15 @@ def _lines(values: list[dict[str, Any]], title: str, study: str) -> dict[str, An
     kind = "linear"
     if study == "training":
         kind = "log"
+    values = _with_groups(values)
     x = alt.X(
         "number:Q",
         title=title,
         scale=alt.Scale(type=kind, nice=False, zero=False),
-        axis=alt.Axis(format="~d", tickMinStep=1),
+        axis=alt.Axis(format="d", values=sorted({value["number"] for value in values})),
     )
     percent = {"title": "accuracy (%)", "axis": alt.Axis(format=".0%"), "scale": alt.Scale(zero=False)}
     y, y_low = alt.Y("accuracy:Q", **percent), alt.Y("low:Q", **percent)
-    values = _with_groups(values)
     groups, kinds = _distinct(values, "group"), _distinct(values, "kind")
     colour = alt.Color("group:N", title=None, scale=_colours(groups), sort=groups)
     dash = alt.StrokeDash("kind:N", title=None, sort=kinds)

@@ -50,6 +50,11 @@ def test_neighbours_with_equal_figures_share_a_line(capsys):
     assert "fixed_best:2 70.0 [65.0, 75.0] 2.00 +10.0 ▲" in lines
 
 
+def test_three_or_more_sizes_of_equal_figures_are_written_by_their_ends(capsys):
+    print_report(report(*(system(f"selectllm:{size}", 0.7, 2) for size in (1, 2, 3, 4, 6))))
+    assert "selectllm:1 to 4, 6 " in capsys.readouterr().out
+
+
 def test_an_unknown_cost_is_a_dash(capsys):
     print_report(report(system("selectllm:2", 0.7, 2, cost_usd=0.5), system("fixed_best:2", 0.7, 2)))
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]

@@ -124,6 +124,29 @@ def test_a_feature_that_goes_with_wrong_answers_is_found_and_named(fitted, marke
     assert json.loads(json.dumps(analysis.to_dict()))["n_queries"] == len(marked)
 
 
+def test_features_of_all_members_are_counted_on_one_line_each():
+    groups = {"first": "wrong", "second": "right", "n_first": 20, "n_second": 20}
+    compared = [GroupComparison(name="selectllm:3", effects=(), **groups)]
+    for k, (delta, p) in enumerate([(0.5, 0.0), (0.3, 0.0), (-0.4, 0.0), (0.1, 0.0), (0.6, 0.9)]):
+        effect = Effect(
+            feature="words",
+            mean_first=2.0,
+            mean_second=1.0,
+            delta=delta,
+            ci95=(delta - 0.05, delta + 0.05),
+            p=p,
+            p_adjusted=p,
+        )
+        compared.append(GroupComparison(name=f"m{k}", effects=(effect,), **groups))
+    compared.append(GroupComparison(name="too few", effects=(), **groups))
+    analysis = LinguisticAnalysis(
+        policy="selectllm:3", n_queries=40, features={"words": "number of words"}, comparisons=tuple(compared)
+    )
+    # The fourth effect is negligible, the fifth not shown.
+    (row,) = analysis.features_of_members()
+    assert (row.more, row.less, row.n_members, row.median_delta) == (2, 1, 5, 0.3)
+
+
 def test_groups_of_few_queries_are_not_compared(fitted, demo):
     few = demo[1].take(range(12))
     analysis = analyze_queries(fitted, few)
