@@ -14,7 +14,7 @@ from langchain_selectllm.testing import replay_models
 # %% [markdown]
 # ## Messages and members
 #
-# Each member knows one or two classes well and guesses more often in the others.
+# Each member knows one or two classes well and guesses more often in the others. Three of them are asked about each message.
 
 # %%
 MESSAGES = {
