@@ -57,7 +57,7 @@ def retrain(
     ] = None,
     policy: Annotated[
         str | None,
-        typer.Option(help="Policy of both routers in the comparison; the old one's default when left out."),
+        typer.Option(help="Policy of both routers in the comparison; the default of each when left out."),
     ] = None,
     held_out: Annotated[
         float, typer.Option(help="Share of the recent queries, the newest, to compare on.")
@@ -96,7 +96,7 @@ def retrain(
 def _print_comparison(figures: dict[str, float], new: Path) -> None:
     out.print(
         f"Fitted on {figures['n_training']:,} queries, {figures['n_recent']:,} of them served; compared on "
-        f"the newest {figures['n_held_out']:,} ({figures['policy']}).",
+        f"the newest {figures['n_held_out']:,} ({figures['policy']}), labelled by the vote of all members.",
         highlight=False,
     )
     for name in ("old", "new"):

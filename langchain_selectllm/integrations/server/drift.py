@@ -89,11 +89,29 @@ class Drift:
         return bool(self.reasons)
 
     @property
+    def gains(self) -> dict[str, float]:
+        """Upper estimates of the gain in accuracy, by what would have to come true."""
+        found = {}
+        if self.confidence_familiar is not None and self.confidence_unfamiliar is not None:
+            gain = self.unfamiliar * (self.confidence_familiar - self.confidence_unfamiliar)
+            found["unfamiliar queries become as familiar as the others"] = max(0.0, gain)
+        if self.shortfall is not None:
+            found["answers become right as often as the router expects"] = self.shortfall
+        return found
+
+    @property
     def gain(self) -> float | None:
-        """Upper estimate of the gain in accuracy: unfamiliar queries answered as well as familiar ones."""
-        if self.confidence_familiar is None or self.confidence_unfamiliar is None:
+        """The largest of the upper estimates; None without any."""
+        return max(self.gains.values(), default=None)
+
+    @property
+    def shortfall(self) -> float | None:
+        """Expected accuracy of the scored answers less that by feedback; None unless it is shown (95 %)."""
+        if self.feedback is None or self.feedback_confidence is None:
             return None
-        return max(0.0, self.unfamiliar * (self.confidence_familiar - self.confidence_unfamiliar))
+        if self.feedback.high >= self.feedback_confidence:
+            return None
+        return self.feedback_confidence - self.feedback.mean
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as plain JSON."""
@@ -177,11 +195,9 @@ def _advice(drift: Drift) -> list[str]:
     if not drift.due:
         return [*lines, "Retraining is not due: the served queries look like those of training."]
     lines.append(f"Retraining is due: {'; '.join(drift.reasons)}.")
-    if drift.gain is not None:
-        lines.append(
-            f"Expected gain: at most {100 * drift.gain:.1f} points of accuracy, if unfamiliar queries become "
-            "as familiar as the others."
-        )
+    for condition, gain in drift.gains.items():
+        if gain == drift.gain:
+            lines.append(f"Expected gain: at most {100 * gain:.1f} points of accuracy, if {condition}.")
     if not drift.n_outcomes:
         lines.append(
             "No prompts were kept, so that there is nothing to train on yet: serve with --keep-prompts."
@@ -193,8 +209,9 @@ def _reasons(drift: Drift) -> list[str]:
     reasons = []
     if drift.unfamiliar > _UNFAMILIAR_SHARE:
         reasons.append(f"{drift.unfamiliar:.0%} of the texts are mostly unfamiliar")
-    rate, expected = drift.feedback, drift.feedback_confidence
-    if rate is not None and expected is not None and rate.high < expected:
+    rate, shortfall = drift.feedback, drift.shortfall
+    if rate is not None and shortfall is not None:
+        expected = rate.mean + shortfall
         reasons.append(f"users find {rate.mean:.0%} of the answers right, {expected:.0%} were expected")
     return reasons
 

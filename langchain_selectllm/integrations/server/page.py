@@ -145,8 +145,8 @@ def _latencies(recent: Sequence[Reported]) -> list[LatencyLine]:
     overheads = [one.overhead_s for one in recent if one.overhead_s is not None]
     lines = []
     for name, seconds in (
-        ("from the request to the decision", [one.elapsed_s for one in recent]),
-        ("of it beside the slowest member (one round only)", overheads),
+        ("whole request", [one.elapsed_s for one in recent]),
+        ("beside the slowest member (one round)", overheads),
     ):
         lines.append(
             LatencyLine(

@@ -24,6 +24,7 @@ class Comparison:
     """Old and new router on the same held-out recent queries."""
 
     policy: str
+    """Policy of both, or those of old and new, such as "selectllm:3 and weighted_max_conf:3"."""
     n_training: int
     """Queries that the new router was fitted on."""
     n_recent: int
@@ -70,7 +71,7 @@ def retrain(
         recent: Outcomes of served queries.
         training: The outcomes that the old classifier was fitted on; the new one rests on recent queries
             alone when None.
-        policy: Policy of both routers in the comparison; the default of the old one when None.
+        policy: Policy of both routers in the comparison; the default of each when None.
         held_out: Share of the recent queries, the newest ones, that are compared on and not trained on.
         seed: Seed of the fit and the bootstrap.
 
@@ -90,7 +91,6 @@ def retrain(
         table = combine(training.subset(old.members), table)
     new = SelectLLMClassifier(encoder=old.encoder, validation=old.validation, seed=seed)
     new.fit(table)
-    policy = policy or policy_name(default_policy(old.pool))
     comparison = _compare(old, new, compared, policy, seed, n_training=len(table), n_recent=n_recent)
     return new, comparison
 
@@ -99,22 +99,24 @@ def _compare(
     old: SelectLLMClassifier,
     new: SelectLLMClassifier,
     table: OutcomeTable,
-    policy: str,
+    policy: str | None,
     seed: int,
     *,
     n_training: int,
     n_recent: int,
 ) -> Comparison:
-    replays = []
+    replays, policies = [], []
     for name, classifier in (("old", old), ("new", new)):
+        chosen = policy or policy_name(default_policy(classifier.pool))
         try:
-            replays.append(Recording.of(table, classifier).replay_policy(name, parse_policy(policy)))
+            replays.append(Recording.of(table, classifier).replay_policy(name, parse_policy(chosen)))
         except PolicyError as error:
-            raise PolicyError(f"The {name} router cannot be compared under {policy!r}: {error}") from error
+            raise PolicyError(f"The {name} router cannot be compared under {chosen!r}: {error}") from error
+        policies.append(chosen)
     before, after = replays
     low, high = Bootstrap(len(table), seed=seed).interval(after.score - before.score)
     return Comparison(
-        policy=policy,
+        policy=" and ".join(dict.fromkeys(policies)),
         n_training=n_training,
         n_recent=n_recent,
         n_held_out=len(table),

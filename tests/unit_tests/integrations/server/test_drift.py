@@ -60,7 +60,10 @@ def test_answers_that_users_find_wrong_call_for_a_new_router(fitted):
     drift = measure_drift(rows, fitted)
     assert drift.feedback.mean == 0.25
     assert drift.feedback.high < drift.feedback_confidence == pytest.approx(0.8)
-    assert "users find 25% of the answers right, 80% were expected" in "\n".join(describe(drift))
+    text = "\n".join(describe(drift))
+    assert "users find 25% of the answers right, 80% were expected" in text
+    assert drift.gain == pytest.approx(0.55)
+    assert "at most 55.0 points of accuracy, if answers become right as often as the router expects" in text
 
 
 def test_shadow_agreement_is_told_and_shadows_are_no_requests(fitted):

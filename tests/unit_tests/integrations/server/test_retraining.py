@@ -86,11 +86,11 @@ def test_old_and_new_router_are_compared_on_queries_that_neither_has_seen(recent
     assert new.members == fitted.members
 
 
-def test_without_a_policy_both_are_compared_under_the_old_ones_default(recent, demo):
+def test_without_a_policy_each_is_compared_under_its_own_default(recent, demo):
     """A router trained on few scores has no operating points."""
     old = SelectLLMClassifier().fit(score_table(np.tile(np.eye(5), (4, 1)), demo[0].members))
     _, comparison = retrain(old, recent, training=demo[0], held_out=0.4)
-    assert comparison.policy == "weighted_max_conf:3"
+    assert comparison.policy == "weighted_max_conf:3 and selectllm:3"
 
 
 def test_too_few_held_out_queries_are_no_comparison(recent, fitted):
