@@ -14,7 +14,8 @@ from pathlib import Path
 
 from markers import write_section
 
-from langchain_selectllm.answers import ChoiceExtractor, NumberExtractor
+from langchain_selectllm.answers.choice import ChoiceExtractor
+from langchain_selectllm.answers.number import NumberExtractor
 from langchain_selectllm.outcomes.folders import read_queries, read_replies
 
 _SOURCE_READS = re.compile(r"answer is \(?([A-J])\)?|[aA]nswer:\s*([A-J])")

@@ -3,20 +3,46 @@
 from collections.abc import Callable
 
 from langchain_selectllm.answers.base import AnswerExtractor
-from langchain_selectllm.answers.callables import CallableExtractor
-from langchain_selectllm.answers.choice import ChoiceExtractor
-from langchain_selectllm.answers.code import CodeExtractor
-from langchain_selectllm.answers.json_value import JsonExtractor
-from langchain_selectllm.answers.number import NumberExtractor
-from langchain_selectllm.answers.text import TextExtractor
 from langchain_selectllm.exceptions import AnswerError
 
+
+# Each module compiles many patterns, and a process reads replies as one kind or two.
+def _choice() -> AnswerExtractor:
+    from langchain_selectllm.answers.choice import ChoiceExtractor
+
+    return ChoiceExtractor()
+
+
+def _code() -> AnswerExtractor:
+    from langchain_selectllm.answers.code import CodeExtractor
+
+    return CodeExtractor()
+
+
+def _json() -> AnswerExtractor:
+    from langchain_selectllm.answers.json_value import JsonExtractor
+
+    return JsonExtractor()
+
+
+def _number() -> AnswerExtractor:
+    from langchain_selectllm.answers.number import NumberExtractor
+
+    return NumberExtractor()
+
+
+def _text() -> AnswerExtractor:
+    from langchain_selectllm.answers.text import TextExtractor
+
+    return TextExtractor()
+
+
 _BY_NAME: dict[str, Callable[[], AnswerExtractor]] = {
-    "choice": ChoiceExtractor,
-    "code": CodeExtractor,
-    "json": JsonExtractor,
-    "number": NumberExtractor,
-    "text": TextExtractor,
+    "choice": _choice,
+    "code": _code,
+    "json": _json,
+    "number": _number,
+    "text": _text,
 }
 
 EXTRACTOR_NAMES: tuple[str, ...] = tuple(_BY_NAME)
@@ -41,6 +67,8 @@ def get_extractor(answer: str | Callable[[str], str | None] | AnswerExtractor) -
         return answer
     if not callable(answer) or hasattr(answer, "extract"):
         raise AnswerError(_unknown(answer))
+    from langchain_selectllm.answers.callables import CallableExtractor
+
     return CallableExtractor(answer)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.classifier.calibration import StackedCalibration
-from langchain_selectllm.classifier.card import write_card
 from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
 from langchain_selectllm.classifier.folder import ENCODER_FOLDER, load_folder, save_folder
 from langchain_selectllm.classifier.heads import LinearHeads
@@ -26,6 +25,7 @@ def save_learned(learned: Learned, folder: str | Path, *, validation: float, see
     Raises:
         ArtefactError: If something else than an artefact stands there.
     """
+    from langchain_selectllm.classifier.card import write_card
 
     def build(encoder_folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]], str]:
         settings, encoder_arrays = learned.encoder.save(encoder_folder)

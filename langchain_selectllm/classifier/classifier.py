@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,10 @@ from langchain_selectllm.classifier.artefact import load_learned, save_learned
 from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
 from langchain_selectllm.encoders import Encoder, get_encoder
 from langchain_selectllm.exceptions import NotFittedError
-from langchain_selectllm.outcomes import OutcomeTable, check_readable
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
+
+if TYPE_CHECKING:
+    from langchain_selectllm.outcomes import OutcomeTable
 
 
 class SelectLLMClassifier:
@@ -43,7 +45,7 @@ class SelectLLMClassifier:
         self._training: OutcomeTable | None = None
 
     def fit(
-        self, outcomes: OutcomeTable, *, allow_unreadable: bool = False, progress: StageProgress = silent
+        self, outcomes: "OutcomeTable", *, allow_unreadable: bool = False, progress: StageProgress = silent
     ) -> Self:
         """Learn from recorded outcomes.
 
@@ -67,6 +69,7 @@ class SelectLLMClassifier:
             raise ValueError(f"seed is {self.seed}. Use a whole number from 0.")
         # Serving, which does without training, starts faster without its modules.
         from langchain_selectllm.classifier.fitting import learn
+        from langchain_selectllm.outcomes import check_readable
 
         check_readable(outcomes, allow_unreadable=allow_unreadable)
         encoder = get_encoder(self.encoder)
@@ -91,7 +94,7 @@ class SelectLLMClassifier:
             raise TypeError("texts is a string. Give a list of strings.")
         return self.learned.probabilities(texts)
 
-    def add_member(self, name: str, outcomes: OutcomeTable) -> Self:
+    def add_member(self, name: str, outcomes: "OutcomeTable") -> Self:
         """Fit one more head; heads and calibration of the other members stay bit for bit as they are.
 
         Args:
@@ -112,9 +115,9 @@ class SelectLLMClassifier:
 
     def update(
         self,
-        outcomes: OutcomeTable,
+        outcomes: "OutcomeTable",
         *,
-        training: OutcomeTable | None = None,
+        training: "OutcomeTable | None" = None,
         progress: StageProgress = silent,
     ) -> Self:
         """Refit heads, calibration and vote on old and new outcomes; the encoder stays as it is.
@@ -204,7 +207,7 @@ class SelectLLMClassifier:
         """What the classifier was fitted on."""
         return self.learned.summary
 
-    def trained_on(self, outcomes: OutcomeTable) -> NDArray[np.bool_]:
+    def trained_on(self, outcomes: "OutcomeTable") -> NDArray[np.bool_]:
         """Which queries of the table were among the training queries, by id, (n,)."""
         known = self.learned.trained_on
         return np.array([digest in known for digest in outcomes.query_digests], dtype=np.bool_)

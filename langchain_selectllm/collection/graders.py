@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from langchain_selectllm.answers import get_extractor, gold_answer, infer_answer_type, read_answer
+from langchain_selectllm.answers import get_extractor, gold_answer, read_answer
+from langchain_selectllm.answers.inference import infer_answer_type
 from langchain_selectllm.collection.rows import GradeRow, Recorded
 from langchain_selectllm.exceptions import AnswerError
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
 
-from langchain_selectllm.answers import get_extractor, infer_answer_type, read_answer
+from langchain_selectllm.answers import get_extractor, read_answer
 from langchain_selectllm.answers.endings import finish_reason_of
+from langchain_selectllm.answers.inference import infer_answer_type
 from langchain_selectllm.answers.token_probabilities import read_token_probabilities
 from langchain_selectllm.collection.budget import Budget, known_cost, upper_bound_usd
 from langchain_selectllm.collection.circuit_breaker import BreakerPolicy

@@ -2,7 +2,7 @@
 
 import importlib
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, convert_to_messages
@@ -12,7 +12,9 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langchain_selectllm._optional import require
 from langchain_selectllm.embedded.names import EMBEDDED_PREFIX
 from langchain_selectllm.exceptions import MemberMismatchError, MissingDependencyError, PoolFileError
-from langchain_selectllm.members.pool_file import MemberSpec
+
+if TYPE_CHECKING:
+    from langchain_selectllm.members.pool_file import MemberSpec
 
 _TOP_LOGPROBS = 5
 """Alternatives per token that are requested: every provider that sends log-probabilities permits five."""
@@ -21,7 +23,7 @@ ChatModel = Runnable[LanguageModelInput, AIMessage]
 """A chat model, or any wrapper of one that still takes a prompt and returns a message."""
 
 
-def connect(name: str, spec: MemberSpec, *, max_retries: int = 2) -> ChatModel:
+def connect(name: str, spec: "MemberSpec", *, max_retries: int = 2) -> ChatModel:
     """Returns the chat model of one member, with its system prompt before every prompt; no model is called.
 
     Args:
@@ -64,6 +66,8 @@ def as_chat_model(name: str, model: object) -> ChatModel:
         MissingDependencyError: If the provider's package is not installed.
     """
     if isinstance(model, str) and model:
+        from langchain_selectllm.members.pool_file import MemberSpec
+
         return connect(name, MemberSpec(model=model))
     if isinstance(model, BaseChatModel):
         return model
@@ -89,7 +93,7 @@ def _may_return_message(model: Runnable[Any, Any]) -> bool:
     return issubclass(output, BaseMessage)
 
 
-def _provider_model(name: str, spec: MemberSpec, settings: dict[str, Any]) -> Any:
+def _provider_model(name: str, spec: "MemberSpec", settings: dict[str, Any]) -> Any:
     chat_models = require("langchain.chat_models", extra="collect", needed_by=f"Member {name!r}")
     if spec.base_url is not None:
         settings["base_url"] = spec.base_url

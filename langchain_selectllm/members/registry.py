@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_selectllm.exceptions import MemberMismatchError, PoolFileError
-from langchain_selectllm.members.pool_file import MemberSpec, read_pool_file
 from langchain_selectllm.members.prices import FREE, CallCost, CataloguePrices, Prices, TokenPrices
 from langchain_selectllm.members.providers import ChatModel, as_chat_model, connect
+
+if TYPE_CHECKING:
+    from langchain_selectllm.members.pool_file import MemberSpec
 
 __all__ = ["ChatModel", "Member", "ModelRegistry", "connect_member"]
 
@@ -68,7 +70,7 @@ class Member:
         return cost.total_usd
 
 
-def connect_member(name: str, spec: MemberSpec, *, max_retries: int = 2) -> Member:
+def connect_member(name: str, spec: "MemberSpec", *, max_retries: int = 2) -> Member:
     """Returns the member of one entry of a pool file; no model is called.
 
     Args:
@@ -91,7 +93,7 @@ def connect_member(name: str, spec: MemberSpec, *, max_retries: int = 2) -> Memb
     )
 
 
-def _catalogue_prices(name: str, spec: MemberSpec) -> CataloguePrices | None:
+def _catalogue_prices(name: str, spec: "MemberSpec") -> CataloguePrices | None:
     if not spec.catalogue_prices:
         return None
     provider, separator, model = spec.model.partition(":")
@@ -141,6 +143,8 @@ class ModelRegistry(Mapping[str, Member]):
             PoolFileError: If the file is malformed, or a provider refuses its settings.
             MissingDependencyError: If a provider's package is not installed.
         """
+        from langchain_selectllm.members.pool_file import read_pool_file
+
         return cls({name: connect_member(name, spec) for name, spec in read_pool_file(path).members.items()})
 
     def __getitem__(self, name: str) -> Member:

@@ -133,7 +133,7 @@ def wrapped(model: Runnable[Any, Any]) -> list[Runnable[Any, Any]]:
     return []
 
 
-def _rebind(wrapper: RunnableBindingBase[Any, Any], bound: ChatModel | None) -> ChatModel | None:
+def _rebind(wrapper: "RunnableBindingBase[Any, Any]", bound: ChatModel | None) -> ChatModel | None:
     if bound is None:
         return None
     replaced = set(_REPLACED)
@@ -144,7 +144,7 @@ def _rebind(wrapper: RunnableBindingBase[Any, Any], bound: ChatModel | None) -> 
 
 
 def _bind_step(
-    sequence: RunnableSequence[Any, Any], tools: Tools, kwargs: dict[str, Any]
+    sequence: "RunnableSequence[Any, Any]", tools: Tools, kwargs: dict[str, Any]
 ) -> ChatModel | None:
     """Returns the sequence with tools bound to its last step that is a chat model."""
     steps = list(sequence.steps)
@@ -157,7 +157,7 @@ def _bind_step(
 
 
 def _bind_configurable(
-    model: DynamicRunnable[Any, Any], tools: Tools, kwargs: dict[str, Any]
+    model: "DynamicRunnable[Any, Any]", tools: Tools, kwargs: dict[str, Any]
 ) -> ChatModel | None:
     """Returns the configurable model with the arguments that binding adds to a call bound outside of it.
 

@@ -11,9 +11,9 @@ from langchain_selectllm.answers import (
     ComparesAnswers,
     get_extractor,
     gold_answer,
-    infer_answer_type,
     read_answer,
 )
+from langchain_selectllm.answers.inference import infer_answer_type
 from langchain_selectllm.exceptions import AnswerError, OutcomeError
 from langchain_selectllm.outcomes.labels import grade
 from langchain_selectllm.outcomes.records import (

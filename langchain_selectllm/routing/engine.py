@@ -19,7 +19,6 @@ from langchain_selectllm.routing.answer_confidence import AnswerConfidence
 from langchain_selectllm.routing.decision import Decision, decide_all
 from langchain_selectllm.routing.election import Election
 from langchain_selectllm.routing.election_terms import ElectionTerms
-from langchain_selectllm.routing.object_election import ObjectElection
 from langchain_selectllm.routing.reply_message import reply_message
 from langchain_selectllm.routing.response_format import response_structure
 from langchain_selectllm.routing.settings import RoutingSettings
@@ -170,6 +169,8 @@ class Engine:
         )
         if settings.structure is None:
             return Election(terms)
+        from langchain_selectllm.routing.object_election import ObjectElection
+
         return ObjectElection(terms, settings.structure)
 
     def plan(self, decision: Decision, election: Election) -> CallPlan:

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from pathlib import Path
-from statistics import fmean
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -16,11 +16,12 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 
 from langchain_selectllm.exceptions import OutcomeError
-from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.outcomes.folders import read_lines
 from langchain_selectllm.routing.decision import Decision
 from langchain_selectllm.routing.feedback_runs import REPLY_FIELDS, RoutedRuns, append_line
 from langchain_selectllm.voting.call_numbers import member_of_label
+
+if TYPE_CHECKING:
+    from langchain_selectllm.outcomes import OutcomeTable
 
 _QUERIES = "queries.jsonl"
 
@@ -62,6 +63,8 @@ class FeedbackLog(BaseCallbackHandler):
         Raises:
             OutcomeError: If a file of it is malformed.
         """
+        from langchain_selectllm.outcomes.folders import read_lines
+
         self.folder = Path(folder)
         (self.folder / "responses").mkdir(parents=True, exist_ok=True)
         (self.folder / _QUERIES).touch()
@@ -147,12 +150,14 @@ class FeedbackLog(BaseCallbackHandler):
             ambiguous_runs=tuple(ambiguous),
         )
 
-    def outcomes(self, members: Sequence[str] | None = None) -> OutcomeTable:
+    def outcomes(self, members: Sequence[str] | None = None) -> "OutcomeTable":
         """Everything recorded so far.
 
         Raises:
             OutcomeError: If nothing was recorded yet.
         """
+        from langchain_selectllm.outcomes import OutcomeTable
+
         return OutcomeTable.from_folders(self.folder, members=members)
 
     def on_chain_end(
@@ -256,4 +261,4 @@ def member_scores(metadata: Mapping[str, Any], score: float) -> dict[str, float]
     by_member: dict[str, list[float]] = {}
     for ballot, one in ballots.items():
         by_member.setdefault(member_of_label(ballot, metadata["answers"]), []).append(one)
-    return {member: fmean(scores) for member, scores in by_member.items()}
+    return {member: fsum(scores) / len(scores) for member, scores in by_member.items()}

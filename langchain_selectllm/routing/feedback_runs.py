@@ -10,7 +10,6 @@ from uuid import UUID
 from langchain_core.messages import AIMessage
 
 from langchain_selectllm.exceptions import LowConfidenceError
-from langchain_selectllm.outcomes.folders import read_lines
 
 REPLY_FIELDS = ("text", "answer", "answers", "supporters", "winner", "open_ended")
 """Metadata of a router's reply that feedback needs."""
@@ -24,6 +23,8 @@ class RoutedRuns:
 
     def __init__(self, path: Path) -> None:
         """Continue a file of such runs; it is made if it does not exist."""
+        from langchain_selectllm.outcomes.folders import read_lines
+
         path.touch()
         self._path = path
         self._lock = threading.Lock()

@@ -1,14 +1,16 @@
 """Token log-probabilities of the replies to one prompt, for the learned vote."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage
 
-from langchain_selectllm.answers.token_probabilities import TokenProbabilities, read_token_probabilities
 from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.token_signals import TokenSignals
+
+if TYPE_CHECKING:
+    from langchain_selectllm.answers.token_probabilities import TokenProbabilities
 
 WITHOUT_TOKENS = "learned, without token probabilities"
 """Name of the vote where members sent token probabilities in training, and none did for this prompt."""
@@ -27,6 +29,8 @@ class ReplyTokens:
         """Read the figures of a call's reply about its answer."""
         self._answers[call] = answer
         if self._vote.tokens is not None and isinstance(reply, BaseMessage):
+            from langchain_selectllm.answers.token_probabilities import read_token_probabilities
+
             self._figures[call] = read_token_probabilities(reply.response_metadata, answer)
 
     def signals(self, calls: Sequence[int], candidates: Sequence[str]) -> TokenSignals | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.runnables.utils import AnyConfigurableField
@@ -15,9 +15,7 @@ from langchain_selectllm.exceptions import AnswerError, OutcomeError, PolicyErro
 from langchain_selectllm.members.registry import ChatModel, Member, ModelRegistry
 from langchain_selectllm.members.tool_binding import BoundTools, Tools, bind_registry
 from langchain_selectllm.prompts import TextOf, last_human_text
-from langchain_selectllm.routing.chat_model import ChatSelectLLM
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule, check_below_confidence
-from langchain_selectllm.routing.configurable import ConfigurableRouter
 from langchain_selectllm.routing.decision import Decision, decide_all
 from langchain_selectllm.routing.engine import Engine
 from langchain_selectllm.routing.feedback import FeedbackLog, FeedbackTarget
@@ -35,6 +33,9 @@ from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.routing.structured_vote import StructuredVote
 from langchain_selectllm.selection.policies import Policy
 from langchain_selectllm.selection.policy_names import default_policy, parse_policy
+
+if TYPE_CHECKING:
+    from langchain_selectllm.routing.configurable import ConfigurableRouter
 
 
 def _policy_of_classifier(fields: dict[str, Any]) -> Policy:
@@ -199,7 +200,7 @@ class SelectLLMRouter(EngineRunnable):
             self._engine = None
 
     @override
-    def configurable_fields(self, **kwargs: AnyConfigurableField) -> ConfigurableRouter:
+    def configurable_fields(self, **kwargs: AnyConfigurableField) -> "ConfigurableRouter":
         """The router with fields that a request may set, through `configurable` of its config.
 
         Args:
@@ -208,11 +209,15 @@ class SelectLLMRouter(EngineRunnable):
         Raises:
             ValueError: If there is no such field.
         """
+        from langchain_selectllm.routing.configurable import ConfigurableRouter
+
         super().configurable_fields(**kwargs)
         return ConfigurableRouter(default=self, fields=kwargs)
 
     def as_chat_model(self, **kwargs: Any) -> BaseChatModel:
         """The `ChatSelectLLM` over this router, for code that requires a `BaseChatModel`."""
+        from langchain_selectllm.routing.chat_model import ChatSelectLLM
+
         # Typed by its base: LangChain's fallbacks read annotations to find the models they wrap.
         return ChatSelectLLM(router=self, **kwargs)
 

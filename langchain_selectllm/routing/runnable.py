@@ -23,7 +23,6 @@ from langchain_selectllm.routing.request import (
     open_requests_async,
 )
 from langchain_selectllm.routing.schemas import Schema
-from langchain_selectllm.routing.structured_output import check_ignored, parse_object, tracing_format
 from langchain_selectllm.routing.structured_vote import StructuredVote, VoteBy
 
 
@@ -58,6 +57,8 @@ class StructuredOutput(Runnable[LanguageModelInput, AIMessage]):
             ToolSupportError: If no member can call tools, and none has native JSON.
             ValueError: If there are other arguments.
         """
+        from langchain_selectllm.routing.structured_output import check_ignored, parse_object, tracing_format
+
         structure = StructuredVote(schema, vote)
         check_ignored(kwargs)
         bound = self.with_structure(structure).bind_tools(

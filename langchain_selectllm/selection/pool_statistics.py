@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import MemberMismatchError
-from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.selection.operating_points import OperatingPoint, Patience
 from langchain_selectllm.voting.ballots import CallMatrix
 from langchain_selectllm.voting.learned_vote import LearnedVote
+
+if TYPE_CHECKING:
+    from langchain_selectllm.outcomes import OutcomeTable
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,7 @@ class PoolStatistics:
         """Index of the member with the best training accuracy; the first in pool order on a tie."""
         return int(np.argmax(self.base_rates))
 
-    def call_costs(self, outcomes: OutcomeTable) -> CallCosts:
+    def call_costs(self, outcomes: "OutcomeTable") -> CallCosts:
         """What each recorded call took; the member's training mean where that was not recorded."""
         return CallCosts(
             np.where(np.isnan(outcomes.costs), self.costs, outcomes.costs),
@@ -100,7 +103,7 @@ class PoolStatistics:
         return np.array([name in members for name in self.members])
 
 
-def learn_pool(outcomes: OutcomeTable, fixed_sets: Mapping[int, tuple[str, ...]]) -> PoolStatistics:
+def learn_pool(outcomes: "OutcomeTable", fixed_sets: Mapping[int, tuple[str, ...]]) -> PoolStatistics:
     """The pool of the training outcomes, with fixed sets found elsewhere."""
     return PoolStatistics(
         members=outcomes.members,

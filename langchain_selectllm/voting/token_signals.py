@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.answers.token_probabilities import TokenProbabilities
+if TYPE_CHECKING:
+    from langchain_selectllm.answers.token_probabilities import TokenProbabilities
 
-_UNKNOWN = TokenProbabilities()
 _LEAST_SHARE = 1e-6
 """Least probability of anything: below it servers differ in what they report. Set by hand, not searched."""
 _MAX_LOG_ODDS = 13.8
@@ -48,7 +49,7 @@ class TokenSignals:
         )
 
     def fill(
-        self, row: int, slot: int, figures: TokenProbabilities, answer: str | None, names: Sequence[str]
+        self, row: int, slot: int, figures: "TokenProbabilities", answer: str | None, names: Sequence[str]
     ) -> None:
         """Write the figures of one reply.
 
@@ -66,7 +67,7 @@ class TokenSignals:
                 self.candidates[row, slot, candidate] = log_odds(logprob)
 
 
-def reply_figures(figures: TokenProbabilities, answer: str | None) -> NDArray[np.float64]:
+def reply_figures(figures: "TokenProbabilities", answer: str | None) -> NDArray[np.float64]:
     """Seven figures of one reply, (7,); NaN = unknown.
 
     The log-odds z of the answer's probability, z |z| / 10 and max(z, 0), since many models are nearly certain
@@ -77,19 +78,19 @@ def reply_figures(figures: TokenProbabilities, answer: str | None) -> NDArray[np
         figures: Figures of the reply.
         answer: Canonical answer that was read from the reply.
     """
-    about = _UNKNOWN
+    answer_mean = answer_entropy = None
     if answer is not None and figures.answer == answer:
-        about = figures
+        answer_mean, answer_entropy = figures.answer_mean, figures.answer_entropy
     z = _log_odds_or_nan(figures.log_probability_of(answer))
     entropy = np.nan
-    if about.answer_entropy is not None:
-        entropy = -log(about.answer_entropy + _LEAST_ENTROPY)
+    if answer_entropy is not None:
+        entropy = -log(answer_entropy + _LEAST_ENTROPY)
     return np.array(
         [
             z,
             z * abs(z) / 10,
             np.maximum(z, 0.0),
-            _log_odds_or_nan(about.answer_mean),
+            _log_odds_or_nan(answer_mean),
             _log_odds_or_nan(figures.mean),
             _log_odds_or_nan(figures.lowest_window),
             entropy,
@@ -109,7 +110,7 @@ def _log_odds_or_nan(logprob: float | None) -> float:
     return log_odds(logprob)
 
 
-def _log_probability(figures: TokenProbabilities, name: str) -> float | None:
+def _log_probability(figures: "TokenProbabilities", name: str) -> float | None:
     """Log-probability of a candidate; what is left of 1 where the most probable letters do not hold it."""
     known = figures.answers
     if name in known or len(known) < 2 or len(name) > 1:

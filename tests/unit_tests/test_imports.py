@@ -38,6 +38,32 @@ def test_a_router_loads_no_embedded_model():
     assert "langchain_selectllm.embedded.chat_model" not in loaded
 
 
+@pytest.mark.parametrize(
+    "unused",
+    [
+        "answers.choice",
+        "answers.number",
+        "answers.token_probabilities",
+        "classifier.card",
+        "members.pool_file",
+        "outcomes",
+        "routing.chat_model",
+        "routing.configurable",
+        "routing.object_election",
+        "routing.structured_output",
+    ],
+)
+def test_importing_the_router_leaves_out_what_serving_may_not_need(unused, modules_of_the_router):
+    assert f"langchain_selectllm.{unused}" not in modules_of_the_router
+
+
+@pytest.fixture(scope="module")
+def modules_of_the_router():
+    code = "import sys; from langchain_selectllm import SelectLLMRouter; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
 def test_importing_every_public_name_loads_nothing_heavy():
     assert not modules_after("from langchain_selectllm import *") & set(HEAVY)
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_selectllm.answers import NumberExtractor
 from langchain_selectllm.answers.assertion import asserted_number
+from langchain_selectllm.answers.number import NumberExtractor
 
 READ = NumberExtractor().extract
 

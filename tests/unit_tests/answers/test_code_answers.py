@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_selectllm.answers import CodeExtractor, gold_answer
+from langchain_selectllm.answers import gold_answer
+from langchain_selectllm.answers.code import CodeExtractor
 from langchain_selectllm.answers.python_form import python_form
 
 READ = CodeExtractor().extract

@@ -1,16 +1,13 @@
 import pytest
 
-from langchain_selectllm.answers import (
-    ChoiceExtractor,
-    CodeExtractor,
-    JsonExtractor,
-    NumberExtractor,
-    TextExtractor,
-    get_extractor,
-    read_answer,
-)
+from langchain_selectllm.answers import get_extractor, read_answer
+from langchain_selectllm.answers.choice import ChoiceExtractor
+from langchain_selectllm.answers.code import CodeExtractor
 from langchain_selectllm.answers.endings import REFUSAL, Ending, ending_of, finish_reason_of
+from langchain_selectllm.answers.json_value import JsonExtractor
+from langchain_selectllm.answers.number import NumberExtractor
 from langchain_selectllm.answers.semantic import SemanticAnswers
+from langchain_selectllm.answers.text import TextExtractor
 
 
 @pytest.mark.parametrize(

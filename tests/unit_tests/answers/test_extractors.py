@@ -3,13 +3,10 @@ import time
 
 import pytest
 
-from langchain_selectllm.answers import (
-    ChoiceExtractor,
-    NumberExtractor,
-    TextExtractor,
-    get_extractor,
-    gold_answer,
-)
+from langchain_selectllm.answers import get_extractor, gold_answer
+from langchain_selectllm.answers.choice import ChoiceExtractor
+from langchain_selectllm.answers.number import NumberExtractor
+from langchain_selectllm.answers.text import TextExtractor
 from langchain_selectllm.exceptions import AnswerError
 
 QUERY = "Which is a fruit?\nA. apple\nB. brick\nC. stone wall\nD. table"

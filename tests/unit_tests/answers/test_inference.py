@@ -1,6 +1,6 @@
 import pytest
 
-from langchain_selectllm.answers import infer_answer_type
+from langchain_selectllm.answers.inference import infer_answer_type
 
 OPTIONS = "Which?\n(A) one\n(B) two"
 

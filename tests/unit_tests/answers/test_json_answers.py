@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_selectllm import OutcomeTable
-from langchain_selectllm.answers import JsonExtractor, get_extractor
+from langchain_selectllm.answers import get_extractor
+from langchain_selectllm.answers.json_value import JsonExtractor
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.text(max_size=8),

@@ -199,12 +199,12 @@ def test_an_artefact_is_replaced_but_nothing_else_is(saved, fitted, tmp_path):
 
 
 def test_a_save_that_fails_leaves_the_old_artefact_and_no_rubbish(saved, fitted, demo, monkeypatch):
-    from langchain_selectllm.classifier import artefact
+    from langchain_selectllm.classifier import card
 
     def fail(learned):
         raise RuntimeError("disk on fire")
 
-    monkeypatch.setattr(artefact, "write_card", fail)
+    monkeypatch.setattr(card, "write_card", fail)
     with pytest.raises(RuntimeError, match="disk on fire"):
         fitted.save_pretrained(saved)
     assert SelectLLMClassifier.from_pretrained(saved).members == fitted.members

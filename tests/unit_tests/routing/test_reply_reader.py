@@ -2,7 +2,8 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from langchain_selectllm import VotingOutputParser
-from langchain_selectllm.answers import NumberExtractor, TextExtractor
+from langchain_selectllm.answers.number import NumberExtractor
+from langchain_selectllm.answers.text import TextExtractor
 from langchain_selectllm.routing.reply_reader import ReplyReader
 from tests.support.message_models import message_models
 from tests.support.routers import as_facade, call, make_router, metadata_of
