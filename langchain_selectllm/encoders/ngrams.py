@@ -46,22 +46,30 @@ def ngram_hashes(texts: Sequence[str]) -> NgramHashes:
     joined = "".join([f"{text}\n" for text in read])
     codes = np.frombuffer(joined.encode("utf-32-le", "replace"), dtype=np.uint32)
     lengths = np.array([len(text) + 1 for text in read])
-    text_of = np.repeat(np.arange(len(texts), dtype=np.uint64), lengths)
+    numbers = np.arange(len(texts), dtype=np.uint64)
     powers, inverse = _powers(len(codes))
     prefix = np.zeros(len(codes) + 1, dtype=np.uint64)
     np.cumsum((codes.astype(np.uint64) + np.uint64(1)) * powers[: len(codes)], out=prefix[1:])
     starts, ends = _words(codes)
     words = (prefix[ends] - prefix[starts]) * inverse[starts]
-    word_text = text_of[starts]
+    word_text = np.repeat(numbers, lengths)[starts]
     paired = word_text[:-1] == word_text[1:]
     pairs = (words[:-1] * _BIGRAM + words[1:])[paired]
-    line_break = np.repeat(np.cumsum(lengths) - 1, lengths)
-    at = np.flatnonzero(np.arange(_GRAM, len(codes) + _GRAM) <= line_break)
-    characters = (prefix[at + _GRAM] - prefix[at]) * inverse[at] + np.uint64(1)
+    spans = (prefix[_GRAM:] - prefix[:-_GRAM]) * inverse[: max(len(prefix) - _GRAM, 0)]
+    characters = spans[_within_texts(lengths)[: len(spans)]] + np.uint64(1)
     return NgramHashes(
         words=_mix(np.concatenate([words, pairs])) | np.concatenate([word_text, word_text[:-1][paired]]),
-        characters=_mix(characters) | text_of[at],
+        characters=_mix(characters) | np.repeat(numbers, np.maximum(lengths - _GRAM, 0)),
     )
+
+
+def _within_texts(lengths: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Places whose 4-gram holds no line break, given the lengths of the texts with their line breaks."""
+    ends = np.cumsum(lengths)
+    within = np.ones(ends[-1], dtype=np.bool_)
+    for back in range(1, _GRAM + 1):
+        within[np.maximum(ends - back, ends - lengths)] = False
+    return within
 
 
 def _words(codes: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

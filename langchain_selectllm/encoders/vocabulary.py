@@ -50,11 +50,11 @@ class Vocabulary:
             Rows (n, n_columns) and entries, equal ones as often as they occur.
         """
         hashes = entries & HASH_BITS
-        places = self._lookup.places(hashes)
-        known = self._lookup.hashes[places] == hashes
+        places, found = self._lookup.places(hashes)
+        known = found == hashes
         # A text's number before the column: sorted, they are in the order of the rows.
-        cells = ((entries & ~HASH_BITS) << np.uint64(_COLUMN_BITS)) | places.astype(np.uint64)
-        cells, counts = _distinct(cells[known])
+        texts_first = (entries[known] & ~HASH_BITS) << np.uint64(_COLUMN_BITS)
+        cells, counts = _distinct(texts_first | places[known].astype(np.uint64))
         texts = (cells >> np.uint64(_COLUMN_BITS)).astype(np.intp)
         columns = (cells & np.uint64((1 << _COLUMN_BITS) - 1)).astype(np.int32)
         values = (1 + np.log(counts.astype(np.float32))) * self.idf[columns]
@@ -87,14 +87,16 @@ class _Lookup:
         padded = np.append(hashes, np.uint64((1 << 64) - 1))
         return cls(hashes=padded, starts=starts.astype(np.int32), shift=shift)
 
-    def places(self, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
-        """Place of the first hash that is not smaller, for each of these."""
+    def places(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int32], NDArray[np.uint64]]:
+        """Place of the first hash that is not smaller, for each of these, and the hash at that place."""
         places = self.starts[(hashes >> self.shift).astype(np.intp)]
-        smaller = np.flatnonzero(self.hashes[places] < hashes)
+        found = self.hashes[places]
+        smaller = np.flatnonzero(found < hashes)
         while len(smaller):
             places[smaller] += 1
-            smaller = smaller[self.hashes[places[smaller]] < hashes[smaller]]
-        return places
+            found[smaller] = self.hashes[places[smaller]]
+            smaller = smaller[found[smaller] < hashes[smaller]]
+        return places, found
 
 
 def count_distinct(entries: NDArray[np.uint64], n_texts: int) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -183,11 +184,10 @@ def decide_all(
 
 def _selected(selection: Selection) -> list[tuple[int, ...]]:
     """Pool index of each call's member for each query, ascending."""
-    chosen: list[list[int]] = [[] for _ in selection.mask]
     rows, members = np.nonzero(selection.mask)
     if selection.samples is not None:
         calls = selection.samples[rows, members]
         rows, members = np.repeat(rows, calls), np.repeat(members, calls)
-    for row, member in zip(rows.tolist(), members.tolist(), strict=True):
-        chosen[row].append(member)
-    return [tuple(one) for one in chosen]
+    ends = np.searchsorted(rows, np.arange(len(selection.mask)), side="right").tolist()
+    ordered = members.tolist()
+    return [tuple(ordered[start:end]) for start, end in pairwise([0, *ends])]
