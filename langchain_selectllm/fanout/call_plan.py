@@ -139,7 +139,7 @@ class CallPlan:
         else:
             self.replies[member] = result
             self._count(member, result)
-        if not self.outstanding:
+        if not (self._running or self._waiting):
             self._start_next_round()
 
     def close(self, error: Exception, elapsed_s: Mapping[int, float]) -> None:
@@ -160,9 +160,8 @@ class CallPlan:
         if self.counter is None:
             return
         self.counter.add(member, reply)
-        outstanding = self.outstanding
-        if self.early_stop and outstanding:
-            self._stopped = self.counter.is_settled(outstanding)
+        if self.early_stop and (self._running or self._waiting):
+            self._stopped = self.counter.is_settled(self.outstanding)
 
     def _start_next_round(self) -> None:
         if self.counter is None:

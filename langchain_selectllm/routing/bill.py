@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from langchain_core.messages.ai import UsageMetadata, add_usage
@@ -31,7 +32,7 @@ class Bill:
     judge_cost: CallCost | None
     """Cost of the judge's call; nothing without one, None where it is unknown."""
 
-    @property
+    @cached_property
     def total_usage(self) -> UsageMetadata | None:
         """Summed tokens of all replies and the judge; None when no model counts them."""
         total: UsageMetadata | None = None
@@ -40,12 +41,12 @@ class Bill:
                 total = add_usage(total, usage)
         return total
 
-    @property
+    @cached_property
     def known(self) -> CallCost:
         """Summed cost of the replies and the judge, as far as it is known."""
         return _sum([*self.costs.values(), self.judge_cost])
 
-    @property
+    @cached_property
     def unknown(self) -> list[str]:
         """Members (or the judge) whose cost is neither known nor estimated."""
         unknown = [name for name, cost in {**self.costs, **self.estimates}.items() if cost is None]

@@ -174,14 +174,10 @@ def make_ballots(
         latencies=latencies,
         lengths=ordered_lengths,
         candidates=[candidates],
+        agreement=None if agreement is None else [agreement(candidates)],
+        grounds=None if grounds is None else grounds(candidates)[None].astype(np.float32),
+        tokens=None if tokens is None else tokens(candidates),
     )
-    if grounds is not None:
-        by_slot = grounds(candidates)
-        ballots = replace(ballots, grounds=by_slot[None].astype(np.float32))
-    if tokens is not None:
-        ballots = replace(ballots, tokens=tokens(candidates))
-    if agreement is not None:
-        ballots = replace(ballots, agreement=[agreement(candidates)])
     return ballots.grouped()
 
 

@@ -4,7 +4,6 @@ With K members the first call of a member has the member's own index k, its seco
 Where no member is called twice, numbers of calls and indices of members are the same.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 
@@ -16,7 +15,9 @@ def number_calls(members: Iterable[int], n_members: int, called: Collection[int]
         n_members: Members of the pool, K.
         called: Numbers in use.
     """
-    counts = Counter(call % n_members for call in called)
+    counts = [0] * n_members
+    for call in called:
+        counts[call % n_members] += 1
     numbers = []
     for member in members:
         numbers.append(member + n_members * counts[member])
@@ -41,14 +42,14 @@ def label_calls(calls: Iterable[int], members: Sequence[str]) -> dict[int, str]:
         calls: In the order in which the calls of one member are numbered.
         members: Names of the pool's members.
     """
-    counts: Counter[str] = Counter()
+    counts = [0] * len(members)
     labels = {}
     for call in calls:
-        name = members[call % len(members)]
-        counts[name] += 1
-        labels[call] = name
-        if counts[name] > 1:
-            labels[call] = f"{name}#{counts[name]}"
+        k = call % len(members)
+        counts[k] += 1
+        labels[call] = members[k]
+        if counts[k] > 1:
+            labels[call] = f"{members[k]}#{counts[k]}"
     return labels
 
 

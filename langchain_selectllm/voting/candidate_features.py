@@ -1,6 +1,7 @@
 """Features of candidate answers, by which the learned vote scores them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +57,13 @@ class _Support:
     length: NDArray[np.float64]
     """The same share times the standardised log length of the reply, (n_rows, K)."""
 
-    @property
+    @cached_property
     def supporters(self) -> NDArray[np.float64]:
         """Members that gave the candidate, (n_rows,)."""
         total: NDArray[np.float64] = self.gave.sum(axis=1)
         return total
 
-    @property
+    @cached_property
     def mean_log_odds(self) -> NDArray[np.float64]:
         """Mean log-odds of the called members, (n,)."""
         mean: NDArray[np.float64] = np.where(self.called, self.log_odds, 0.0).sum(axis=1) / self.n_called
@@ -109,8 +110,8 @@ def candidate_features(
     groups = {
         **_by_member(support),
         "log_odds": _log_odds(support),
-        "support": np.column_stack(
-            [support.supporters <= 1, support.supporters / support.n_called[support.query]]
+        "support": np.stack(
+            [support.supporters <= 1, support.supporters / support.n_called[support.query]], axis=1
         ),
         "known": known[support.query, support.candidate],
         "grounding_own": own,
@@ -124,21 +125,21 @@ def candidate_features(
 
 
 def _support(ballots: Ballots, lengths: NDArray[np.float64]) -> _Support:
-    n, n_members = ballots.probabilities.shape
-    p = np.clip(ballots.probabilities, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
+    n_members = ballots.probabilities.shape[1]
+    p = np.minimum(np.maximum(ballots.probabilities, PROBABILITY_MARGIN), 1 - PROBABILITY_MARGIN)
     # Ballots per slot times this matrix are ballots per member: members may cast several.
     to_member = (ballots.members[:, None] == np.arange(n_members)).astype(np.float64)
     cast = (ballots.codes != NOT_CALLED).astype(np.float64) @ to_member
     abstained = (ballots.codes == ABSTAIN).astype(np.float64) @ to_member
     query, candidate = np.nonzero(ballots.exists)
-    slots = ballots.one_hot(np.ones(n, dtype=np.bool_))[query, :, candidate].astype(np.float64)
-    n_cast = np.maximum(cast, 1)
+    slots = (ballots.codes[query] == candidate[:, None]).astype(np.float64)
+    n_cast, called = np.maximum(cast, 1), cast > 0
     return _Support(
         query=query,
         candidate=candidate,
         log_odds=np.log(p) - np.log1p(-p),
-        called=cast > 0,
-        n_called=np.maximum((cast > 0).sum(axis=1), 1),
+        called=called,
+        n_called=np.maximum(called.sum(axis=1), 1),
         abstained=abstained / n_cast,
         slots=slots,
         gave=slots @ to_member / n_cast[query],
@@ -202,14 +203,16 @@ def _none(ballots: Ballots, support: _Support) -> NDArray[np.float64]:
     most = np.zeros(n)
     np.maximum.at(most, support.query, support.supporters)
     highest = np.where(support.called, support.log_odds, _NOT_CALLED_LOG_ODDS).max(axis=1)
-    relative = np.stack([ballots.exists.sum(axis=1), most, support.abstained.sum(axis=1)], axis=1)
-    return np.column_stack(
+    return np.stack(
         [
             np.ones(n),
             support.mean_log_odds,
             highest,
-            relative / n_called[:, None],
+            ballots.exists.sum(axis=1) / n_called,
+            most / n_called,
+            support.abstained.sum(axis=1) / n_called,
             np.log(n_called),
             n_called,
-        ]
+        ],
+        axis=1,
     )
