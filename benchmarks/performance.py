@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from markers import write_section
-from performance_cases import concurrency, decisions, election, encoders, fan_out, imports, loading
+from performance_cases import chains, concurrency, decisions, election, encoders, fan_out, imports, loading
 from synthetic import write_outcomes
 from timing import Row
 
@@ -52,6 +52,7 @@ def main() -> None:
             *election(eight),
             *fan_out(eight),
             *concurrency(eight),
+            *chains(eight),
             *large_training(growth),
         ]
     text = f"{machine()}\n\n{table(rows)}\n\n{growth_table(growth)}"

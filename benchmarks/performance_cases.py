@@ -16,6 +16,8 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.runnables.config import patch_config
 from synthetic import LETTERS, texts
 from timing import Row, blocking, in_turns
 
@@ -247,6 +249,43 @@ def concurrency(eight: SelectLLMClassifier) -> Iterator[Row]:
                 compared_with="bare `asyncio.gather`",
                 target=target,
             )
+
+
+class Chain(Runnable[str, Any]):
+    """The calls of the members as children of one run, and nothing else: the least that a Runnable can do."""
+
+    def __init__(self, members: list[Any]) -> None:
+        self.members = members
+
+    def invoke(self, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError
+
+    async def ainvoke(self, input: str, config: Any = None, **_: Any) -> Any:  # noqa: A002
+        return await self._acall_with_config(self._call_all, input, config)
+
+    async def _call_all(self, prompt: str, run_manager: Any, config: Any) -> Any:
+        child = patch_config(config, callbacks=run_manager.get_child())
+        return await asyncio.gather(*(model.ainvoke(prompt, child) for model in self.members))
+
+
+def chains(eight: SelectLLMClassifier, n: int = 1_000) -> Iterator[Row]:
+    """What langchain_core itself takes for a run with the calls as its children, over the bare gather of the same calls."""
+    members = [member.model for member in router_of(eight, "all_members", 0.02).models.values()]
+    chain = Chain(members)
+
+    async def bare() -> None:
+        await asyncio.gather(*(model.ainvoke(PROMPT) for _ in range(n) for model in members))
+
+    async def chained() -> None:
+        await asyncio.gather(*(chain.ainvoke(PROMPT) for _ in range(n)))
+
+    turns = in_turns({"chained": blocking(chained), "bare": blocking(bare)}, turns=3)
+    yield Row(
+        name=f"{n:,} concurrent `ainvoke`s of a chain that only makes the same calls, 8 members of 20 ms",
+        figure=f"{turns.median('chained'):.2f} s",
+        ratio=turns.ratio("chained", "bare"),
+        compared_with="bare `asyncio.gather`",
+    )
 
 
 def _us(seconds: float) -> str:
