@@ -275,5 +275,10 @@ def test_printed_the_page_is_black_on_white_with_every_query(browser, path):
         visit.page.set_viewport_size({"width": 718, "height": 900})
         table = visit.page.locator("#queries").bounding_box()
         assert table["x"] + table["width"] <= 718
+        # A usual name of a category stays on one line.
+        cell = visit.page.locator("#queries tbody td").first
+        cell.evaluate("one => { one.textContent = 'engineering'; }")
+        lines = "one => { const r = document.createRange(); r.selectNodeContents(one); return r.getClientRects().length; }"
+        assert cell.evaluate(lines) == 1
         too_wide = "[...document.querySelectorAll('#queries thead th')].filter(one => one.scrollWidth > one.clientWidth)"
         assert visit.page.evaluate(f"{too_wide}.map(one => one.textContent)") == []
