@@ -173,6 +173,8 @@ def _first_problem(error: ValidationError) -> ApiError:
         else:
             place += f".{step}"
     param = place.removeprefix(".")
+    if problem["type"] == "extra_forbidden":
+        return invalid(f"Field {param} is unknown. Leave it out.", param=param, code="unknown_parameter")
     code = "invalid_value"
     if problem["type"] == "missing":
         code = "missing_required_parameter"

@@ -40,6 +40,13 @@ async def test_a_request_may_choose_its_patience(fitted):
     assert (await told(operators, selectllm={"patience": 0.5}))[0] == 400
 
 
+async def test_an_unknown_knob_is_named(fitted):
+    status, body = await told(make_app(fitted), selectllm={"max_call": 2})
+    assert status == 400
+    assert body["error"]["message"] == "Field selectllm.max_call is unknown. Leave it out."
+    assert (body["error"]["param"], body["error"]["code"]) == ("selectllm.max_call", "unknown_parameter")
+
+
 async def test_a_policy_is_chosen_by_model_or_knob_among_the_allowed(fitted):
     app = make_app(fitted, policies=["max_conf:1"])
     for fields in ({"model": "selectllm/max_conf:1"}, {"selectllm": {"policy": "max_conf:1"}}):

@@ -148,7 +148,8 @@ async def test_feedback_outlives_the_process(fitted, url):
 
 async def test_feedback_that_cannot_be_kept_is_refused(fitted, url):
     async with client(make_app(fitted)) as http:
-        assert (await http.post(FEEDBACK, json={"id": "dec-1", "score": 1.0})).status_code == 409
+        refused = await http.post(FEEDBACK, json={"id": "dec-1", "score": 1.0})
+    assert (refused.status_code, refused.json()["error"]["type"]) == (409, "invalid_request_error")
     async with client(make_app(fitted, store=url)) as http:
         assert (await http.post(FEEDBACK, json={"id": "dec-1", "score": 1.0})).status_code == 404
         for body in ({"id": "dec-1", "score": 2}, {"id": "dec-1"}, {"score": 1.0}, {"id": 1, "score": 1.0}):
