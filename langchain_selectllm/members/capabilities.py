@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from mimetypes import guess_type
 from typing import Any
 
 from langchain_core.language_models import ModelProfile
@@ -107,12 +108,25 @@ def _kinds_of(content: Iterable[str | dict[str, Any]]) -> set[str]:
 
 
 def _kind_of_mime_type(block: Mapping[str, Any]) -> str | None:
-    mime_type = block.get("mime_type")
-    if not isinstance(mime_type, str):
-        return None
+    mime_type = _mime_type_of(block)
     if mime_type == "application/pdf":
         return "pdf"
     family = mime_type.partition("/")[0]
     if family in _INPUTS:
         return family
     return None
+
+
+def _mime_type_of(block: Mapping[str, Any]) -> str:
+    """MIME type of a block by LangChain, Anthropic ("source") or OpenAI ("file"); empty where it has none."""
+    for holder in (block, block.get("source"), block.get("file")):
+        if not isinstance(holder, Mapping):
+            continue
+        data, name = str(holder.get("file_data", "")), str(holder.get("filename", ""))
+        found = holder.get("mime_type") or holder.get("media_type")
+        if not found and data.startswith("data:"):
+            found = data.removeprefix("data:").partition(";")[0]
+        found = found or guess_type(name)[0]
+        if found:
+            return str(found)
+    return ""

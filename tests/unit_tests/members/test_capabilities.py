@@ -91,6 +91,12 @@ def test_a_member_with_a_fallback_that_can_is_called(fitted):
         ({"type": "video", "url": "https://example.org/a.mp4"}, {"video"}),
         ({"type": "file", "mime_type": "application/pdf", "base64": "aGk="}, {"pdf"}),
         ({"type": "media", "mime_type": "audio/wav", "data": "aGk="}, {"audio"}),
+        # OpenAI's chat completions, its responses, and Anthropic.
+        ({"type": "file", "file": {"file_data": "data:application/pdf;base64,aGk="}}, {"pdf"}),
+        ({"type": "input_file", "filename": "a.pdf", "file_data": "aGk="}, {"pdf"}),
+        ({"type": "document", "source": {"media_type": "application/pdf", "data": "aGk="}}, {"pdf"}),
+        ({"type": "document", "source": {"media_type": "text/plain", "data": "hi"}}, set()),
+        ({"type": "file", "file": {"file_id": "file-1"}}, set()),
         ({"type": "file", "mime_type": "text/plain", "text": "hi"}, set()),
         ({"type": "text", "text": "hi"}, set()),
     ],
