@@ -1,5 +1,6 @@
 """Files of prompts answered through the real langchain-openai client by a server that fails on schedule."""
 
+import contextlib
 import json
 import sqlite3
 
@@ -54,7 +55,7 @@ class Job:
         return [json.loads(line) for line in self.answers.read_text().splitlines()]
 
     def rows(self):
-        with sqlite3.connect(self.folder / "answers.db") as connection:
+        with contextlib.closing(sqlite3.connect(self.folder / "answers.db")) as connection:
             connection.row_factory = sqlite3.Row
             return [dict(row) for row in connection.execute("SELECT * FROM selectllm_replies")]
 

@@ -184,6 +184,7 @@ async def test_the_next_member_is_called_where_failures_leave_too_few(server):
 def tiny_llama(tmp_path_factory):
     """A randomly initialised Llama with a byte-level vocabulary and a chat template, saved to disk."""
     pytest.importorskip("langchain_huggingface")
+    pytest.importorskip("torch", reason="torch is not installed (extra `fine-tune`)")
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = byte_tokenizer(["<s>", "</s>", "<pad>"])
