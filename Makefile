@@ -25,9 +25,10 @@ $(DEMO_STAMP): pyproject.toml constraints.txt
 	@echo "           3. install transformers and scikit-learn  4. run the demo (about 20 s)"
 	@test -x $(BIN)/python || { echo "[1/4] create $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "[2/4] install torch"
-	@$(BIN)/python -m pip install --quiet --progress-bar on -c constraints.txt torch
+	@# Without --quiet, with which pip draws no progress bar: most of the time goes into this download.
+	@$(BIN)/python -m pip install -c constraints.txt torch
 	@echo "[3/4] install the package with the extras embedded and train"
-	@$(BIN)/python -m pip install --quiet --progress-bar on -c constraints.txt -e ".[embedded,train]"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[embedded,train]"
 	@touch $@
 
 demo:

@@ -115,6 +115,8 @@ def test_make_demo_prints_a_plan_and_installs_what_the_demo_needs_and_nothing_el
     installed = re.findall(r"pip install (.*)", done.stdout)
     assert len(installed) == 2
     assert installed[0].endswith(" torch")
+    # pip shows no progress of a download where it is told to be quiet.
+    assert "--quiet" not in installed[0]
     assert installed[1].endswith('-e ".[embedded,train]"')
 
 
