@@ -18,14 +18,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps -r tests/requirements-no-deps.txt
 	touch $(STAMP)
 
-# What the demo needs and nothing else; an environment that `make test` made has it already.
+# What the demo needs and nothing else; an environment that `make test` made has it already. torch is installed without --quiet, with
+# which pip shows no progress: most of the time goes into its download.
 DEMO_STAMP := $(VENV)/.installed-demo
 $(DEMO_STAMP): pyproject.toml constraints.txt
 	@echo "make demo: 1. create $(VENV)  2. install the CPU build of torch (about 190 MB to download, once)"
 	@echo "           3. install transformers and scikit-learn  4. run the demo (about 20 s)"
 	@test -x $(BIN)/python || { echo "[1/4] create $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "[2/4] install torch"
-	@# Without --quiet, with which pip draws no progress bar: most of the time goes into this download.
 	@$(BIN)/python -m pip install -c constraints.txt torch
 	@echo "[3/4] install the package with the extras embedded and train"
 	@$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[embedded,train]"
