@@ -23,6 +23,7 @@ _MIX = np.uint64(0xFF51AFD7ED558CCD)
 # Scripts written without spaces (Han, kana, Hangul …): every character is a word of its own.
 _IDEOGRAPHS = (0x2E80, 0xD7FF)
 _GRAM = 4
+_LAST_PLACES = np.arange(1, _GRAM + 1)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -67,8 +68,8 @@ def _within_texts(lengths: NDArray[np.intp]) -> NDArray[np.bool_]:
     """Places whose 4-gram holds no line break, given the lengths of the texts with their line breaks."""
     ends = np.cumsum(lengths)
     within = np.ones(ends[-1], dtype=np.bool_)
-    for back in range(1, _GRAM + 1):
-        within[np.maximum(ends - back, ends - lengths)] = False
+    # The last places of a text, those before its start aside.
+    within[ends[:, None] - np.minimum(_LAST_PLACES, lengths[:, None])] = False
     return within
 
 

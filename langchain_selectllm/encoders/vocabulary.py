@@ -53,8 +53,8 @@ class Vocabulary:
         places, found = self._lookup.places(hashes)
         known = found == hashes
         # A text's number before the column: sorted, they are in the order of the rows.
-        texts_first = (entries[known] & ~HASH_BITS) << np.uint64(_COLUMN_BITS)
-        cells, counts = _distinct(texts_first | places[known].astype(np.uint64))
+        cells = ((entries & ~HASH_BITS) << np.uint64(_COLUMN_BITS)) | places.astype(np.uint64)
+        cells, counts = _distinct(cells[known])
         texts = (cells >> np.uint64(_COLUMN_BITS)).astype(np.intp)
         columns = (cells & np.uint64((1 << _COLUMN_BITS) - 1)).astype(np.int32)
         values = (1 + np.log(counts.astype(np.float32))) * self.idf[columns]
