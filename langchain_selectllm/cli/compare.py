@@ -1,6 +1,7 @@
 """`selectllm compare`: two saved reports side by side."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ from rich.table import Table
 from langchain_selectllm.cli.console import out, print_json
 from langchain_selectllm.cli.reading import Json
 from langchain_selectllm.evaluation.comparison import Comparison, compare_reports
+from langchain_selectllm.evaluation.report import in_runs
 from langchain_selectllm.exceptions import OutcomeError
 
 Report = Annotated[Path, typer.Argument(help="Report that `selectllm evaluate --report` wrote.")]
@@ -57,6 +59,19 @@ def _print_comparison(comparison: Comparison) -> None:
     )
     for words, names in (("first", comparison.only_first), ("second", comparison.only_second)):
         if names:
-            out.print(f"Only in the {words}: {', '.join(names)}.", highlight=False)
+            out.print(f"Only in the {words}: {', '.join(in_families(names))}.", highlight=False)
     for caution in comparison.cautions:
         out.print(caution, style="bold", highlight=False)
+
+
+def in_families(names: Sequence[str]) -> list[str]:
+    """Returns the names with all sizes of a family together: "random:9 to 17"."""
+    sizes: dict[str, list[int]] = {}
+    others = []
+    for name in names:
+        family, _, size = name.partition(":")
+        if size.isdecimal():
+            sizes.setdefault(family, []).append(int(size))
+        else:
+            others.append(name)
+    return [*others, *(f"{family}:{in_runs(found)}" for family, found in sizes.items())]
