@@ -90,6 +90,22 @@ class OperatingPointSearch:
                     both = self._after(before, after)
                     yield from two_rounds(replace(rule, first=first, size=size), before, both)
 
+    def served(self, point: ReplayedPoint) -> OperatingPoint:
+        """The operating point for the vote of all queries, which serves: it sends the same share on.
+
+        Votes of folds tell another confidence in the same replies, by up to 0.02 in the mean; see
+        docs/explanation/research-log.md.
+        """
+        served = point.without_replays()
+        vote = self.pool.vote
+        if point.rule.rounds == 1 or vote is None:
+            return served
+        n_further = int((point.first.confidence < point.rule.threshold).sum())
+        _, confidence = self._verdict(self._votes_of(point.rule), vote, slice(None), point.first.calls)
+        # Rounded down: none beyond this share goes on.
+        threshold = float(np.floor(np.sort(confidence)[n_further] * 1e4) / 1e4)
+        return replace(served, rule=replace(point.rule, threshold=threshold))
+
     def _sizes(self, ranking: Ranking) -> list[int]:
         """All sizes of a usual pool; the small and some larger ones of a large pool, to bound the search."""
         n_members = self.probabilities.shape[1]
@@ -110,20 +126,30 @@ class OperatingPointSearch:
 
     def _replay(self, rule: CallingRule, size: int) -> ReplayedCalls:
         calls = planned_calls(rule, size, self.probabilities, self.pool)
-        votes = self.recorded
-        if rule.ranking == "samples" and self.samples is not None:
-            votes = self.samples.votes
+        votes = self._votes_of(rule)
         score = np.where(calls > 0, votes.scores, 0.0).sum(axis=1)
-        confidence, latencies = score.copy(), self.pool.latencies
+        confidence = score.copy()
         for fold, vote in enumerate(self.votes):
             rows = np.flatnonzero(self.folds == fold)
-            recorded, p, called = votes.take(rows), self.probabilities[rows], calls[rows]
-            verdict, score[rows] = recorded.replay(vote, called, p, latencies)
-            ballots = recorded.ballots(p, latencies).masked(called)
-            confidence[rows] = winning_confidence(vote, ballots, verdict)
+            score[rows], confidence[rows] = self._verdict(votes.take(rows), vote, rows, calls[rows])
         return ReplayedCalls(
             calls=calls, score=score, confidence=confidence, used=self.costs.per_query(calls)
         )
+
+    def _votes_of(self, rule: CallingRule) -> RecordedVotes:
+        """Replies that a rule's calls give."""
+        if rule.ranking == "samples" and self.samples is not None:
+            return self.samples.votes
+        return self.recorded
+
+    def _verdict(
+        self, recorded: RecordedVotes, vote: LearnedVote, rows: NDArray[np.int64] | slice, called: CallMatrix
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Scores of the answers that a vote elects on some queries, and its confidence in them."""
+        p, latencies = self.probabilities[rows], self.pool.latencies
+        verdict, score = recorded.replay(vote, called, p, latencies)
+        ballots = recorded.ballots(p, latencies).masked(called)
+        return score, winning_confidence(vote, ballots, verdict)
 
 
 def one_round(rule: CallingRule, calls: ReplayedCalls) -> ReplayedPoint:

@@ -96,7 +96,7 @@ def _kept(search: OperatingPointSearch) -> Iterator[OperatingPoint]:
             if best is not None:
                 kept[best.rule] = best
     for point in kept.values():
-        yield replace(point.without_replays(), evidence=evidence(point, single_best))
+        yield replace(search.served(point), evidence=evidence(point, single_best))
 
 
 def _budgets(points: Sequence[OperatingPoint], single_best: OperatingPoint) -> Iterator[OperatingBudget]:
