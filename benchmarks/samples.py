@@ -5,7 +5,7 @@ Usage: python benchmarks/samples.py DATA_FOLDER [--queries 2400] [--seeds 3] [--
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ from langchain_selectllm import OutcomeTable, SelectLLMClassifier
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.exceptions import PolicyError
-from langchain_selectllm.selection.patience import stopped
+from langchain_selectllm.selection.operating_points import Patience
+from langchain_selectllm.selection.patience import last_arrivals, waiting_times
 from langchain_selectllm.selection.policies import top
 from langchain_selectllm.selection.policy_names import parse_policy
 from langchain_selectllm.voting.learned_vote import winning_confidence
@@ -32,6 +33,8 @@ POOLS = {
 TAIL = 1.0
 """Standard deviation of the logarithm of a call's latency, median 1 s: a 95th percentile of 5.2 medians."""
 PATIENCE_SIZES = (3, 5, 8)
+TRAINING_DRAW = 1000
+"""Seed of the latencies of training; those of the test have seeds from 0."""
 
 
 def several_samples(n_queries: int, seeds: int) -> Iterator[str]:
@@ -99,28 +102,46 @@ class Waiting:
     replies: float
 
 
-def wait(recording: Recording, size: int, level: float | None, *, draws: int) -> Waiting:
-    """`learned:size` against members with heavy-tailed latencies, waited for up to a level of confidence."""
+def wait(recording: Recording, size: int, given: Patience | None, *, draws: int) -> Waiting:
+    """`learned:size` against members with heavy-tailed latencies, waited for as patience says; for all when None."""
     called = top(recording.probabilities, size)
     pool, votes = recording.pool, recording.votes
     assert pool.vote is not None
+    level, after_s = np.inf, 0.0
+    if given is not None:
+        level, after_s = given.level, given.after_s
     n = len(called)
     score, seconds, replies = np.zeros((draws, n)), np.zeros((draws, n)), np.zeros(draws)
     for draw in range(draws):
-        latency = np.random.default_rng(draw).lognormal(0.0, TAIL, called.shape)
-        order = np.where(called, latency, np.inf)
-        ranks = np.argsort(np.argsort(order, axis=1), axis=1)
+        arrivals = np.where(called, latencies(called.shape, seed=draw), np.inf)
+        ranks = np.argsort(np.argsort(arrivals, axis=1), axis=1)
         scores, confidence = np.zeros((2, size, n))
         for arrived in range(size):
             mask = ranks <= arrived
             verdict, scores[arrived] = votes.replay(pool.vote, mask, recording.probabilities, pool.latencies)
             ballots = votes.ballots(recording.probabilities, pool.latencies).masked(mask)
             confidence[arrived] = winning_confidence(pool.vote, ballots, verdict)
-        stop = np.inf if level is None else level
-        score[draw] = stopped(scores, confidence, stop)
-        seconds[draw] = stopped(np.sort(order, axis=1)[:, :size].T, confidence, stop)
-        replies[draw] = stopped(np.tile(np.arange(1.0, size + 1)[:, None], (1, n)), confidence, stop).mean()
+        times = np.sort(arrivals, axis=1)[:, :size].T
+        ends = last_arrivals(times, confidence, level=level, after_s=after_s)
+        score[draw] = scores[ends, np.arange(n)]
+        seconds[draw] = waiting_times(times, ends, after_s=after_s)
+        replies[draw] = (ends + 1).mean()
     return Waiting(score=score.mean(axis=0), seconds=seconds.ravel(), replies=float(replies.mean()))
+
+
+def latencies(shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
+    """Heavy-tailed latencies with median 1 s."""
+    return np.random.default_rng(seed).lognormal(0.0, TAIL, shape)
+
+
+def _trained(table: OutcomeTable) -> SelectLLMClassifier:
+    """A classifier of outcomes whose calls took latencies of the same distribution, drawn apart from the test's."""
+    timed = replace(table, latencies=latencies(table.scores.shape, seed=TRAINING_DRAW))
+    return SelectLLMClassifier(seed=0).fit(timed)
+
+
+def _level(level: float, after_s: float = 0.0) -> Patience:
+    return Patience(level=level, after_s=after_s, loss=float("nan"), limit=float("nan"))
 
 
 def patience(data: Path, *, draws: int) -> Iterator[str]:
@@ -133,7 +154,7 @@ def patience(data: Path, *, draws: int) -> Iterator[str]:
     missed = []
     for folder, (title, members) in POOLS.items():
         train, test = OutcomeTable.from_folders(data / folder, members=members).split(0.3, seed=0)
-        classifier = SelectLLMClassifier(seed=0).fit(train)
+        classifier = _trained(train)
         complete = test.take(np.flatnonzero(test.observed.all(axis=1)))
         recording = Recording.of(complete, classifier)
         tuned = classifier.pool.patience
@@ -142,9 +163,14 @@ def patience(data: Path, *, draws: int) -> Iterator[str]:
             if size > len(complete.members):
                 continue
             base = wait(recording, size, None, draws=draws)
-            levels = [("none", None), ("0.8", 0.8), ("0.95", 0.95)]
+            levels = [
+                ("none", None),
+                ("0.8", _level(0.8)),
+                ("0.95", _level(0.95)),
+                ("0.5 after 5 s", _level(0.5, 5.0)),
+            ]
             if tuned is not None:
-                levels.append((f"tuned, {tuned.level:g}", tuned.level))
+                levels.append((f"tuned, {tuned.level:g} after {tuned.after_s:.1f} s", tuned))
             for label, level in levels:
                 one = base if level is None else wait(recording, size, level, draws=draws)
                 low, high = bootstrap.interval(one.score - base.score)

@@ -26,8 +26,8 @@ class RepliesCounter(Protocol):
         """Count a reply."""
         ...
 
-    def is_settled(self, outstanding: Sequence[int]) -> bool:
-        """Whether the outstanding members cannot change the result, and no other member has to be called."""
+    def is_settled(self, outstanding: Sequence[int], *, are_late: bool) -> bool:
+        """Whether the outstanding members need not be waited for, and no other member has to be called."""
         ...
 
     def next_round(self, called: Collection[int]) -> Sequence[int]:
@@ -60,6 +60,8 @@ class CallPlan:
     held_back: list[int] = field(default_factory=list)
     """Members that were not called because of `max_calls`, or because the time of the request was over."""
     rounds: int = 1
+    are_late: bool = True
+    """Whether the outstanding members are late, so that the vote may end by patience."""
     called: list[list[int]] = field(default_factory=list)
     """Members whose calls were started, by round; top-ups stand in the round of the failure."""
     _waiting: list[int] = field(default_factory=list)
@@ -142,6 +144,14 @@ class CallPlan:
         if not (self._running or self._waiting):
             self._start_next_round()
 
+    def set_late(self, are_late: bool) -> None:
+        """Record whether the outstanding members are late, and end the plan if the vote may end then."""
+        if are_late == self.are_late:
+            return
+        self.are_late = are_late
+        if are_late:
+            self._stop_if_settled()
+
     def close(self, error: Exception, elapsed_s: Mapping[int, float]) -> None:
         """End the fan-out now: outstanding members count as failed, and no other member is called.
 
@@ -160,8 +170,11 @@ class CallPlan:
         if self.counter is None:
             return
         self.counter.add(member, reply)
-        if self.early_stop and (self._running or self._waiting):
-            self._stopped = self.counter.is_settled(self.outstanding)
+        self._stop_if_settled()
+
+    def _stop_if_settled(self) -> None:
+        if self.counter is not None and self.early_stop and (self._running or self._waiting):
+            self._stopped = self.counter.is_settled(self.outstanding, are_late=self.are_late)
 
     def _start_next_round(self) -> None:
         if self.counter is None:

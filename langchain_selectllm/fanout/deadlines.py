@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from langchain_selectllm.exceptions import DeadlineError
+from langchain_selectllm.fanout.call_plan import CallPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,28 @@ class Deadline:
     """Raised, or recorded as the member's failure, when they are over."""
 
 
+class PatienceClock:
+    """The time from which the members of a round that have not replied are late."""
+
+    def __init__(self, after_s: float) -> None:
+        """Start with the first round, `after_s` seconds before its members are late."""
+        self._after_s = after_s
+        self._round = 0
+        self._late_at = 0.0
+
+    def update(self, plan: CallPlan) -> float | None:
+        """Tell the plan whether its members are late; returns the seconds until then, None if they are."""
+        if self._after_s == 0.0:
+            return None
+        if plan.rounds != self._round:
+            self._round, self._late_at = plan.rounds, time.perf_counter() + self._after_s
+        left_s = self._late_at - time.perf_counter()
+        plan.set_late(left_s <= 0.0)
+        if plan.are_late:
+            return None
+        return left_s
+
+
 @dataclass(frozen=True)
 class Limits:
     """Bounds of a fan-out."""
@@ -46,6 +69,8 @@ class Limits:
     """Calls in flight at once; no bound when None."""
     timer: RequestTimer | None = None
     """Bounds all calls of the request together; no bound when None."""
+    patience_after_s: float = 0.0
+    """Seconds from the start of a round of calls from which the vote may end by patience."""
 
     @property
     def is_over(self) -> bool:

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_selectllm.fanout.call_plan import CallPlan, CallResult
 from langchain_selectllm.fanout.concurrency import ConcurrencyLimit
 from langchain_selectllm.fanout.daemon_threads import run_in_daemon
-from langchain_selectllm.fanout.deadlines import Limits, deadline_error
+from langchain_selectllm.fanout.deadlines import Limits, PatienceClock, deadline_error
 
 
 def run(
@@ -36,6 +36,7 @@ def run(
     """
     finished: queue.SimpleQueue[tuple[int, CallResult, float]] = queue.SimpleQueue()
     started_at: dict[int, float] = {}
+    clock = PatienceClock(limits.patience_after_s)
 
     def work(member: int) -> None:
         slot = contextlib.nullcontext() if shared_limit is None else shared_limit.slot(limits.lease_s())
@@ -56,8 +57,12 @@ def run(
             return
         for member in plan.take(limits.max_concurrency):
             run_in_daemon(partial(copy_context().run, work, member))
+        late_in_s = clock.update(plan)
+        if plan.done:
+            return
+        timeout = _least(_until_deadline(plan, started_at, limits), late_in_s)
         try:
-            member, result, latency = finished.get(timeout=_patience(plan, started_at, limits))
+            member, result, latency = finished.get(timeout=timeout)
         except queue.Empty:
             for late in _late(plan, started_at, limits.deadline_s):
                 plan.finish(late, deadline_error(limits.deadline_s or 0.0), limits.deadline_s or 0.0)
@@ -80,13 +85,16 @@ async def arun(
         shared_limit: Bounds calls across several fan-outs.
     """
     fan_out = _TaskFanOut(plan, call, limits, shared_limit)
+    clock = PatienceClock(limits.patience_after_s)
     try:
         while not plan.done:
             if limits.timer is not None and limits.is_over:
                 await fan_out.close(limits.timer.error())
                 return
             fan_out.start_calls()
-            await fan_out.record_results()
+            late_in_s = clock.update(plan)
+            if not plan.done:
+                await fan_out.record_results(_least(_time_left(limits), late_in_s))
     finally:
         await fan_out.cancel_rest()
 
@@ -119,11 +127,11 @@ class _TaskFanOut:
                 work = self._call_in_slot
             self._tasks[member] = asyncio.create_task(work(member))
 
-    async def record_results(self) -> None:
-        """Wait for a result, and record those that arrived."""
+    async def record_results(self, timeout_s: float | None) -> None:
+        """Wait for a result, for so many seconds at most, and record those that arrived."""
         if not self._results:
             self._arrived = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._arrived], timeout=_time_left(self._limits))
+            await asyncio.wait([self._arrived], timeout=timeout_s)
         arrived, self._results = self._results, {}
         # Replies that arrive together are recorded in pool order.
         for member in sorted(arrived):
@@ -185,17 +193,19 @@ class _TaskFanOut:
             raise
 
 
-def _patience(plan: CallPlan, started_at: Mapping[int, float], limits: Limits) -> float | None:
+def _until_deadline(plan: CallPlan, started_at: Mapping[int, float], limits: Limits) -> float | None:
     """Seconds until a deadline can pass, of the request or of a call, started or not; None without any."""
     left_s = _time_left(limits)
     if limits.deadline_s is None:
         return left_s
     outstanding, now = plan.outstanding, time.perf_counter()
     first = min((start for k, start in list(started_at.items()) if k in outstanding), default=now)
-    patience = max(first + limits.deadline_s - now, 0.0)
-    if left_s is None:
-        return patience
-    return min(patience, left_s)
+    return _least(max(first + limits.deadline_s - now, 0.0), left_s)
+
+
+def _least(*seconds: float | None) -> float | None:
+    """The least of those that are known; None where none is."""
+    return min((known for known in seconds if known is not None), default=None)
 
 
 def _time_left(limits: Limits) -> float | None:

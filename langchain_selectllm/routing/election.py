@@ -89,16 +89,16 @@ class Election:
         self._scores.add(call % self._n_members, answer)
         self._ballots = self._tally = None
 
-    def is_settled(self, outstanding: Sequence[int]) -> bool:
+    def is_settled(self, outstanding: Sequence[int], *, are_late: bool = True) -> bool:
         """Whether the outstanding members cannot change the winner, and no other member has to be called.
 
-        With `patience` they may change it, but the confidence has reached that level. A winner below the
-        least confidence waits for them: they may raise it.
+        With `patience` they may change it, but they are late and the confidence has reached that level. A
+        winner below the least confidence waits for them: they may raise it.
         """
         if self.is_slow:
             return False
         if not self._is_vote_settled(outstanding):
-            self.is_impatient = self._is_sure_enough()
+            self.is_impatient = are_late and self._is_sure_enough()
             if not self.is_impatient:
                 return False
         if not self.terms.depends_on_confidence:

@@ -161,12 +161,14 @@ class Request:
         """
         settings = self.engine.settings
         if settings.request_deadline_s is None:
-            return Limits(settings.deadline_s, self.max_concurrency)
+            return Limits(
+                settings.deadline_s, self.max_concurrency, patience_after_s=settings.patience_after_s
+            )
         start = time.perf_counter() - self.decided_in_s
         timer = RequestTimer(deadline_s=settings.request_deadline_s, started_at=start)
         if timer.left_s == 0.0:
             raise timer.error()
-        return Limits(settings.deadline_s, self.max_concurrency, timer)
+        return Limits(settings.deadline_s, self.max_concurrency, timer, settings.patience_after_s)
 
 
 def open_requests(

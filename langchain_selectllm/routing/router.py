@@ -86,6 +86,9 @@ class SelectLLMRouter(EngineRunnable):
     patience: float | Literal["tuned"] | None = None
     """Confidence from which outstanding members are not waited for, though they may change the answer; the
     level tuned in training when "tuned". Calls are given up only when the vote is settled when None."""
+    patience_after_s: float | None = None
+    """Seconds from the start of a round of calls before which `patience` does not count; none when None. A
+    tuned level has seconds of its own."""
     min_confidence: float | None = None
     """Least calibrated confidence that an answer needs; no bound when None."""
     below_confidence: str = "raise"
@@ -130,7 +133,7 @@ class SelectLLMRouter(EngineRunnable):
         check_seconds("deadline_s", self.deadline_s)
         check_seconds("request_deadline_s", self.request_deadline_s)
         self.models.check_covers(self.classifier.members)
-        check_patience(self.patience, self.classifier.pool, early_stop=self.early_stop)
+        check_patience(self.patience, self.patience_after_s, self.classifier.pool, early_stop=self.early_stop)
         check_min_replies(self.min_replies, len(self.models))
         decide_all(self.classifier, self.policy, [""])
         check_below_confidence(self.below_confidence, self.classifier.members)
@@ -256,6 +259,7 @@ class SelectLLMRouter(EngineRunnable):
         if self.bound is not None:
             models, left_out = self.bound.models, dict(self.bound.left_out)
             structure = structure or response_structure(self.bound.settings)
+        patience, after_s = self._patience
         return RoutingSettings(
             classifier=self.classifier,
             policy=self.policy,
@@ -269,17 +273,21 @@ class SelectLLMRouter(EngineRunnable):
             left_out=left_out,
             rule=self._rule,
             structure=structure,
-            patience=self._patience_level,
+            patience=patience,
+            patience_after_s=after_s,
             max_calls=self.max_calls,
             sticky=self.sticky,
         )
 
     @property
-    def _patience_level(self) -> float | None:
+    def _patience(self) -> tuple[float | None, float]:
+        """The level of patience, and the seconds before which it does not count."""
         tuned = self.classifier.pool.patience
-        if self.patience == "tuned":
-            return None if tuned is None else tuned.level
-        return self.patience
+        if self.patience != "tuned":
+            return self.patience, self.patience_after_s or 0.0
+        if tuned is None:
+            return None, 0.0
+        return tuned.level, tuned.after_s
 
     @property
     def _rule(self) -> ConfidenceRule | None:

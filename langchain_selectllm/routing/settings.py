@@ -47,6 +47,8 @@ class RoutingSettings:
     """Schema of the objects that are voted on; answers are voted on when None."""
     patience: float | None = None
     """Confidence from which outstanding members are not waited for; they are when None."""
+    patience_after_s: float = 0.0
+    """Seconds from the start of a round of calls before which `patience` does not count."""
     max_calls: int | None = None
     """Most calls of members per prompt; no bound when None."""
     sticky: StickyThreads | None = None

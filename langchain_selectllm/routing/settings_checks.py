@@ -52,13 +52,20 @@ def check_min_replies(min_replies: int | None, n_members: int) -> None:
         )
 
 
-def check_patience(patience: float | str | None, pool: PoolStatistics, *, early_stop: bool) -> None:
-    """Checks the level of confidence from which stragglers are not waited for.
+def check_patience(
+    patience: float | str | None, after_s: float | None, pool: PoolStatistics, *, early_stop: bool
+) -> None:
+    """Checks the level of confidence from which stragglers are not waited for, and its seconds.
 
     Raises:
-        PolicyError: If it is out of range, no confidence was learned, no level was tuned, or no call is ever
-            given up.
+        PolicyError: If one is out of range, no confidence was learned, no level was tuned, no call is ever
+            given up, or seconds are given without a level of one's own.
     """
+    if after_s is not None and (patience is None or patience == "tuned" or not after_s > 0):
+        raise PolicyError(
+            f"patience_after_s is {after_s!r}, with patience={patience!r}. Use seconds above 0 with a level "
+            "such as patience=0.6; the tuned level has seconds of its own."
+        )
     if patience is None:
         return
     if not early_stop:

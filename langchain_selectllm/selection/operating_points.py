@@ -64,6 +64,8 @@ class Patience:
     """Level of confidence from which the outstanding members are not waited for, with its measured loss."""
 
     level: float
+    after_s: float = 0.0
+    """Seconds from the start of a round of calls before which the level does not count."""
     loss: float
     """Mean accuracy lost on training queries by votes that had not seen them, at most over the set sizes."""
     limit: float

@@ -1,16 +1,21 @@
 """Patience: the confidence from which the members yet to reply are not waited for, tuned in training."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.selection.operating_points import Patience
 from langchain_selectllm.selection.policies import top
+from langchain_selectllm.selection.pool_statistics import CallCosts
 from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 
-_LEVELS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.97, 0.98, 0.99)
+_LEVELS = (*np.arange(10, 95, 5).tolist(), 92.5, 95.0, 97.0, 98.0, 99.0)
+"""Levels of confidence in per cent; not searched."""
+_LATE = (0.8, 0.85, 0.9, 0.92, 0.94, 0.96)
+"""Quantiles of the recorded latencies from which a reply may count as late; not searched."""
 _MOST_LOSS = 0.003
 """Accuracy that may be lost: the requirement that stragglers cost at most 0.3 points; not searched."""
 _ONE_SIDED_95 = 1.645
@@ -18,91 +23,139 @@ _SIZES = (2, 3, 5, 8)
 """Sizes of the called sets that the level is tuned on, as far as the pool goes; not searched."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _ReplayedArrivals:
+    """Votes after each arrival, for n queries whose called members reply one after the other."""
+
+    times: NDArray[np.float64]
+    """Time of each arrival, (size, n), ascending."""
+    confidence: NDArray[np.float64]
+    """Confidence after each arrival, (size, n)."""
+    expected: NDArray[np.float64]
+    """Mean of score and confidence after each arrival, (size, n)."""
+
+    def loss(self, level: float, after_s: float) -> NDArray[np.float64]:
+        """Loss of each query against waiting for all, (n,)."""
+        ends = last_arrivals(self.times, self.confidence, level=level, after_s=after_s)
+        return self.expected[-1] - self.expected[ends, np.arange(len(ends))]
+
+    def wait_s(self, level: float, after_s: float) -> float:
+        """95th percentile of the time until the vote ends, as a share of that of waiting for all."""
+        ends = last_arrivals(self.times, self.confidence, level=level, after_s=after_s)
+        waits = waiting_times(self.times, ends, after_s=after_s)
+        return float(np.quantile(waits, 0.95) / np.quantile(self.times[-1], 0.95))
+
+
 def tune_patience(
     recorded: RecordedVotes,
     probabilities: NDArray[np.float64],
+    calls: CallCosts,
     latencies: NDArray[np.float64],
     votes: Sequence[LearnedVote],
     folds: NDArray[np.int64],
     *,
     seed: int,
 ) -> Patience | None:
-    """The lowest level whose loss is at most 0.3 points; None where no level keeps that.
+    """The level, and the seconds before which it does not count, whose loss is at most 0.3 points.
 
-    The most probable members of each query reply in a random order, and the vote ends at the first ballot
-    that lifts the confidence to the level. A loss is half in accuracy and half in confidence, which depends
-    less on chance. Both its mean for every set size and the upper bound of its mean over all sizes have to be
-    within 0.3 points.
+    The most probable members of each query reply after their recorded latencies; in a random order where
+    these are unknown. Of the pairs that keep the bound the one with the lowest 95th percentile of the wait is
+    taken, relative to waiting for all; without latencies the lowest level, at 0 seconds. None where no level
+    keeps the bound.
+
+    A loss is half in accuracy and half in confidence, which depends less on chance. Both its mean for every
+    set size and the upper bound of its mean over all sizes have to be within 0.3 points.
 
     Args:
         recorded: Votes on n queries.
         probabilities: P(correct) of heads that had not seen the query, (n, K).
+        calls: Latency of each call.
         latencies: Recorded latencies, (K,), for the tie rule.
         votes: Learned vote per fold, fitted on the other folds.
         folds: Fold of each query, (n,).
         seed: Seed of the order of arrival.
     """
-    n_members = probabilities.shape[1]
-    rng = np.random.default_rng(seed)
-    losses = []
+    times = calls.latencies
+    timed = not np.isnan(times).any()
+    if not timed:
+        times = np.random.default_rng(seed).random(probabilities.shape)
+    replayed = []
     for size in _SIZES:
-        if size > n_members:
-            break
-        arrivals = _arrivals(top(probabilities, size), rng)
-        expected, confidence = _by_arrival(recorded, probabilities, latencies, votes, folds, arrivals)
-        losses.append([expected[-1] - stopped(expected, confidence, level) for level in _LEVELS])
-    if not losses:
-        return None
-    by_size = np.array(losses)
-    pooled = by_size.mean(axis=0)
-    limits = pooled.mean(axis=1) + _ONE_SIDED_95 * pooled.std(axis=1) / np.sqrt(pooled.shape[1])
-    worst = by_size.mean(axis=2).max(axis=0)
-    for level, loss, limit in zip(_LEVELS, worst.tolist(), limits.tolist(), strict=True):
+        if size <= probabilities.shape[1]:
+            arrivals = np.where(top(probabilities, size), times, np.inf)
+            replayed.append(_replay(recorded, probabilities, latencies, votes, folds, arrivals, size))
+    best, shortest = None, np.inf
+    for after_s in (0.0, *(np.quantile(times, _LATE).tolist() if timed else ())):
+        found = _lowest_level(replayed, after_s)
+        if found is None:
+            continue
+        wait = float(np.mean([one.wait_s(found.level, after_s) for one in replayed]))
+        if wait < shortest:
+            best, shortest = found, wait
+    return best
+
+
+def _lowest_level(replayed: Sequence[_ReplayedArrivals], after_s: float) -> Patience | None:
+    """The lowest level that keeps the bound, if any."""
+    for level in np.array(_LEVELS) / 100:
+        losses = np.array([one.loss(level, after_s) for one in replayed])
+        pooled = losses.mean(axis=0)
+        limit = float(pooled.mean() + _ONE_SIDED_95 * pooled.std() / np.sqrt(len(pooled)))
+        loss = float(losses.mean(axis=1).max())
         if max(loss, limit) <= _MOST_LOSS:
-            return Patience(level=level, loss=loss, limit=limit)
+            return Patience(level=float(level), after_s=after_s, loss=loss, limit=limit)
     return None
 
 
-def stopped(
-    values: NDArray[np.float64], confidence: NDArray[np.float64], level: float
-) -> NDArray[np.float64]:
-    """The value of each query when its vote ends, (n,).
+def last_arrivals(
+    times: NDArray[np.float64], confidence: NDArray[np.float64], *, level: float, after_s: float
+) -> NDArray[np.intp]:
+    """Arrival after which each vote ends, (n,).
+
+    A vote ends once the confidence has reached the level and `after_s` is over; with the last reply at the
+    latest.
 
     Args:
-        values: Value after each arrival, (size, n).
+        times: Time of each arrival, (size, n), ascending.
         confidence: Confidence after each arrival, (size, n).
-        level: Confidence that ends the vote.
+        level: Confidence that ends a vote.
+        after_s: Seconds before which no vote ends by its confidence.
     """
     ends = confidence >= level
+    # Where the next reply comes before that time, it is in when the time is over.
+    ends[:-1] &= times[1:] > after_s
     ends[-1] = True
-    first = np.argmax(ends, axis=0)
-    ended: NDArray[np.float64] = values[first, np.arange(values.shape[1])]
-    return ended
+    return np.argmax(ends, axis=0)
 
 
-def _arrivals(called: NDArray[np.bool_], rng: np.random.Generator) -> list[NDArray[np.bool_]]:
-    """Members that have replied after one arrival, after two, and so on, (n, K) each; in random order."""
-    order = np.where(called, rng.random(called.shape), np.inf)
-    ranks = np.argsort(np.argsort(order, axis=1), axis=1)
-    return [ranks <= arrived for arrived in range(int(called[0].sum()))]
+def waiting_times(
+    times: NDArray[np.float64], ends: NDArray[np.intp], *, after_s: float
+) -> NDArray[np.float64]:
+    """Time at which each vote ends, (n,), given the arrivals (size, n) and the last one of each vote (n,)."""
+    last = times[ends, np.arange(len(ends))]
+    return np.where(ends < len(times) - 1, np.maximum(last, after_s), last)
 
 
-def _by_arrival(
+def _replay(
     recorded: RecordedVotes,
     probabilities: NDArray[np.float64],
     latencies: NDArray[np.float64],
     votes: Sequence[LearnedVote],
     folds: NDArray[np.int64],
-    arrivals: Sequence[NDArray[np.bool_]],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean of score and confidence, and confidence, after each arrival, (size, n) each."""
-    expected, confidence = np.zeros((2, len(arrivals), len(probabilities)))
+    arrivals: NDArray[np.float64],
+    size: int,
+) -> _ReplayedArrivals:
+    """Votes of `size` members whose replies come at these times, (n, K), never where infinite."""
+    ranks = np.argsort(np.argsort(arrivals, axis=1), axis=1)
+    expected, confidence = np.zeros((2, size, len(arrivals)))
     for fold, vote in enumerate(votes):
         rows = np.flatnonzero(folds == fold)
         held_out, p = recorded.take(rows), probabilities[rows]
-        for i, arrived in enumerate(arrivals):
-            verdict, score = held_out.replay(vote, arrived[rows], p, latencies)
-            ballots = held_out.ballots(p, latencies).masked(arrived[rows])
+        for i in range(size):
+            arrived = ranks[rows] <= i
+            verdict, score = held_out.replay(vote, arrived, p, latencies)
+            ballots = held_out.ballots(p, latencies).masked(arrived)
             confidence[i, rows] = winning_confidence(vote, ballots, verdict)
             expected[i, rows] = (score + confidence[i, rows]) / 2
-    return expected, confidence
+    times = np.sort(arrivals, axis=1)[:, :size].T
+    return _ReplayedArrivals(times=times, confidence=confidence, expected=expected)

@@ -76,7 +76,9 @@ def tune(
             samples=samples,
             progress=lambda share: progress(0.8 * share),
         )
-        patience = tune_patience(recorded, probabilities, pool.latencies, fitted.by_fold, folds, seed=seed)
+        patience = tune_patience(
+            recorded, probabilities, costs, pool.latencies, fitted.by_fold, folds, seed=seed
+        )
         pool = replace(pool, vote=fitted.final, patience=patience)
         search = replace(search, pool=pool, votes=fitted.by_fold)
     return replace(pool, operating_points=tuple(_kept(search)))

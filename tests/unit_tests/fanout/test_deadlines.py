@@ -97,7 +97,7 @@ def test_no_round_follows_when_the_time_is_over():
         def add(self, member, reply):
             pass
 
-        def is_settled(self, outstanding):
+        def is_settled(self, outstanding, *, are_late):
             return False
 
         def next_round(self, called):

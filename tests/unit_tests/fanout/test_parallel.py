@@ -23,7 +23,7 @@ class SettledBy:
     def add(self, member, reply):
         self.counted[member] = reply
 
-    def is_settled(self, outstanding):
+    def is_settled(self, outstanding, *, are_late):
         return len(self.counted) >= self.number
 
     def next_round(self, called):
