@@ -58,16 +58,26 @@ def run(
         for member in plan.take(limits.max_concurrency):
             run_in_daemon(partial(copy_context().run, work, member))
         late_in_s = clock.update(plan)
-        if plan.done:
-            return
-        timeout = _least(_until_deadline(plan, started_at, limits), late_in_s)
-        try:
-            member, result, latency = finished.get(timeout=timeout)
-        except queue.Empty:
-            for late in _late(plan, started_at, limits.deadline_s):
-                plan.finish(late, deadline_error(limits.deadline_s or 0.0), limits.deadline_s or 0.0)
-            continue
-        plan.finish(member, result, latency)
+        if not plan.done:
+            _record_result(plan, finished, started_at, limits, late_in_s)
+
+
+def _record_result(
+    plan: CallPlan,
+    finished: "queue.SimpleQueue[tuple[int, CallResult, float]]",
+    started_at: Mapping[int, float],
+    limits: Limits,
+    late_in_s: float | None,
+) -> None:
+    """Waits for a result, until a deadline or until members are late, and records it."""
+    timeout = _least(_until_deadline(plan, started_at, limits), late_in_s)
+    try:
+        member, result, latency = finished.get(timeout=timeout)
+    except queue.Empty:
+        for late in _late(plan, started_at, limits.deadline_s):
+            plan.finish(late, deadline_error(limits.deadline_s or 0.0), limits.deadline_s or 0.0)
+        return
+    plan.finish(member, result, latency)
 
 
 async def arun(

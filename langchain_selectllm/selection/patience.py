@@ -37,7 +37,8 @@ class _ReplayedArrivals:
     def loss(self, level: float, after_s: float) -> NDArray[np.float64]:
         """Loss of each query against waiting for all, (n,)."""
         ends = last_arrivals(self.times, self.confidence, level=level, after_s=after_s)
-        return self.expected[-1] - self.expected[ends, np.arange(len(ends))]
+        lost: NDArray[np.float64] = self.expected[-1] - self.expected[ends, np.arange(len(ends))]
+        return lost
 
     def wait_s(self, level: float, after_s: float) -> float:
         """95th percentile of the time until the vote ends, as a share of that of waiting for all."""
@@ -125,7 +126,8 @@ def last_arrivals(
     # Where the next reply comes before that time, it is in when the time is over.
     ends[:-1] &= times[1:] > after_s
     ends[-1] = True
-    return np.argmax(ends, axis=0)
+    last: NDArray[np.intp] = np.argmax(ends, axis=0)
+    return last
 
 
 def waiting_times(
