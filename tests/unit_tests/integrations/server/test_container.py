@@ -1,10 +1,7 @@
 """The container's recipe: no image is built here, but every file it copies and every command it runs is there."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -15,7 +12,6 @@ import yaml
 from langchain_selectllm.cli.app import app
 from langchain_selectllm.integrations.server.access import LIVENESS
 from langchain_selectllm.integrations.server.settings import ServerSettings
-from tests.support.served import listening, make_app
 
 ROOT = Path(__file__).parents[4]
 
@@ -85,22 +81,6 @@ def test_it_does_not_run_as_root_and_is_probed_at_the_open_path(steps):
     assert f"'{port}'" in probe
     assert LIVENESS in probe
     assert values(steps, "EXPOSE") == [str(port)]
-
-
-def test_the_probe_follows_the_port_and_fails_where_nothing_answers(steps, fitted):
-    (probe,) = values(steps, "HEALTHCHECK")
-    _, *arguments = json.loads(probe.partition("CMD ")[2])
-
-    def probed(port):
-        env = {"PATH": os.defpath, "SELECTLLM_SERVE_PORT": str(port)}
-        return subprocess.run(
-            [sys.executable, *arguments], env=env, capture_output=True, check=False
-        ).returncode
-
-    with listening(make_app(fitted, keys=["first-key"])) as url:
-        port = int(url.rpartition(":")[2])
-        assert probed(port) == 0
-    assert probed(port) == 1
 
 
 def test_the_services_fit_the_image(steps, compose):
