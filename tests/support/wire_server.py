@@ -13,7 +13,7 @@ FAULTS = ("status-500", "status-429", "hang", "truncated", "not-json", "drop")
 
 
 class WireServer:
-    """Answers model "says:TEXT" with TEXT, "slow:TEXT" after a second, and misbehaves as the names in `FAULTS` say."""
+    """Answers model "says:TEXT" with TEXT, "slow:TEXT" after five seconds, and misbehaves as the names in `FAULTS` say."""
 
     def __init__(self):
         self.port = 0
@@ -50,7 +50,7 @@ class WireServer:
             request.transport.close()
             return web.Response()
         if model.startswith("slow:"):
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(5.0)
         text = model.removeprefix("says:").removeprefix("slow:")
         if request.path.endswith("/chat/completions"):
             return await self.openai(request, body, text)
