@@ -40,7 +40,7 @@ class _ReplayedArrivals:
         lost: NDArray[np.float64] = self.expected[-1] - self.expected[ends, np.arange(len(ends))]
         return lost
 
-    def wait_s(self, level: float, after_s: float) -> float:
+    def wait_share(self, level: float, after_s: float) -> float:
         """95th percentile of the time until the vote ends, as a share of that of waiting for all."""
         ends = last_arrivals(self.times, self.confidence, level=level, after_s=after_s)
         waits = waiting_times(self.times, ends, after_s=after_s)
@@ -77,7 +77,8 @@ def tune_patience(
         seed: Seed of the order of arrival.
     """
     times = calls.latencies
-    timed = not np.isnan(times).any()
+    # Unknown latencies are NaN; where all are 0 there is no order of arrival.
+    timed = bool((times > 0).all())
     if not timed:
         times = np.random.default_rng(seed).random(probabilities.shape)
     replayed = []
@@ -90,7 +91,7 @@ def tune_patience(
         found = _lowest_level(replayed, after_s)
         if found is None:
             continue
-        wait = float(np.mean([one.wait_s(found.level, after_s) for one in replayed]))
+        wait = float(np.mean([one.wait_share(found.level, after_s) for one in replayed]))
         if wait < shortest:
             best, shortest = found, wait
     return best

@@ -49,3 +49,10 @@ def test_the_tuned_level_keeps_its_bound_and_the_artefact_keeps_it(fitted, tmp_p
     assert max(tuned.loss, tuned.limit) <= 0.003
     fitted.save_pretrained(tmp_path / "router")
     assert SelectLLMClassifier.from_pretrained(tmp_path / "router").pool.patience == tuned
+
+
+def test_latencies_of_zero_are_no_order_of_arrival(demo):
+    outcomes = replace(demo[0], latencies=np.zeros(demo[0].scores.shape))
+    tuned = SelectLLMClassifier().fit(outcomes).pool.patience
+    assert tuned is not None
+    assert tuned.after_s == 0.0
