@@ -18,10 +18,9 @@ from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.operating_points import Patience
-from langchain_selectllm.selection.patience import last_arrivals, waiting_times
+from langchain_selectllm.selection.patience import last_arrivals, replay_arrivals, waiting_times
 from langchain_selectllm.selection.policies import top
 from langchain_selectllm.selection.policy_names import parse_policy
-from langchain_selectllm.voting.learned_vote import winning_confidence
 
 N_SAMPLES = 10
 SIZES = range(1, 6)
@@ -111,20 +110,16 @@ def wait(recording: Recording, size: int, given: Patience | None, *, draws: int)
     if given is not None:
         level, after_s = given.level, given.after_s
     n = len(called)
+    folds = np.zeros(n, dtype=np.int64)
     score, seconds, replies = np.zeros((draws, n)), np.zeros((draws, n)), np.zeros(draws)
     for draw in range(draws):
         arrivals = np.where(called, latencies(called.shape, seed=draw), np.inf)
-        ranks = np.argsort(np.argsort(arrivals, axis=1), axis=1)
-        scores, confidence = np.zeros((2, size, n))
-        for arrived in range(size):
-            mask = ranks <= arrived
-            verdict, scores[arrived] = votes.replay(pool.vote, mask, recording.probabilities, pool.latencies)
-            ballots = votes.ballots(recording.probabilities, pool.latencies).masked(mask)
-            confidence[arrived] = winning_confidence(pool.vote, ballots, verdict)
-        times = np.sort(arrivals, axis=1)[:, :size].T
-        ends = last_arrivals(times, confidence, level=level, after_s=after_s)
-        score[draw] = scores[ends, np.arange(n)]
-        seconds[draw] = waiting_times(times, ends, after_s=after_s)
+        replayed = replay_arrivals(
+            votes, recording.probabilities, pool.latencies, [pool.vote], folds, arrivals, size
+        )
+        ends = last_arrivals(replayed.times, replayed.confidence, level=level, after_s=after_s)
+        score[draw] = replayed.score[ends, np.arange(n)]
+        seconds[draw] = waiting_times(replayed.times, ends, after_s=after_s)
         replies[draw] = (ends + 1).mean()
     return Waiting(score=score.mean(axis=0), seconds=seconds.ravel(), replies=float(replies.mean()))
 

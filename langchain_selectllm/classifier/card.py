@@ -11,6 +11,7 @@ from langchain_selectllm.classifier.fitted import Learned
 from langchain_selectllm.outcomes.table import AGREEMENT
 from langchain_selectllm.selection.adaptive import Adaptive
 from langchain_selectllm.selection.operating_points import SINGLE_BEST, OperatingPoint
+from langchain_selectllm.selection.policy_names import in_runs
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
@@ -130,19 +131,19 @@ def _guard(pool: PoolStatistics) -> str:
         else:
             by_query += sizes
             calls = "selects by query"
-        lines.append(f"- S = {_join(sizes)}: {calls} ({evidence})")
+        lines.append(f"- S = {in_runs(sizes)}: {calls} ({evidence})")
     words = []
     if by_query:
-        words.append(f"By paired evidence on validation, selecting by query pays at S = {_join(by_query)}.")
+        words.append(f"By paired evidence on validation, selecting by query pays at S = {in_runs(by_query)}.")
     if fixed:
         words.append(
-            f"At S = {_join(fixed)} a fixed set of members is as good on validation as any selection by "
+            f"At S = {in_runs(fixed)} a fixed set of members is as good on validation as any selection by "
             "query: there `selectllm:S` calls it, whatever the query."
         )
     if single:
         words.append(
             f"Validation gave **no** paired evidence that another rule beats the single best member at "
-            f"S = {_join(single)}: there `selectllm:S` calls that member."
+            f"S = {in_runs(single)}: there `selectllm:S` calls that member."
         )
     return "\n".join([" ".join(words), "", *lines])
 
@@ -151,7 +152,7 @@ def _operating_points(pool: PoolStatistics) -> str:
     users: dict[tuple[str, ...], list[str]] = {}
     for system, guarded in (("selectllm", True), ("adaptive", False)):
         for point, sizes in _by_calls(pool, guarded=guarded).items():
-            users.setdefault(_point_cells(point), []).append(f"{system}, S = {_join(sizes)}")
+            users.setdefault(_point_cells(point), []).append(f"{system}, S = {in_runs(sizes)}")
     if not users:
         return "None."
     head = ("used by", "members", "first", "up to", "below confidence", "cost weight")
@@ -224,12 +225,6 @@ def package_version() -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
-
-
-def _join(sizes: Sequence[int]) -> str:
-    if len(sizes) > 2 and sizes[-1] - sizes[0] == len(sizes) - 1:
-        return f"{sizes[0]} to {sizes[-1]}"
-    return ", ".join(map(str, sizes))
 
 
 def _optional(value: Any, spec: str) -> str:

@@ -11,8 +11,8 @@ from rich.table import Table
 from langchain_selectllm.cli.console import out, print_json
 from langchain_selectllm.cli.reading import Json
 from langchain_selectllm.evaluation.comparison import Comparison, compare_reports
-from langchain_selectllm.evaluation.report import in_runs
 from langchain_selectllm.exceptions import OutcomeError
+from langchain_selectllm.selection.policy_names import in_runs
 
 Report = Annotated[Path, typer.Argument(help="Report that `selectllm evaluate --report` wrote.")]
 

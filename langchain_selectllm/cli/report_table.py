@@ -7,8 +7,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from langchain_selectllm.cli.console import out
-from langchain_selectllm.evaluation.report import Report, SystemReport, Versus, in_runs
-from langchain_selectllm.selection.policy_names import REPEATED_POLICIES
+from langchain_selectllm.evaluation.report import Report, SystemReport, Versus
+from langchain_selectllm.selection.policy_names import REPEATED_POLICIES, in_runs
 
 _CONTROLS = ("oracle", "single_best", "all_members", "fixed_best", *REPEATED_POLICIES)
 _QUERY_AWARE = ("selectllm", "adaptive", "learned", "weighted_max_conf", "max_conf", "labelled_max_conf")

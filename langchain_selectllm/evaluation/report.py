@@ -1,14 +1,14 @@
 """The result of an evaluation: as JSON, and as a verdict in words."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from langchain_selectllm._optional import require
 from langchain_selectllm.outcomes.table import AGREEMENT
-from langchain_selectllm.selection.policy_names import size_of
+from langchain_selectllm.selection.policy_names import in_runs, size_of
 
 
 @dataclass(frozen=True)
@@ -203,19 +203,6 @@ _WORDS = {
     "worse": "LOSES to",
     "no difference shown": "shows no difference to",
 }
-
-
-def in_runs(sizes: Sequence[int]) -> str:
-    """Whole numbers in words, three or more in a row by their ends: "2, 4 to 7"."""
-    runs: list[list[int]] = []
-    for size in sorted(sizes):
-        if not runs or size != runs[-1][-1] + 1:
-            runs.append([])
-        runs[-1].append(size)
-    words: list[str] = []
-    for run in runs:
-        words += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
-    return ", ".join(words)
 
 
 def _sentence(name: str, label: str, versus: Versus) -> str:

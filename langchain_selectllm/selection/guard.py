@@ -4,9 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.selection.operating_point_search import ReplayedPoint
+from langchain_selectllm.voting.token_evidence import ONE_SIDED_95
 
-_ONE_SIDED_90, _ONE_SIDED_95 = 1.282, 1.645
-"""Quantiles of the standard normal distribution."""
+_ONE_SIDED_90 = 1.282
+"""Quantile of the standard normal distribution: one-sided 90 %."""
 
 
 def evidence(rival: ReplayedPoint, single_best: ReplayedPoint) -> str:
@@ -18,9 +19,9 @@ def evidence(rival: ReplayedPoint, single_best: ReplayedPoint) -> str:
     """
     gain, error = _paired(rival.expected() - single_best.expected())
     lead, lead_error = _paired(rival.score() - single_best.score())
-    if gain <= _ONE_SIDED_95 * error or lead <= _ONE_SIDED_90 * lead_error:
+    if gain <= ONE_SIDED_95 * error or lead <= _ONE_SIDED_90 * lead_error:
         return ""
-    gained = f"{100 * gain:.1f} +- {100 * _ONE_SIDED_95 * error:.1f} points"
+    gained = f"{100 * gain:.1f} +- {100 * ONE_SIDED_95 * error:.1f} points"
     return f"beats the single best member by {gained} on validation"
 
 

@@ -10,7 +10,7 @@ from langchain_selectllm.selection.adaptive import added_calls, planned_calls
 from langchain_selectllm.selection.operating_points import UNITS, CallingRule, OperatingPoint, Ranking
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
 from langchain_selectllm.voting.ballots import CallMatrix
-from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence
+from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.recorded_votes import RecordedSamples, RecordedVotes
 
 _BUDGET_QUANTILE = 2.326
@@ -93,7 +93,7 @@ class OperatingPointSearch:
     def served(self, point: ReplayedPoint) -> OperatingPoint:
         """The operating point for the vote of all queries, which serves: it sends the same share on.
 
-        Votes of folds tell another confidence in the same replies, by up to 0.02 in the mean; see
+        Votes of folds have another confidence in the same replies, by up to 0.02 in the mean; see
         docs/explanation/research-log.md.
         """
         served = point.without_replays()
@@ -101,7 +101,9 @@ class OperatingPointSearch:
         if point.rule.rounds == 1 or vote is None:
             return served
         n_further = int((point.first.confidence < point.rule.threshold).sum())
-        _, confidence = self._verdict(self._votes_of(point.rule), vote, slice(None), point.first.calls)
+        _, confidence = self._votes_of(point.rule).replay_learned(
+            vote, point.first.calls, self.probabilities, self.pool.latencies
+        )
         # Rounded down: none beyond this share goes on.
         threshold = float(np.floor(np.sort(confidence)[n_further] * 1e4) / 1e4)
         return replace(served, rule=replace(point.rule, threshold=threshold))
@@ -131,7 +133,9 @@ class OperatingPointSearch:
         confidence = score.copy()
         for fold, vote in enumerate(self.votes):
             rows = np.flatnonzero(self.folds == fold)
-            score[rows], confidence[rows] = self._verdict(votes.take(rows), vote, rows, calls[rows])
+            score[rows], confidence[rows] = votes.take(rows).replay_learned(
+                vote, calls[rows], self.probabilities[rows], self.pool.latencies
+            )
         return ReplayedCalls(
             calls=calls, score=score, confidence=confidence, used=self.costs.per_query(calls)
         )
@@ -141,15 +145,6 @@ class OperatingPointSearch:
         if rule.ranking == "samples" and self.samples is not None:
             return self.samples.votes
         return self.recorded
-
-    def _verdict(
-        self, recorded: RecordedVotes, vote: LearnedVote, rows: NDArray[np.int64] | slice, called: CallMatrix
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Scores of the answers that a vote elects on some queries, and its confidence in them."""
-        p, latencies = self.probabilities[rows], self.pool.latencies
-        verdict, score = recorded.replay(vote, called, p, latencies)
-        ballots = recorded.ballots(p, latencies).masked(called)
-        return score, winning_confidence(vote, ballots, verdict)
 
 
 def one_round(rule: CallingRule, calls: ReplayedCalls) -> ReplayedPoint:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from langchain_selectllm.selection.operating_points import Patience
 from langchain_selectllm.selection.policies import top
 from langchain_selectllm.selection.pool_statistics import CallCosts
-from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence
+from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
+from langchain_selectllm.voting.token_evidence import ONE_SIDED_95
 
 _LEVELS = (*np.arange(10, 95, 5).tolist(), 92.5, 95.0, 97.0, 98.0, 99.0)
 """Levels of confidence in per cent; not searched."""
@@ -18,26 +19,26 @@ _LATE = (0.8, 0.85, 0.9, 0.92, 0.94, 0.96)
 """Quantiles of the recorded latencies from which a reply may count as late; not searched."""
 _MOST_LOSS = 0.003
 """Accuracy that may be lost: the requirement that stragglers cost at most 0.3 points; not searched."""
-_ONE_SIDED_95 = 1.645
 _SIZES = (2, 3, 5, 8)
 """Sizes of the called sets that the level is tuned on, as far as the pool goes; not searched."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _ReplayedArrivals:
+class ReplayedArrivals:
     """Votes after each arrival, for n queries whose called members reply one after the other."""
 
     times: NDArray[np.float64]
     """Time of each arrival, (size, n), ascending."""
     confidence: NDArray[np.float64]
     """Confidence after each arrival, (size, n)."""
-    expected: NDArray[np.float64]
-    """Mean of score and confidence after each arrival, (size, n)."""
+    score: NDArray[np.float64]
+    """Score of the answer after each arrival, (size, n)."""
 
     def loss(self, level: float, after_s: float) -> NDArray[np.float64]:
-        """Loss of each query against waiting for all, (n,)."""
+        """Loss of each query against waiting for all, half in score and half in confidence, (n,)."""
         ends = last_arrivals(self.times, self.confidence, level=level, after_s=after_s)
-        lost: NDArray[np.float64] = self.expected[-1] - self.expected[ends, np.arange(len(ends))]
+        expected = (self.score + self.confidence) / 2
+        lost: NDArray[np.float64] = expected[-1] - expected[ends, np.arange(len(ends))]
         return lost
 
     def wait_share(self, level: float, after_s: float) -> float:
@@ -85,7 +86,7 @@ def tune_patience(
     for size in _SIZES:
         if size <= probabilities.shape[1]:
             arrivals = np.where(top(probabilities, size), times, np.inf)
-            replayed.append(_replay(recorded, probabilities, latencies, votes, folds, arrivals, size))
+            replayed.append(replay_arrivals(recorded, probabilities, latencies, votes, folds, arrivals, size))
     best, shortest = None, np.inf
     for after_s in (0.0, *(np.quantile(times, _LATE).tolist() if timed else ())):
         found = _lowest_level(replayed, after_s)
@@ -97,12 +98,12 @@ def tune_patience(
     return best
 
 
-def _lowest_level(replayed: Sequence[_ReplayedArrivals], after_s: float) -> Patience | None:
+def _lowest_level(replayed: Sequence[ReplayedArrivals], after_s: float) -> Patience | None:
     """The lowest level that keeps the bound, if any."""
     for level in np.array(_LEVELS) / 100:
         losses = np.array([one.loss(level, after_s) for one in replayed])
         pooled = losses.mean(axis=0)
-        limit = float(pooled.mean() + _ONE_SIDED_95 * pooled.std() / np.sqrt(len(pooled)))
+        limit = float(pooled.mean() + ONE_SIDED_95 * pooled.std() / np.sqrt(len(pooled)))
         loss = float(losses.mean(axis=1).max())
         if max(loss, limit) <= _MOST_LOSS:
             return Patience(level=float(level), after_s=after_s, loss=loss, limit=limit)
@@ -139,7 +140,7 @@ def waiting_times(
     return np.where(ends < len(times) - 1, np.maximum(last, after_s), last)
 
 
-def _replay(
+def replay_arrivals(
     recorded: RecordedVotes,
     probabilities: NDArray[np.float64],
     latencies: NDArray[np.float64],
@@ -147,18 +148,25 @@ def _replay(
     folds: NDArray[np.int64],
     arrivals: NDArray[np.float64],
     size: int,
-) -> _ReplayedArrivals:
-    """Votes of `size` members whose replies come at these times, (n, K), never where infinite."""
+) -> ReplayedArrivals:
+    """Votes of `size` called members, by a vote per fold, as their replies arrive.
+
+    Args:
+        recorded: Votes on n queries.
+        probabilities: P(correct), (n, K).
+        latencies: Recorded latencies, (K,), for the tie rule.
+        votes: Learned vote per fold.
+        folds: Fold of each query, (n,).
+        arrivals: Time of each reply, (n, K); infinite for members that are not called.
+        size: Called members of each query.
+    """
     ranks = np.argsort(np.argsort(arrivals, axis=1), axis=1)
-    expected, confidence = np.zeros((2, size, len(arrivals)))
+    score, confidence = np.zeros((2, size, len(arrivals)))
     for fold, vote in enumerate(votes):
         rows = np.flatnonzero(folds == fold)
         held_out, p = recorded.take(rows), probabilities[rows]
         for i in range(size):
             arrived = ranks[rows] <= i
-            verdict, score = held_out.replay(vote, arrived, p, latencies)
-            ballots = held_out.ballots(p, latencies).masked(arrived)
-            confidence[i, rows] = winning_confidence(vote, ballots, verdict)
-            expected[i, rows] = (score + confidence[i, rows]) / 2
+            score[i, rows], confidence[i, rows] = held_out.replay_learned(vote, arrived, p, latencies)
     times = np.sort(arrivals, axis=1)[:, :size].T
-    return _ReplayedArrivals(times=times, confidence=confidence, expected=expected)
+    return ReplayedArrivals(times=times, confidence=confidence, score=score)

@@ -1,7 +1,7 @@
 """Policies by the names that commands and reports use."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.adaptive import Adaptive
@@ -86,6 +86,19 @@ def size_of(spec: str) -> int | None:
     if not size.isdecimal():
         return None
     return int(size)
+
+
+def in_runs(sizes: Sequence[int]) -> str:
+    """Whole numbers in words, three or more in a row by their ends: "2, 4 to 7"."""
+    runs: list[list[int]] = []
+    for size in sorted(sizes):
+        if not runs or size != runs[-1][-1] + 1:
+            runs.append([])
+        runs[-1].append(size)
+    words: list[str] = []
+    for run in runs:
+        words += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run)
+    return ", ".join(words)
 
 
 def policy_name(policy: Policy) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots, CallMatrix, encode_answers
 from langchain_selectllm.voting.grounding import N_GROUNDS, Reasoning, grounding, read_reasoning
+from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence
 from langchain_selectllm.voting.token_signals import TokenSignals
 from langchain_selectllm.voting.votes import Verdict, VoteStrategy, count_votes
 
@@ -145,6 +146,18 @@ class RecordedVotes:
         has_reference = ~np.isnan(self.correct[:, 0])
         unread = np.where(has_reference, 0.0, self.scores[rows, most_probable])
         return verdict, np.where(verdict.winners == ABSTAIN, unread, score)
+
+    def replay_learned(
+        self,
+        vote: LearnedVote,
+        mask: CallMatrix,
+        probabilities: NDArray[np.float64],
+        latencies: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Score of each final answer by a learned vote, and the confidence in it, (n,) each; see `replay`."""
+        verdict, score = self.replay(vote, mask, probabilities, latencies)
+        ballots = self.ballots(probabilities, latencies).masked(mask)
+        return score, winning_confidence(vote, ballots, verdict)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

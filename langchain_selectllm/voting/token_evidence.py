@@ -9,8 +9,8 @@ from langchain_selectllm.voting.ballots import Ballots
 from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 
-_ONE_SIDED_95 = 1.645
-"""Quantile of the standard normal distribution."""
+ONE_SIDED_95 = 1.645
+"""Quantile of the standard normal distribution: one-sided 95 %."""
 _LEAST = 1e-6
 """Least probability that a logarithm is taken of. Set by hand, not searched."""
 
@@ -46,7 +46,7 @@ def tokens_pay(
         plain = _log_loss(vote.without_tokens, held_out, right[rows])
         gains.append(plain - _log_loss(vote, held_out, right[rows]))
     gain = np.concatenate(gains)
-    return bool(gain.mean() > _ONE_SIDED_95 * gain.std() / np.sqrt(len(gain)))
+    return bool(gain.mean() > ONE_SIDED_95 * gain.std() / np.sqrt(len(gain)))
 
 
 def _log_loss(vote: LearnedVote, ballots: Ballots, right: NDArray[np.float64]) -> NDArray[np.float64]:

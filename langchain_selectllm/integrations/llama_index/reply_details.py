@@ -19,10 +19,8 @@ def usage_of(response: ChatResponse) -> UsageMetadata | None:
     if n_input is None or n_output is None:
         return None
     # Anthropic counts tokens of its cache beside the input, OpenAI as parts of it.
-    n_read, n_written = (
-        _number(counts, "cache_read_input_tokens"),
-        _number(counts, "cache_creation_input_tokens"),
-    )
+    n_read = _number(counts, "cache_read_input_tokens")
+    n_written = _number(counts, "cache_creation_input_tokens")
     n_input += n_read + n_written
     n_read += _detail(counts, ("prompt_tokens_details", "input_tokens_details"), "cached_tokens")
     n_reasoning = _detail(counts, ("completion_tokens_details", "output_tokens_details"), "reasoning_tokens")

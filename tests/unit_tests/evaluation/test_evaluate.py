@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from langchain_selectllm import SelectLLMClassifier, evaluate
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
-from langchain_selectllm.evaluation.report import Versus, in_runs
+from langchain_selectllm.evaluation.report import Versus
 from langchain_selectllm.exceptions import LeakageError, MemberMismatchError, OutcomeError, PolicyError
 from langchain_selectllm.selection.fixed_sets import best_fixed_sets
+from langchain_selectllm.selection.policy_names import in_runs
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
 from langchain_selectllm.voting.votes import MajorityVote, WeightedVote
 from tests.support.worlds import demo_table, reply_table, score_table
