@@ -51,10 +51,14 @@ class FineTunedEncoder:
         """
         for module in ("torch", "transformers", "accelerate"):
             require(module, extra="fine-tune", needed_by=f"Encoder {self.name!r}")
-        from langchain_selectllm.encoders.trainer import train_model
+        from transformers import set_seed
+
+        from langchain_selectllm.encoders.trainer import SEED, train_model
 
         best_loss = float("inf")
         for rate in self.tuning.learning_rates:
+            # The trainer seeds what comes after the weights of the new outputs are drawn.
+            set_seed(SEED)
             model, tokenizer = self._load_pretrained(self.model, n_members=scores.shape[1])
             with tempfile.TemporaryDirectory() as checkpoints:
                 loss = train_model(

@@ -12,6 +12,9 @@ from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 if TYPE_CHECKING:
     from langchain_selectllm.encoders.fine_tuning import FineTuning, Text
 
+SEED = 0
+"""Seed of the new outputs' weights, of the order of the texts and of dropout."""
+
 
 def train_model(
     model: Any,
@@ -49,7 +52,7 @@ def train_model(
             report_to="none",
             disable_tqdm=True,
             logging_strategy="no",
-            seed=0,
+            seed=SEED,
         ),
         data_collator=DataCollatorWithPadding(tokenizer),
         train_dataset=[row for row, held_out in zip(rows, validation, strict=True) if not held_out],

@@ -110,6 +110,20 @@ def test_fine_tuning_learns_from_observed_cells_alone(small_roberta, topics, tmp
     assert (tmp_path / "router" / "encoder" / "model.safetensors").is_file()
 
 
+def test_fine_tuning_twice_gives_the_same_encoder(small_roberta, topics):
+    import torch
+
+    tuning = FineTuning(max_length=32, batch_size=64, epochs=1, learning_rates=(3e-3,))
+    # Three members: the saved model has two outputs, so that new ones are drawn.
+    scores, validation = np.nan_to_num(topics.scores)[:, [0, 1, 0]], np.arange(len(topics)) < 40
+    logits = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        encoder = FineTunedEncoder(small_roberta, tuning=tuning).fit(topics.texts, scores, validation)
+        logits.append(encoder.encode(topics.texts[:2]))
+    np.testing.assert_array_equal(*logits)
+
+
 @pytest.fixture(scope="module")
 def small_llama(tmp_path_factory, small_roberta):
     """A randomly initialised causal model of four layers with the tokenizer of the small RoBERTa."""
