@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm import OutcomeTable
-from langchain_selectllm.classifier.logistic import LogisticModel, fit_logistic, sigmoid
+from langchain_selectllm.classifier.calibration import sigmoid
+from langchain_selectllm.classifier.logistic import LogisticModel, fit_logistic
 from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
 from langchain_selectllm.encoders.fine_tuning import FineTuning
 

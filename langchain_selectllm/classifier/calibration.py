@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.classifier.logistic import fit_logistic, sigmoid
-
 _CALIBRATION_C = 0.1
 """Inverse strength of the L2 penalty. This and `_TOPIC_SCALE` were set by hand together with the topics, on
 RouterDC and MMLU-Pro (see docs/explanation/research-log.md); no search over them is recorded."""
@@ -95,6 +93,8 @@ def _fit_columns(
     logits: NDArray[np.float64], topics: NDArray[np.float64], scores: NDArray[np.float64], seed: int
 ) -> StackedCalibration:
     """Calibration of the members that the columns of `scores` belong to."""
+    from langchain_selectllm.classifier.logistic import fit_logistic
+
     features = np.hstack([logits, _TOPIC_SCALE * topics])
     models = fit_logistic(features, scores, c=_CALIBRATION_C, seed=seed)
     weights = np.stack([model.weights for model in models], axis=1)
@@ -104,3 +104,8 @@ def _fit_columns(
         topic_weights=_TOPIC_SCALE * weights[n_logits:],
         bias=np.array([model.bias for model in models]),
     )
+
+
+def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-logits)), without overflow."""
+    return np.exp(-np.logaddexp(0.0, -logits))

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm._progress import StageProgress, silent
-from langchain_selectllm.classifier.artefact import load_learned, save_learned
 from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
 from langchain_selectllm.encoders import Encoder, get_encoder
 from langchain_selectllm.exceptions import NotFittedError
@@ -157,6 +156,8 @@ class SelectLLMClassifier:
             NotFittedError: If nothing was learned yet.
             ArtefactError: If something else than an artefact stands there.
         """
+        from langchain_selectllm.classifier.artefact import save_learned
+
         save_learned(self.learned, folder, validation=self.validation, seed=self.seed)
 
     @classmethod
@@ -173,6 +174,8 @@ class SelectLLMClassifier:
             ArtefactError: If the folder is missing, foreign, newer than this release, truncated or changed.
             EncoderError: If the encoder's model cannot be loaded, has to be named, or is another one.
         """
+        from langchain_selectllm.classifier.artefact import load_learned
+
         learned, config = load_learned(folder, encoder_model)
         settings = {name: config[name] for name in ("validation", "seed")}
         classifier = cls(encoder=learned.encoder.name, **settings)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.classifier.logistic import fit_logistic
 from langchain_selectllm.encoders import Features, row_dots
 
 
@@ -25,6 +24,9 @@ class LinearHeads:
     @classmethod
     def fit(cls, features: Features, scores: NDArray[np.float64], *, c: float, seed: int) -> "LinearHeads":
         """Heads fitted on success rates (n, K), each member on the queries where it was observed."""
+        # Serving does without the modules of fitting.
+        from langchain_selectllm.classifier.logistic import fit_logistic
+
         models = fit_logistic(features, scores, c=c, seed=seed)
         return cls(
             np.array([model.weights for model in models], dtype=np.float32).reshape(-1, features.shape[1]),

@@ -99,8 +99,3 @@ def _solver(features: Features | NDArray[np.float64], c: float, seed: int) -> An
         return logistic(solver="liblinear", dual=True, C=c, tol=1e-2, max_iter=500, random_state=seed)
     # Dense features are few; the solver takes milliseconds to full precision.
     return logistic(C=c, max_iter=2000, tol=1e-6)
-
-
-def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + exp(-logits)), without overflow."""
-    return np.exp(-np.logaddexp(0.0, -logits))

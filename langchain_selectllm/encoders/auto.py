@@ -1,23 +1,25 @@
 """From what a user writes as `encoder=` to an encoder, and from a saved one back."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from langchain_selectllm.encoders.base import Encoder
-from langchain_selectllm.encoders.fine_tuned import FineTunedEncoder
-from langchain_selectllm.encoders.hidden_states import HiddenStateEncoder
-from langchain_selectllm.encoders.lexical import LexicalEncoder
-from langchain_selectllm.encoders.sentence import SentenceEncoder
 from langchain_selectllm.exceptions import EncoderError
 
-_KINDS: dict[str, type[Encoder]] = {
-    kind.kind: kind for kind in (LexicalEncoder, SentenceEncoder, FineTunedEncoder, HiddenStateEncoder)
-}
+_LEXICAL = "lexical"
 _FINE_TUNE = "fine-tune:"
 _HIDDEN = "hidden:"
+# Module and class: only the module of the encoder that is used is imported.
+_KINDS = {
+    _LEXICAL: ("lexical", "LexicalEncoder"),
+    "sentence-transformers": ("sentence", "SentenceEncoder"),
+    "fine-tuned": ("fine_tuned", "FineTunedEncoder"),
+    "hidden-states": ("hidden_states", "HiddenStateEncoder"),
+}
 
 
 def get_encoder(encoder: str | Encoder) -> Encoder:
@@ -38,13 +40,16 @@ def get_encoder(encoder: str | Encoder) -> Encoder:
             f"Encoder {encoder!r} names no model. Use 'lexical', a sentence-transformers model id or folder, "
             "or 'fine-tune:MODEL' or 'hidden:MODEL' with a transformers model id or folder."
         )
-    if encoder == LexicalEncoder.kind:
-        return LexicalEncoder()
-    if encoder.startswith(_FINE_TUNE):
-        return FineTunedEncoder(encoder.removeprefix(_FINE_TUNE))
-    if encoder.startswith(_HIDDEN):
-        return HiddenStateEncoder(encoder.removeprefix(_HIDDEN))
-    return SentenceEncoder(encoder)
+    made: Encoder
+    if encoder == _LEXICAL:
+        made = _class_of(_LEXICAL)()
+    elif encoder.startswith(_FINE_TUNE):
+        made = _class_of("fine-tuned")(encoder.removeprefix(_FINE_TUNE))
+    elif encoder.startswith(_HIDDEN):
+        made = _class_of("hidden-states")(encoder.removeprefix(_HIDDEN))
+    else:
+        made = _class_of("sentence-transformers")(encoder)
+    return made
 
 
 def load_encoder(
@@ -70,4 +75,10 @@ def load_encoder(
     """
     if kind not in _KINDS:
         raise EncoderError(f"Encoder kind {kind!r} is unknown. This release knows {', '.join(_KINDS)}.")
-    return _KINDS[kind].load(config, arrays, folder, model=model)
+    encoder: Encoder = _class_of(kind).load(config, arrays, folder, model=model)
+    return encoder
+
+
+def _class_of(kind: str) -> Any:
+    module, name = _KINDS[kind]
+    return getattr(import_module(f"langchain_selectllm.encoders.{module}"), name)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from langchain_selectllm._progress import StageProgress, silent
+from langchain_selectllm.classifier.calibration import sigmoid
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
-from langchain_selectllm.classifier.logistic import sigmoid
 from langchain_selectllm.classifier.metrics import classifier_metrics
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording

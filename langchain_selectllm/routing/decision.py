@@ -3,16 +3,18 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
 from langchain_selectllm.exceptions import MemberMismatchError
-from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.selection.policies import Policy, Selection
 from langchain_selectllm.voting.votes import VoteStrategy
+
+if TYPE_CHECKING:
+    from langchain_selectllm.selection.further_rounds import FurtherRounds
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -20,7 +22,7 @@ class KeptSelection:
     """First-round members and follow-up rounds, remembered for a conversation."""
 
     selected: tuple[int, ...]
-    further: FurtherRounds | None
+    further: "FurtherRounds | None"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class Decision:
     reason: str
     vote: VoteStrategy
     """The policy's vote, which the parser's replaces where it has one."""
-    further: FurtherRounds | None = None
+    further: "FurtherRounds | None" = None
     """Follow-up rounds of this prompt."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Members that are not called for this prompt, with the reason."""

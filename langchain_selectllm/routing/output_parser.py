@@ -1,31 +1,26 @@
 """Output parser that votes: candidate generations in, tally out."""
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
-from langchain_core.messages import BaseMessage
 from langchain_core.output_parsers import BaseOutputParser
-from langchain_core.outputs import ChatGeneration, Generation
+from langchain_core.outputs import Generation
 from langchain_core.runnables import RunnableConfig
 from pydantic import ConfigDict, PrivateAttr
 from typing_extensions import override
 
 from langchain_selectllm.answers import AnswerExtractor, get_extractor
-from langchain_selectllm.fanout.deadlines import Limits
-from langchain_selectllm.fanout.member_calls import MemberCalls, Scope, child_scope, inherited_scope
-from langchain_selectllm.routing.election import Election
-from langchain_selectllm.routing.election_terms import ElectionTerms
-from langchain_selectllm.routing.judge import call_judge, call_judge_async
+from langchain_selectllm.answers.auto import EXTRACTOR_NAMES
+from langchain_selectllm.exceptions import AnswerError
 from langchain_selectllm.routing.reply_reader import Reply, ReplyReader
 from langchain_selectllm.routing.settings_checks import check_names
 from langchain_selectllm.voting.tally import Tally
 from langchain_selectllm.voting.votes import VoteStrategy, get_vote
 
-Candidate = str | BaseMessage | Generation
-Candidates = Mapping[str, Candidate] | Sequence[Candidate]
+if TYPE_CHECKING:
+    from langchain_selectllm.routing.candidate_vote import Candidates
+    from langchain_selectllm.routing.election import Election
 
 
 class VotingOutputParser(BaseOutputParser[Tally]):
@@ -69,39 +64,24 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         """Canonical answer of one reply; None = abstain. See `ReplyReader.read`."""
         return self._reader.read(reply, query)
 
-    def count(self, candidates: Candidates, query: str | None = None) -> Tally:
+    def count(self, candidates: "Candidates", query: str | None = None) -> Tally:
         """The tally of candidates that all weigh the same.
 
         Args:
             candidates: Texts, messages or generations; by member, or in a list of samples.
             query: The prompt's text, for extractors that read its options and for judges.
         """
-        return self._judged(self._election(candidates, query), inherited_scope)
+        from langchain_selectllm.fanout.member_calls import inherited_scope
+        from langchain_selectllm.routing.candidate_vote import judged
 
-    def _election(self, candidates: Candidates, query: str | None = None) -> Election:
-        named: dict[str, Candidate] = {}
-        if isinstance(candidates, Mapping):
-            named.update(candidates)
-        else:
-            for number, candidate in enumerate(candidates, start=1):
-                named[f"sample {number}"] = candidate
-        terms = ElectionTerms(
-            members=tuple(named),
-            probabilities=np.full(len(named), 0.5),
-            vote=get_vote(self.vote or "majority"),
-            reader=self._reader,
-            query=query,
-        )
-        election = Election(terms)
-        for member, candidate in enumerate(named.values()):
-            election.add(member, _reply(candidate))
-        return election
+        return judged(self._election(candidates, query), inherited_scope)
 
-    def _judged(self, election: Election, scope: Scope) -> Tally:
-        request = election.request_judge()
-        if request is not None:
-            call_judge(request, MemberCalls({}, "", {}, scope), Limits())
-        return election.tally()
+    def _election(self, candidates: "Candidates", query: str | None = None) -> "Election":
+        # A router, which holds its own elections, is made without the modules of this one.
+        from langchain_selectllm.routing.candidate_vote import open_election
+
+        vote = get_vote(self.vote or "majority")
+        return open_election(candidates, vote=vote, reader=self._reader, query=query)
 
     @override
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Tally:
@@ -122,42 +102,34 @@ class VotingOutputParser(BaseOutputParser[Tally]):
         return await self._acall_with_config(self._arun, input, config, run_type="parser")
 
     def _run(self, candidates: Any, run_manager: CallbackManagerForChainRun, config: RunnableConfig) -> Tally:
-        scope = child_scope(config, run_manager, alone=False)
-        return self._judged(self._election(_several(candidates)), scope)
+        from langchain_selectllm.fanout.member_calls import child_scope
+        from langchain_selectllm.routing.candidate_vote import judged
+
+        return judged(self._election(candidates), child_scope(config, run_manager, alone=False))
 
     async def _arun(
         self, candidates: Any, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
     ) -> Tally:
-        election = self._election(_several(candidates))
-        if election.is_slow:
-            request = await asyncio.to_thread(election.request_judge)
-        else:
-            request = election.request_judge()
-        if request is not None:
-            scope = child_scope(config, run_manager, alone=False)
-            await call_judge_async(request, MemberCalls({}, "", {}, scope), Limits())
-        return election.tally()
+        from langchain_selectllm.fanout.member_calls import child_scope
+        from langchain_selectllm.routing.candidate_vote import judged_async
+
+        scope = child_scope(config, run_manager, alone=False)
+        return await judged_async(self._election(candidates), scope)
 
     @property
     def _type(self) -> str:
         return "selectllm_vote"
 
 
-def _several(candidates: Any) -> Candidates:
-    if isinstance(candidates, str | BaseMessage | Generation):
-        return [candidates]
-    several: Candidates = candidates
-    return several
+def parser_of_training(answer_type: str) -> VotingOutputParser:
+    """The parser with the extractor that most training replies were read with.
 
-
-def _reply(candidate: Candidate) -> Reply:
-    if isinstance(candidate, ChatGeneration):
-        return candidate.message
-    if isinstance(candidate, Generation):
-        return candidate.text
-    if isinstance(candidate, str | BaseMessage):
-        return candidate
-    raise TypeError(
-        f"A candidate is a {type(candidate).__name__}. Give texts, messages or generations, in a list or a "
-        "dict by name."
+    Raises:
+        AnswerError: If that was a custom one.
+    """
+    if answer_type in EXTRACTOR_NAMES:
+        return VotingOutputParser(answer=answer_type)
+    raise AnswerError(
+        f"The classifier was trained with a custom answer extractor ({answer_type!r}). Pass "
+        "parser=VotingOutputParser(answer=...) with that extractor or callable."
     )

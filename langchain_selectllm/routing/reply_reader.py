@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.answers import AnswerExtractor, ComparesAnswers, is_open_ended, read_answer
 from langchain_selectllm.answers.endings import Ending, ending_of, finish_reason_of
-from langchain_selectllm.answers.tool_calls import canonical_calls
 
 Reply = BaseMessage | str
 
@@ -62,6 +61,8 @@ class ReplyReader:
         if isinstance(reply, AIMessage) and calls_tools(reply):
             if reply.invalid_tool_calls or ended(reply) is not Ending.COMPLETE:
                 return None
+            from langchain_selectllm.answers.tool_calls import canonical_calls
+
             return canonical_calls(reply.tool_calls)
         return read_answer(self.extractor, reply.text, query, finish_reason=_finish_reason(reply))
 

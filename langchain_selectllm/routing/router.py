@@ -9,20 +9,17 @@ from langchain_core.runnables.utils import AnyConfigurableField
 from pydantic import ConfigDict, Field, PrivateAttr
 from typing_extensions import override
 
-from langchain_selectllm.answers.auto import EXTRACTOR_NAMES
 from langchain_selectllm.classifier.classifier import SelectLLMClassifier
-from langchain_selectllm.exceptions import AnswerError, OutcomeError, PolicyError
+from langchain_selectllm.exceptions import OutcomeError, PolicyError
 from langchain_selectllm.members.registry import ChatModel, Member, ModelRegistry
 from langchain_selectllm.members.tool_binding import BoundTools, Tools, bind_registry
 from langchain_selectllm.prompts import TextOf, last_human_text
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule, check_below_confidence
 from langchain_selectllm.routing.decision import Decision, decide_all
-from langchain_selectllm.routing.engine import Engine
 from langchain_selectllm.routing.feedback import FeedbackLog, FeedbackTarget
-from langchain_selectllm.routing.output_parser import VotingOutputParser
+from langchain_selectllm.routing.output_parser import VotingOutputParser, parser_of_training
 from langchain_selectllm.routing.response_format import response_structure
 from langchain_selectllm.routing.runnable import EngineRunnable
-from langchain_selectllm.routing.settings import RoutingSettings
 from langchain_selectllm.routing.settings_checks import (
     check_min_replies,
     check_names,
@@ -32,25 +29,22 @@ from langchain_selectllm.routing.settings_checks import (
 from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.routing.structured_vote import StructuredVote
 from langchain_selectllm.selection.policies import Policy
-from langchain_selectllm.selection.policy_names import default_policy, parse_policy
 
 if TYPE_CHECKING:
     from langchain_selectllm.routing.configurable import ConfigurableRouter
+    from langchain_selectllm.routing.engine import Engine
+    from langchain_selectllm.routing.settings import RoutingSettings
 
 
 def _policy_of_classifier(fields: dict[str, Any]) -> Policy:
+    from langchain_selectllm.selection.policy_names import default_policy
+
     classifier: SelectLLMClassifier = fields["classifier"]
     return default_policy(classifier.pool)
 
 
 def _parser_of_classifier(fields: dict[str, Any]) -> VotingOutputParser:
-    kind = fields["classifier"].summary.answer_type
-    if kind not in EXTRACTOR_NAMES:
-        raise AnswerError(
-            f"The classifier was trained with a custom answer extractor ({kind!r}). Pass "
-            "parser=VotingOutputParser(answer=...) with that extractor or callable."
-        )
-    return VotingOutputParser(answer=kind)
+    return parser_of_training(fields["classifier"].summary.answer_type)
 
 
 class SelectLLMRouter(EngineRunnable):
@@ -105,7 +99,7 @@ class SelectLLMRouter(EngineRunnable):
     structure: StructuredVote | None = Field(default=None, repr=False, exclude=True)
     """Schema of the objects that are voted on instead of answers; `with_structured_output` sets it."""
 
-    _engine: Engine | None = PrivateAttr(None)
+    _engine: "Engine | None" = PrivateAttr(None)
     """Built from the fields at the first request; dropped when a field changes."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -124,6 +118,8 @@ class SelectLLMRouter(EngineRunnable):
         if isinstance(models, Mapping) and not isinstance(models, ModelRegistry):
             kwargs["models"] = ModelRegistry(models)
         if isinstance(policy, str):
+            from langchain_selectllm.selection.policy_names import parse_policy
+
             kwargs["policy"] = parse_policy(policy)
         if policy is None:
             kwargs.pop("policy", None)
@@ -248,13 +244,17 @@ class SelectLLMRouter(EngineRunnable):
 
     @property
     @override
-    def engine(self) -> Engine:
+    def engine(self) -> "Engine":
         """The engine of the present fields; built once, and again after a field has changed."""
+        from langchain_selectllm.routing.engine import Engine
+
         if self._engine is None:
             self._engine = Engine(self._settings())
         return self._engine
 
-    def _settings(self) -> RoutingSettings:
+    def _settings(self) -> "RoutingSettings":
+        from langchain_selectllm.routing.settings import RoutingSettings
+
         models, left_out, structure = self.models, dict[str, str](), self.structure
         if self.bound is not None:
             models, left_out = self.bound.models, dict(self.bound.left_out)

@@ -2,9 +2,9 @@
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 from langchain_core.language_models import LanguageModelInput
@@ -15,15 +15,12 @@ from typing_extensions import override
 
 from langchain_selectllm.fanout.concurrency import BoundedBatches
 from langchain_selectllm.members.tool_binding import Tools
-from langchain_selectllm.routing.engine import Engine
-from langchain_selectllm.routing.request import (
-    answer_all,
-    answer_all_async,
-    open_requests,
-    open_requests_async,
-)
 from langchain_selectllm.routing.schemas import Schema
 from langchain_selectllm.routing.structured_vote import StructuredVote, VoteBy
+
+if TYPE_CHECKING:
+    from langchain_selectllm.routing.engine import Engine
+    from langchain_selectllm.routing.request import Request, RunManager
 
 
 class StructuredOutput(Runnable[LanguageModelInput, AIMessage]):
@@ -93,11 +90,14 @@ class BindableRunnable(StructuredOutput):
 
 
 class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[LanguageModelInput, AIMessage]):
-    """From a prompt to the message that wins, as its engine decides."""
+    """From a prompt to the message that wins, as its engine decides.
+
+    The modules of requests are imported with the first one: a router is made without them.
+    """
 
     @property
     @abstractmethod
-    def engine(self) -> Engine:
+    def engine(self) -> "Engine":
         """The engine of the present fields."""
 
     def prepared(self, config: RunnableConfig) -> "EngineRunnable":
@@ -196,6 +196,28 @@ class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[Lang
         async for chunk in self._atransform_stream_with_config(one_input(), self._astream, config, **kwargs):
             yield chunk
 
+    def _open(
+        self,
+        prompts: Sequence[LanguageModelInput],
+        run_managers: "Sequence[RunManager]",
+        configs: Sequence[RunnableConfig],
+        arguments: dict[str, Any],
+    ) -> "list[Request]":
+        from langchain_selectllm.routing.request import open_requests
+
+        return open_requests(self.engine, prompts, run_managers, configs, arguments)
+
+    async def _open_async(
+        self,
+        prompts: Sequence[LanguageModelInput],
+        run_managers: "Sequence[RunManager]",
+        configs: Sequence[RunnableConfig],
+        arguments: dict[str, Any],
+    ) -> "list[Request]":
+        from langchain_selectllm.routing.request import open_requests_async
+
+        return await open_requests_async(self.engine, prompts, run_managers, configs, arguments)
+
     def _invoke(
         self,
         prompt: LanguageModelInput,
@@ -203,7 +225,7 @@ class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[Lang
         config: RunnableConfig,
         **kwargs: Any,
     ) -> AIMessage:
-        (request,) = open_requests(self.engine, [prompt], [run_manager], [config], kwargs)
+        (request,) = self._open([prompt], [run_manager], [config], kwargs)
         return request.answer()
 
     async def _ainvoke(
@@ -213,7 +235,7 @@ class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[Lang
         config: RunnableConfig,
         **kwargs: Any,
     ) -> AIMessage:
-        (request,) = await open_requests_async(self.engine, [prompt], [run_manager], [config], kwargs)
+        (request,) = await self._open_async([prompt], [run_manager], [config], kwargs)
         return await request.answer_async()
 
     def _batch(
@@ -223,7 +245,9 @@ class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[Lang
         config: list[RunnableConfig],
         **kwargs: Any,
     ) -> list[AIMessage | Exception]:
-        return answer_all(open_requests(self.engine, prompts, run_manager, config, kwargs))
+        from langchain_selectllm.routing.request import answer_all
+
+        return answer_all(self._open(prompts, run_manager, config, kwargs))
 
     async def _abatch(
         self,
@@ -232,8 +256,9 @@ class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[Lang
         config: list[RunnableConfig],
         **kwargs: Any,
     ) -> list[AIMessage | Exception]:
-        requests = await open_requests_async(self.engine, prompts, run_manager, config, kwargs)
-        return await answer_all_async(requests)
+        from langchain_selectllm.routing.request import answer_all_async
+
+        return await answer_all_async(await self._open_async(prompts, run_manager, config, kwargs))
 
     def _stream(
         self,
@@ -242,7 +267,7 @@ class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[Lang
         config: RunnableConfig,
         **kwargs: Any,
     ) -> Iterator[AIMessage]:
-        for request in open_requests(self.engine, list(prompts), [run_manager], [config], kwargs):
+        for request in self._open(list(prompts), [run_manager], [config], kwargs):
             yield from request.chunks()
 
     async def _astream(
@@ -253,8 +278,7 @@ class EngineRunnable(BindableRunnable, BoundedBatches, RunnableSerializable[Lang
         **kwargs: Any,
     ) -> AsyncIterator[AIMessage]:
         inputs = [prompt async for prompt in prompts]
-        requests = await open_requests_async(self.engine, inputs, [run_manager], [config], kwargs)
-        for request in requests:
+        for request in await self._open_async(inputs, [run_manager], [config], kwargs):
             async with aclosing(request.chunks_async()) as chunks:
                 async for chunk in chunks:
                     yield chunk

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage
 
 from langchain_selectllm.answers.endings import Ending
-from langchain_selectllm.answers.json_value import read_json
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.routing.reply_reader import Abstention, Reply, abstention_of, ended
 from langchain_selectllm.routing.schemas import Schema, normal_object, tool_of
@@ -76,6 +75,8 @@ class StructuredVote:
     def _given(self, reply: AIMessage) -> Any:
         """The object as the reply gives it, valid or not; None without one."""
         if not reply.tool_calls:
+            from langchain_selectllm.answers.json_value import read_json
+
             return read_json(reply.text)
         for call in reply.tool_calls:
             if call["name"] == self.tool["name"]:

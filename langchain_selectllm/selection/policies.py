@@ -1,16 +1,18 @@
 """Which members to call: from probabilities to a selection, pure and never empty."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import PolicyError
-from langchain_selectllm.selection.further_rounds import FurtherRounds
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.ballots import CallMatrix
 from langchain_selectllm.voting.votes import LogOddsVote, VoteStrategy, get_vote
+
+if TYPE_CHECKING:
+    from langchain_selectllm.selection.further_rounds import FurtherRounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +28,7 @@ class Selection:
     """Why these, one sentence a query."""
     vote: VoteStrategy
     """How the ballots are scored when the user asks for no other vote."""
-    further: FurtherRounds | None = None
+    further: "FurtherRounds | None" = None
     """Further rounds of calls, where the policy plans them."""
     samples: NDArray[np.int64] | None = None
     """Calls of each chosen member, (n, K), 0 outside of `mask`; one call per member when None."""

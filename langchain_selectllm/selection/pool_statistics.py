@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import MemberMismatchError
-from langchain_selectllm.selection.operating_points import OperatingPoint, Patience
 from langchain_selectllm.voting.ballots import CallMatrix
-from langchain_selectllm.voting.learned_vote import LearnedVote
 
 if TYPE_CHECKING:
     from langchain_selectllm.outcomes import OutcomeTable
+    from langchain_selectllm.selection.operating_points import OperatingPoint, Patience
+    from langchain_selectllm.voting.learned_vote import LearnedVote
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +61,11 @@ class PoolStatistics:
     """Mean `latency_s` of one call, (K,); NaN when unknown."""
     fixed_sets: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     """Best fixed set of each size by training vote accuracy."""
-    vote: LearnedVote | None = None
+    vote: "LearnedVote | None" = None
     """The vote learned from the members' replies; None where there was nothing to learn it from."""
-    operating_points: tuple[OperatingPoint, ...] = ()
+    operating_points: "tuple[OperatingPoint, ...]" = ()
     """The best per budget, of all rules and of those by query, and the one that calls the single best."""
-    patience: Patience | None = None
+    patience: "Patience | None" = None
     """Confidence from which stragglers are not waited for; None where none was tuned."""
 
     @property

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.voting.token_signals import TokenSignals
+if TYPE_CHECKING:
+    from langchain_selectllm.voting.token_signals import TokenSignals
 
 ABSTAIN = -1
 NOT_CALLED = -2
@@ -40,7 +42,7 @@ class Ballots:
     """Pairwise agreement of the candidates per query, see `medoids`; None where only equal strings agree."""
     grounds: NDArray[np.float32] | None = None
     """Grounding of each candidate in each reply, (n, n_slots, most candidates, 3); see `grounding`."""
-    tokens: TokenSignals | None = None
+    tokens: "TokenSignals | None" = None
     """Token log-probabilities of the replies; None where none are known."""
     ungrouped: NDArray[np.int64] | None = None
     """Codes before answers that agree were counted for their medoid; None where nothing was grouped."""
@@ -145,7 +147,7 @@ def make_ballots(
     lengths: Sequence[float] | None = None,
     agreement: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
     grounds: Callable[[Sequence[str]], NDArray[np.float64]] | None = None,
-    tokens: Callable[[Sequence[str]], TokenSignals | None] | None = None,
+    tokens: "Callable[[Sequence[str]], TokenSignals | None] | None" = None,
 ) -> Ballots:
     """Builds the ballots of one query, in pool order whatever the order of arrival.
 

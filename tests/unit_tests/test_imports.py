@@ -42,18 +42,39 @@ def test_a_router_loads_no_embedded_model():
     "unused",
     [
         "answers.choice",
+        "answers.json_value",
         "answers.number",
         "answers.token_probabilities",
+        "answers.tool_calls",
+        "classifier.artefact",
         "classifier.card",
+        "classifier.logistic",
+        "encoders.fine_tuned",
+        "encoders.hidden_states",
+        "encoders.lexical",
+        "encoders.sentence",
+        "fanout.member_calls",
+        "fanout.parallel",
         "members.pool_file",
         "outcomes",
+        "routing.candidate_vote",
         "routing.chat_model",
         "routing.configurable",
+        "routing.election",
+        "routing.engine",
+        "routing.judge",
         "routing.object_election",
+        "routing.request",
+        "routing.settings",
         "routing.structured_output",
+        "selection.operating_points",
+        "selection.policy_names",
+        "voting.grounding",
+        "voting.learned_vote",
+        "voting.token_signals",
     ],
 )
-def test_importing_the_router_leaves_out_what_serving_may_not_need(unused, modules_of_the_router):
+def test_importing_the_router_leaves_out_what_comes_with_its_first_use(unused, modules_of_the_router):
     assert f"langchain_selectllm.{unused}" not in modules_of_the_router
 
 
@@ -62,6 +83,16 @@ def modules_of_the_router():
     code = "import sys; from langchain_selectllm import SelectLLMRouter; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.split()
+
+
+def test_an_encoder_comes_without_the_others():
+    code = (
+        "import sys; from langchain_selectllm.encoders import get_encoder\n"
+        "get_encoder('lexical'); print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "langchain_selectllm.encoders.lexical" in loaded.split()
+    assert "langchain_selectllm.encoders.sentence" not in loaded.split()
 
 
 def test_importing_every_public_name_loads_nothing_heavy():
