@@ -1,10 +1,10 @@
 """Calls of one prompt's members: as children of the router's run, or isolated from the caller's callbacks."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing, closing, contextmanager, nullcontext, suppress
+from contextlib import aclosing, closing
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol, TypeVar, cast
 
 from langchain_core.callbacks import (
@@ -14,9 +14,10 @@ from langchain_core.callbacks import (
 )
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, SimpleChatModel
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.prompt_values import ChatPromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.runnables.base import RunnableBindingBase
-from langchain_core.runnables.config import _set_config_context, patch_config, var_child_runnable_config
+from langchain_core.runnables.config import _set_config_context, var_child_runnable_config
 from langchain_core.runnables.utils import coro_with_context
 
 from langchain_selectllm.fanout.daemon_threads import in_daemon
@@ -29,6 +30,7 @@ from langchain_selectllm.fanout.streaming import (
 )
 from langchain_selectllm.members.registry import Member
 from langchain_selectllm.members.tool_binding import raw_models
+from langchain_selectllm.prompts import prompt_messages
 
 MEMBER_TAG = "selectllm:member:"
 JUDGE_TAG = "selectllm:judge"
@@ -37,8 +39,8 @@ NO_STREAM = "nostream"
 
 _T = TypeVar("_T")
 
-Scope = Callable[[str], AbstractContextManager[tuple[Context, RunnableConfig]]]
-"""From the tag of a call to its context and config."""
+Scope = Callable[[str], RunnableConfig]
+"""From the tag of a call to its config; sets variables of the present context, which ends with the call."""
 
 
 def child_scope(
@@ -50,52 +52,45 @@ def child_scope(
     """Scope in which runs of members and judges are children of the router's run, tagged by name.
 
     Args:
-        config: Passed on to members: tags, metadata, configurable.
+        config: As LangChain hands it to the router's run; passed on to members: tags, metadata, configurable.
         run_manager: Of the router's run.
         alone: Whether one member is called, whose tokens are then the router's tokens; those of several
             members are kept out of LangGraph's stream of messages, where they would run into one another.
     """
-    shared = patch_config(config, callbacks=run_manager.get_child())
 
-    def scope(tag: str) -> AbstractContextManager[tuple[Context, RunnableConfig]]:
+    def scope(tag: str) -> RunnableConfig:
         callbacks = run_manager.get_child(tag)
         if tag == JUDGE_TAG or not alone:
             callbacks.add_tags([NO_STREAM])
-        child: RunnableConfig = {**shared, "callbacks": callbacks}
-        # Nothing is reset at the end, unlike by `set_config_context`: the context ends with the call.
-        context = copy_context()
-        context.run(_set_config_context, child)
-        return nullcontext((context, child))
+        child: RunnableConfig = {**config, "callbacks": callbacks}
+        _set_config_context(child)
+        return child
 
     return scope
 
 
-@contextmanager
-def isolated_scope(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
+def isolated_scope(tag: str) -> RunnableConfig:
     """Scope that no callback, tracer or config of the caller reaches; its run reports summed usage."""
     # Loaded at the first call in any case; LangChain defers it too, as it takes long.
     from langsmith import tracing_context
 
     del tag
-    context = copy_context()
-    for variable, value in list(context.items()):
+    with tracing_context(enabled=False):
+        untraced = copy_context()
+    for variable, value in untraced.items():
         # Handlers such as get_usage_metadata_callback's are found through context variables.
         if isinstance(value, BaseCallbackHandler):
-            context.run(variable.set, None)
-    context.run(var_child_runnable_config.set, None)
-    untraced = tracing_context(enabled=False)
-    context.run(untraced.__enter__)
-    try:
-        yield context, RunnableConfig(callbacks=[])
-    finally:
-        context.run(untraced.__exit__, None, None, None)
+            variable.set(None)
+        elif variable.get(None) is not value:
+            variable.set(value)
+    var_child_runnable_config.set(None)
+    return RunnableConfig(callbacks=[])
 
 
-@contextmanager
-def inherited_scope(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
+def inherited_scope(tag: str) -> RunnableConfig:
     """Scope of a call outside any run: the config is the one found in the context."""
     del tag
-    yield copy_context(), RunnableConfig()
+    return RunnableConfig()
 
 
 class Calls(Protocol):
@@ -137,56 +132,80 @@ class MemberCalls:
 
     def invoke(self, name: str) -> AIMessage:
         """The member's reply."""
-        with self._scope(name) as (context, config):
-            return as_reply(context.run(self.models[name].model.invoke, self.prompt, config, **self.kwargs))
+        return copy_context().run(self._invoke, name)
 
     async def ainvoke(self, name: str) -> AIMessage:
         """The member's reply; a model without an async form, such as ChatHuggingFace, is run in a thread.
 
-        Must run in a task of its own, whose context takes over the variables of the scope.
+        Must run in a task of its own, whose context gets the variables of the scope.
         """
         model = self.models[name].model
         if has_async(model):
-            with self._scope(name) as (context, config):
-                _take_over(context)
-            with suppress(NotImplementedError):
-                return as_reply(await model.ainvoke(self.prompt, config, **self.kwargs))
-        with self._scope(name) as (context, config):
-            # A copy: a call that passed its deadline may still run in it when the scope ends.
-            in_context = partial(context.copy().run, model.invoke, self.prompt, config, **self.kwargs)
-            return as_reply(await in_daemon(in_context))
+            prompt, config = self._input(model, self._enter(name))
+            try:
+                return as_reply(await model.ainvoke(prompt, config, **self.kwargs))
+            except NotImplementedError:
+                # Not by `suppress`, which keeps two more objects alive per waiting call.
+                pass
+        return await in_daemon(partial(copy_context().run, self._invoke, name))
 
     def stream(self, name: str) -> Chunks:
         """The member's reply in chunks."""
-        with self._scope(name) as (context, config):
-            chunks = context.run(self.models[name].model.stream, self.prompt, config, **self.kwargs)
-            with closing(iterate_in_context(context, chunks)) as live:
-                for chunk in live:
-                    yield as_chunk(chunk)
+        context, model = copy_context(), self.models[name].model
+        prompt, config = self._input(model, context.run(self._enter, name))
+        chunks = context.run(model.stream, prompt, config, **self.kwargs)
+        with closing(iterate_in_context(context, chunks)) as live:
+            for chunk in live:
+                yield as_chunk(chunk)
 
     async def astream(self, name: str) -> AsyncChunks:
         """The member's reply in chunks; a model without an async form is run in a thread."""
         model, chunk = self.models[name].model, None
         if has_async(model, streams=True):
-            with self._scope(name) as (context, config):
-                chunks = model.astream(self.prompt, config, **self.kwargs)
-                try:
-                    async with aclosing(iterate_in_context_async(context, chunks)) as live:
-                        async for chunk in live:
-                            yield as_chunk(chunk)
-                except NotImplementedError:
-                    if chunk is not None:
-                        raise
-                else:
-                    return
+            context = copy_context()
+            prompt, config = self._input(model, context.run(self._enter, name))
+            chunks = model.astream(prompt, config, **self.kwargs)
+            try:
+                async with aclosing(iterate_in_context_async(context, chunks)) as live:
+                    async for chunk in live:
+                        yield as_chunk(chunk)
+            except NotImplementedError:
+                if chunk is not None:
+                    raise
+            else:
+                return
         async with aclosing(iterate_in_thread(self.stream(name))) as in_thread:
             async for made in in_thread:
                 yield made
 
-    def _scope(self, name: str) -> AbstractContextManager[tuple[Context, RunnableConfig]]:
+    def _invoke(self, name: str) -> AIMessage:
+        """The member's reply, in a context of the call's own."""
+        model = self.models[name].model
+        prompt, config = self._input(model, self._enter(name))
+        return as_reply(model.invoke(prompt, config, **self.kwargs))
+
+    def _enter(self, name: str) -> RunnableConfig:
+        """The config of a call, whose scope begins in the present context."""
         if name == JUDGE_TAG:
             return self.scope(JUDGE_TAG)
         return self.scope(f"{MEMBER_TAG}{name}")
+
+    def _input(
+        self, model: Runnable[Any, Any], config: RunnableConfig
+    ) -> tuple[LanguageModelInput, RunnableConfig | None]:
+        """The prompt and the config that a model is called with.
+
+        A chat model takes the config from the context; one that is passed as well would be copied a second
+        time. Any other Runnable gets the prompt as it came.
+        """
+        if isinstance(model, BaseChatModel):
+            return self._messages, None
+        return self.prompt, config
+
+    @cached_property
+    def _messages(self) -> ChatPromptValue:
+        """The prompt as every chat model would convert it, converted once for all of them."""
+        return ChatPromptValue(messages=prompt_messages(self.prompt))
 
 
 def judge_calls(judge: Member, prompt: Sequence[BaseMessage], scope: Scope) -> MemberCalls:
@@ -226,13 +245,6 @@ def _is_async(kind: type[BaseChatModel], streams: bool) -> bool:
 def _has_own(kind: type[BaseChatModel], method: str) -> bool:
     own = getattr(kind, method)
     return own is not getattr(BaseChatModel, method) and own is not getattr(SimpleChatModel, method)
-
-
-def _take_over(context: Context) -> None:
-    """Sets the variables of a context in that of this task: cheaper than another task in that context."""
-    for variable, value in context.items():
-        if variable.get(None) is not value:
-            variable.set(value)
 
 
 def iterate_in_context(context: Context, chunks: Iterator[_T]) -> Generator[_T, None, None]:

@@ -140,8 +140,7 @@ class _TaskFanOut:
     async def record_results(self, timeout_s: float | None) -> None:
         """Wait for a result, for so many seconds at most, and record those that arrived."""
         if not self._results:
-            self._arrived = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._arrived], timeout=timeout_s)
+            await self._wait(timeout_s)
         arrived, self._results = self._results, {}
         # Replies that arrive together are recorded in pool order.
         for member in sorted(arrived):
@@ -150,6 +149,23 @@ class _TaskFanOut:
                 await asyncio.to_thread(self._plan.finish, member, result, latency_s)
             else:
                 self._plan.finish(member, result, latency_s)
+
+    async def _wait(self, timeout_s: float | None) -> None:
+        """Wait for a result; `asyncio.wait` would keep more objects alive in every waiting request."""
+        loop = asyncio.get_running_loop()
+        self._arrived = loop.create_future()
+        timer = None
+        if timeout_s is not None:
+            timer = loop.call_later(timeout_s, self._wake)
+        try:
+            await self._arrived
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _wake(self) -> None:
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
 
     async def close(self, error: Exception) -> None:
         """End the fan-out, with an error as the failure of the members that have not replied."""
@@ -190,8 +206,7 @@ class _TaskFanOut:
         except Exception as error:  # noqa: BLE001 - a member's failure is a result like any other
             result = error
         self._results[member] = (result, time.perf_counter() - start)
-        if self._arrived is not None and not self._arrived.done():
-            self._arrived.set_result(None)
+        self._wake()
 
     async def _call_within(self, deadline_s: float, member: int) -> AIMessage:
         try:

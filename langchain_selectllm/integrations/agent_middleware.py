@@ -13,7 +13,12 @@ from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.tool import invalid_tool_call
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
-from langchain_core.runnables.config import ensure_config, merge_configs, set_config_context
+from langchain_core.runnables.config import (
+    _set_config_context,
+    ensure_config,
+    merge_configs,
+    set_config_context,
+)
 from langchain_core.runnables.utils import coro_with_context
 from typing_extensions import override
 
@@ -249,12 +254,11 @@ def _invalid(call: ToolCall, error: StructuredOutputError) -> InvalidToolCall:
     )
 
 
-@contextmanager
-def _beside_members(tag: str) -> Iterator[tuple[Context, RunnableConfig]]:
+def _beside_members(tag: str) -> RunnableConfig:
     """Scope of a run under the agent's model node that is not the agent's own."""
     config = merge_configs(ensure_config(), {"tags": [tag, NO_STREAM]})
-    with set_config_context(config) as context:
-        yield context, config
+    _set_config_context(config)
+    return config
 
 
 class _MemberModel(RunnableBinding[LanguageModelInput, AIMessage]):

@@ -13,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import Runnable, RunnableLambda
 
 from langchain_selectllm.fanout.member_calls import has_async
 from langchain_selectllm.testing import ReplayChatModel
@@ -160,3 +160,48 @@ def test_a_member_that_returns_no_message_has_failed_and_no_more(fitted, mode, r
     assert told["failures"]["reader"]["message"].startswith(
         f"The member returned a {type(returned).__name__}."
     )
+
+
+class Recording(ReplayChatModel):
+    """Notes the messages and the tags it is called with."""
+
+    seen: Any
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        self.seen.append((messages[0], run_manager.tags))
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+        return self._generate(messages, stop, run_manager, **kwargs)
+
+
+class Bare(Runnable):
+    """Notes what it is called with, and returns a message."""
+
+    def __init__(self):
+        self.seen = []
+
+    def invoke(self, prompt, config=None, **kwargs):
+        self.seen.append((prompt, config))
+        return AIMessage("The answer is (A).")
+
+    async def ainvoke(self, prompt, config=None, **kwargs):
+        return self.invoke(prompt, config)
+
+
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke", "batch", "abatch"])
+def test_chat_models_share_messages_that_are_made_once_and_other_runnables_get_the_prompt_as_it_came(
+    fitted, mode
+):
+    models = {name: Recording(model=name, default="(A)", seen=[]) for name in LETTERS}
+    bare = models["reader"] = Bare()
+    call(make_router(fitted, models), "Which?", mode, {"metadata": {"user": "u"}})
+    seen = {name: model.seen for name, model in models.items() if model is not bare}
+    message = seen["guesser"][0][0]
+    assert message.content == "Which?"
+    assert all(messages is message for [(messages, _)] in seen.values())
+    for name, [(_, tags)] in seen.items():
+        assert sorted(tags) == ["nostream", f"selectllm:member:{name}"]
+    [(prompt, config)] = bare.seen
+    assert (prompt, config["metadata"]["user"]) == ("Which?", "u")
+    assert "selectllm:member:reader" in config["callbacks"].tags
