@@ -4,6 +4,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.fitted import load_or_fit
+from tests.support.waiting import OVERDUE
 from tests.support.worlds import demo_table
 
 # A busy machine is no failure of a property.
@@ -21,6 +22,16 @@ def demo(tmp_path_factory):
 def fitted(demo):
     """A classifier fitted on the training side and saved; never changed by a test."""
     return load_or_fit(demo[0])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def overdue(request):
+    """Results of the calls that wait for a deadline, which begin before the first test."""
+    if not OVERDUE.calls:
+        yield None
+        return
+    with OVERDUE.waiting(request.getfixturevalue("fitted")) as result:
+        yield result
 
 
 def pytest_report_header():

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from itertools import product
 
 import pytest
 
@@ -11,33 +12,23 @@ from langchain_selectllm.fanout.call_plan import CallPlan
 from langchain_selectllm.fanout.deadlines import Limits, RequestTimer
 from langchain_selectllm.fanout.parallel import arun, run
 from langchain_selectllm.testing import ReplayChatModel
-from tests.support.hanging import HangingChatModel
+from tests.support.hanging import HangingChatModel, release_all
 from tests.support.routers import LETTERS, as_facade, call, make_router, metadata_of
+from tests.support.waiting import DEADLINE_S, OVERDUE
 from tests.support.worlds import scripted
 
-CALL_S, REQUEST_S = 0.3, 0.5
+CALL_S, REQUEST_S = 0.6 * DEADLINE_S, DEADLINE_S
+FACADES, MODES = ("router", "chat"), ("invoke", "ainvoke", "batch", "stream", "astream")
 
 
-@pytest.fixture
-def hang():
-    """Members that hang until the test ends."""
-    made = []
-
-    def make(**fields):
-        made.append(HangingChatModel(**fields))
-        return made[-1]
-
-    yield make
-    for model in made:
-        model.release.set()
-
-
-def timed(runnable, mode):
-    start = time.perf_counter()
+def outcome(runnable, models, mode, config=None):
+    """The reply, or the error that stands for those of all members; what hangs is released then."""
     try:
-        return call(runnable, "x", mode), time.perf_counter() - start
+        return call(runnable, "x", mode, config)
     except FanOutError as error:
-        return error, time.perf_counter() - start
+        return error
+    finally:
+        release_all(models)
 
 
 def test_a_call_has_its_own_deadline_or_what_is_left_of_the_request():
@@ -52,41 +43,58 @@ def test_a_call_has_its_own_deadline_or_what_is_left_of_the_request():
     assert (over.left_s, Limits(2.0, None, over).is_over) == (0.0, True)
 
 
-@pytest.mark.parametrize("facade", ["router", "chat"])
-@pytest.mark.parametrize("mode", ["invoke", "ainvoke", "batch", "stream", "astream"])
-def test_members_called_for_hanging_ones_get_what_is_left(fitted, hang, facade, mode):
-    # Five hanging members, called one after the other: 5 * 0.3 s without the deadline of the request.
-    models = {name: hang(model=name) for name in fitted.members}
+@OVERDUE.each(*product(FACADES, MODES))
+def all_hang(fitted, facade, mode):
+    """What comes of members that all hang and are called one after the other, and how many were called."""
+    models = {name: HangingChatModel(model=name) for name in fitted.members}
     router = make_router(
         fitted, models, policy="single_best", deadline_s=CALL_S, request_deadline_s=REQUEST_S, min_replies=1
     )
-    error, took = timed(as_facade(router, facade), mode)
+    error = outcome(as_facade(router, facade), models.values(), mode)
+    return error, sum(model.n_calls for model in models.values())
+
+
+@pytest.mark.parametrize("facade", FACADES)
+@pytest.mark.parametrize("mode", MODES)
+def test_members_called_for_hanging_ones_get_what_is_left(overdue, facade, mode):
+    error, n_called = overdue(all_hang, facade, mode)
     assert isinstance(error, FanOutError)
     assert [type(cause) for cause in error.exceptions] == [DeadlineError] * 2
-    assert took < 5 * CALL_S
+    # Without the deadline of the request, all five members would be called.
+    assert n_called == 2
     first, second = sorted(map(str, error.exceptions))
-    assert ("No reply within deadline_s=0.3" in first, "request_deadline_s=0.5" in second) == (True, True)
+    assert ("No reply within deadline_s=6" in first, "request_deadline_s=10" in second) == (True, True)
+
+
+@OVERDUE.each(("invoke",), ("ainvoke",))
+def two_hang(fitted, mode):
+    hanging = {name: HangingChatModel(model=name) for name in ("reader", "clockmaker")}
+    router = make_router(
+        fitted, {**scripted(LETTERS), **hanging}, request_deadline_s=REQUEST_S, min_replies=5
+    )
+    return outcome(router, hanging.values(), mode)
 
 
 @pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
-def test_the_replies_that_have_come_vote_and_the_others_are_named(fitted, hang, mode):
-    models = {**scripted(LETTERS), "reader": hang(model="reader"), "clockmaker": hang(model="clockmaker")}
-    router = make_router(fitted, models, request_deadline_s=REQUEST_S, min_replies=5)
-    message, _ = timed(router, mode)
-    told = metadata_of(message)
+def test_the_replies_that_have_come_vote_and_the_others_are_named(overdue, mode):
+    told = metadata_of(overdue(two_hang, mode))
     assert set(told["answers"]) == {"calculator", "generalist", "guesser"}
     assert set(told["failures"]) == {"reader", "clockmaker"}
     assert told["failures"]["reader"]["error"] == "DeadlineError"
     assert (told["calls"], told["cancelled"], told["decided_early"]) == (5, [], False)
 
 
-@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
-def test_members_that_wait_for_a_free_slot_are_held_back_when_the_time_is_over(fitted, hang, mode):
-    models = {name: hang(model=name) for name in fitted.members}
+@OVERDUE.each(("invoke",), ("ainvoke",))
+def four_hang_in_two_slots(fitted, mode):
+    models = {name: HangingChatModel(model=name) for name in fitted.members}
     models["calculator"] = scripted(LETTERS)["calculator"]
     router = make_router(fitted, models, request_deadline_s=REQUEST_S)
-    message = call(router, "x", mode, {"max_concurrency": 2})
-    told = metadata_of(message)
+    return outcome(router, models.values(), mode, {"max_concurrency": 2})
+
+
+@pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
+def test_members_that_wait_for_a_free_slot_are_held_back_when_the_time_is_over(overdue, mode):
+    told = metadata_of(overdue(four_hang_in_two_slots, mode))
     assert (told["calls"], len(told["held_back"])) == (3, 2)
 
 
@@ -124,11 +132,17 @@ def test_a_fan_out_without_time_calls_nobody():
     assert (calls, [plan.held_back for plan in plans]) == ([], [[0], [0]])
 
 
+@OVERDUE.each(("invoke",), ("ainvoke",))
+def judge_hangs(fitted, mode):
+    judge = HangingChatModel(model="judge")
+    parser = VotingOutputParser(answer="choice", vote=JudgeVote(judge))
+    return outcome(make_router(fitted, parser=parser, request_deadline_s=REQUEST_S), [judge], mode)
+
+
 @pytest.mark.parametrize("mode", ["invoke", "ainvoke"])
-def test_the_judge_gets_what_is_left(fitted, hang, mode):
-    parser = VotingOutputParser(answer="choice", vote=JudgeVote(hang(model="judge")))
-    message, _ = timed(make_router(fitted, parser=parser, request_deadline_s=REQUEST_S), mode)
-    assert "request_deadline_s" in metadata_of(message)["vote"]["judge"]["failure"]
+def test_the_judge_gets_what_is_left(overdue, mode):
+    told = metadata_of(overdue(judge_hangs, mode))
+    assert "request_deadline_s" in told["vote"]["judge"]["failure"]
 
 
 @pytest.mark.parametrize("mode", ["invoke", "ainvoke", "stream", "astream"])

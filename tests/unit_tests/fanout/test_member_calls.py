@@ -1,11 +1,13 @@
 """Members that hang, return nonsense or have no async form: the reply comes on time, and so does the end of the process."""
 
 import asyncio
-import os
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import pytest
@@ -17,12 +19,10 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from langchain_selectllm.fanout.member_calls import has_async
 from langchain_selectllm.testing import ReplayChatModel
-from tests.support.routers import LETTERS, call, every_mode, make_router
+from tests.support.routers import LETTERS, call, every_mode, make_router, metadata_of
 from tests.support.tool_models import ToolModel
+from tests.support.waiting import DEADLINE_S, LONG_S, OVERDUE
 from tests.support.worlds import scripted
-
-DEADLINE_S = 1.0
-"""Long enough for members that reply at once, on a busy machine too."""
 
 
 class Hanging(ReplayChatModel):
@@ -32,7 +32,7 @@ class Hanging(ReplayChatModel):
     ended: Any
 
     def _generate(self, *args, **kwargs):
-        self.release.wait(30)
+        self.release.wait()
         self.ended.append(self.model)
         return super()._generate(*args, **kwargs)
 
@@ -46,84 +46,99 @@ class InThreads(Hanging):
     _agenerate = BaseChatModel._agenerate
 
 
-@pytest.fixture
-def hang():
-    """Makes members that hang until the test is over, and notes which of them went on, because somebody waited for them."""
+@contextmanager
+def hang(kind=Hanging):
+    """A member that hangs in the block, and those that went on, because somebody waited for them."""
     release, ended = threading.Event(), []
-
-    def made(kind=Hanging):
-        if kind is RunnableLambda:
-            return RunnableLambda(lambda _: (release.wait(30), ended.append("lambda"), AIMessage("late"))[-1])
-        return kind(model="late", default="late", release=release, ended=ended)
-
-    made.ended = ended
-    yield made
+    if kind is RunnableLambda:
+        model = RunnableLambda(lambda _: (release.wait(), ended.append("lambda"), AIMessage("late"))[-1])
+    else:
+        model = kind(model="late", default="late", release=release, ended=ended)
+    yield model, ended
     release.set()
 
 
 def errors(message):
-    return {
-        name: failure["error"] for name, failure in message.response_metadata["selectllm"]["failures"].items()
-    }
+    return {name: failure["error"] for name, failure in metadata_of(message)["failures"].items()}
 
 
-def test_a_deadline_returns_on_time_with_the_others(fitted, hang):
-    message = make_router(fitted, {**scripted(LETTERS), "reader": hang()}, deadline_s=DEADLINE_S).invoke("x")
-    assert (errors(message), hang.ended) == ({"reader": "DeadlineError"}, [])
-    assert message.response_metadata["selectllm"]["answer"] == "A"
+@OVERDUE.call
+def one_hangs(fitted):
+    with hang() as (late, ended):
+        router = make_router(fitted, {**scripted(LETTERS), "reader": late}, deadline_s=DEADLINE_S)
+        return router.invoke("x"), list(ended)
 
 
-def test_an_early_decision_waits_for_nobody_says_so_and_claims_no_costs(fitted, hang):
-    models = {**scripted({**LETTERS, "guesser": "A"}), "reader": hang()}
-    told = make_router(fitted, models, early_stop=True).invoke("x").response_metadata["selectllm"]
-    assert hang.ended == []
+def test_a_deadline_returns_on_time_with_the_others(overdue):
+    message, waited_for = overdue(one_hangs)
+    assert (errors(message), waited_for) == ({"reader": "DeadlineError"}, [])
+    assert metadata_of(message)["answer"] == "A"
+
+
+def test_an_early_decision_waits_for_nobody_says_so_and_claims_no_costs(fitted):
+    with hang() as (late, waited_for):
+        models = {**scripted({**LETTERS, "guesser": "A"}), "reader": late}
+        told = metadata_of(make_router(fitted, models, early_stop=True).invoke("x"))
+        assert waited_for == []
     assert told["decided_early"]
     assert "reader" in told["cancelled"]
     assert told["answer"] == "A"
     assert told["cost_usd"] is None
 
 
-def test_a_hanging_member_does_not_hold_up_the_end_of_the_process(fitted, tmp_path):
-    fitted.save_pretrained(tmp_path / "router")
-    code = f"""
+@OVERDUE.call
+def one_hangs_in_a_process(fitted):
+    with tempfile.TemporaryDirectory() as folder:
+        fitted.save_pretrained(f"{folder}/router")
+        code = f"""
 from langchain_selectllm import SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.testing import ReplayChatModel
 models = {{name: ReplayChatModel(model=name, default="(A)", delay_s=900 if name == "reader" else 0) for name in {list(LETTERS)!r}}}
-router = SelectLLMRouter.from_pretrained({str(tmp_path / "router")!r}, models, policy="all_members", deadline_s={DEADLINE_S},
+router = SelectLLMRouter.from_pretrained("{folder}/router", models, policy="all_members", deadline_s={DEADLINE_S},
     early_stop=False, parser=VotingOutputParser(answer="choice"))
 print(router.invoke("x").response_metadata["selectllm"]["failures"]["reader"]["error"])
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, env=os.environ
-    )
-    assert done.stdout.strip() == "DeadlineError"
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
 
 
-@pytest.mark.parametrize("facade", ["router", "chat"])
-@pytest.mark.parametrize("kind", [Refusing, InThreads, RunnableLambda])
-def test_a_hanging_member_without_an_async_form_holds_up_neither_other_work_nor_the_end_of_the_loop(
-    fitted, hang, kind, facade
-):
+def test_a_hanging_member_does_not_hold_up_the_end_of_the_process(overdue):
+    # The member would hang for 900 seconds, and the test gives up earlier.
+    assert overdue(one_hangs_in_a_process).stdout.strip() == "DeadlineError"
+
+
+KINDS, FACADES = (Refusing, InThreads, RunnableLambda), ("router", "chat")
+
+
+@OVERDUE.each(*product(KINDS, FACADES))
+def one_hangs_in_a_thread(fitted, kind, facade):
+    """The member that hangs, the reply, and those that were waited for; the reader leaves its event loop."""
     best = fitted.members[fitted.pool.single_best]
-    streamed = facade == "chat"
-    router = make_router(
-        fitted,
-        {**scripted(LETTERS), best: hang(kind)},
-        deadline_s=DEADLINE_S,
-        policy="single_best" if streamed else "all_members",
-    )
+    policy = "single_best" if facade == "chat" else "all_members"
 
-    async def asked():
+    async def asked(router):
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
-        if streamed:
+        if facade == "chat":
             message = [chunk async for chunk in router.as_chat_model().astream("x")][-1]
         else:
             message = await router.ainvoke("x")
         # The one thread that asyncio shares has nothing to do.
-        assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), 10) == "done"
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "done"), LONG_S) == "done"
         return message
 
-    assert (errors(asyncio.run(asked())), hang.ended) == ({best: "DeadlineError"}, [])
+    with hang(kind) as (late, ended):
+        models = {**scripted(LETTERS), best: late}
+        router = make_router(fitted, models, deadline_s=DEADLINE_S, policy=policy)
+        return best, asyncio.run(asked(router)), list(ended)
+
+
+@pytest.mark.parametrize("facade", FACADES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hanging_member_without_an_async_form_holds_up_neither_other_work_nor_the_end_of_the_loop(
+    overdue, kind, facade
+):
+    best, message, waited_for = overdue(one_hangs_in_a_thread, kind, facade)
+    assert (errors(message), waited_for) == ({best: "DeadlineError"}, [])
 
 
 PROMPT = ChatPromptTemplate.from_messages([("human", "{q}")])

@@ -1,44 +1,12 @@
 import asyncio
 import threading
-import time
 
 import pytest
-from langchain_core.messages import AIMessage
 
-from langchain_selectllm.exceptions import DeadlineError
-from langchain_selectllm.fanout.call_plan import CallPlan
-from langchain_selectllm.fanout.concurrency import ConcurrencyLimit
 from langchain_selectllm.fanout.deadlines import Limits
 from langchain_selectllm.fanout.parallel import arun, run
-
-
-class SettledBy:
-    """Counts replies, and is settled by a given number of them."""
-
-    is_slow = False
-
-    def __init__(self, number):
-        self.number, self.counted = number, {}
-
-    def add(self, member, reply):
-        self.counted[member] = reply
-
-    def is_settled(self, outstanding, *, are_late):
-        return len(self.counted) >= self.number
-
-    def next_round(self, called):
-        return ()
-
-
-def plan_for(selected, reserve=(), min_replies=1, settled_by=None):
-    counter = None if settled_by is None else SettledBy(settled_by)
-    return CallPlan(
-        selected=tuple(selected), reserve=tuple(reserve), min_replies=min_replies, counter=counter
-    )
-
-
-def reply(k):
-    return AIMessage(str(k))
+from tests.support.plans import plan_for, reply
+from tests.support.waiting import LONG_S
 
 
 def carry_out(plan, behaviour, limits, mode):
@@ -58,7 +26,7 @@ modes = pytest.mark.parametrize("mode", ["sync", "async"])
 
 @modes
 def test_all_calls_are_in_flight_together(mode):
-    barrier = threading.Barrier(5, timeout=5)
+    barrier = threading.Barrier(5, timeout=LONG_S)
 
     def call(k):
         barrier.wait()
@@ -82,7 +50,7 @@ def test_max_concurrency_is_honoured_and_reached(mode, limit):
             peak = max(peak, running)
             if running == limit:
                 full.set()
-        full.wait(5)
+        full.wait(LONG_S)
         with lock:
             running -= 1
         return reply(k)
@@ -127,7 +95,7 @@ def test_a_settled_vote_gives_up_the_rest(mode):
 
     def call(k):
         if k == 2:
-            release.wait(5)
+            release.wait(LONG_S)
         return reply(k)
 
     plan = plan_for(range(3), settled_by=2)
@@ -152,47 +120,12 @@ def _async_call(call):
     return acall
 
 
-def test_a_late_thread_is_a_failure_and_its_late_reply_is_ignored():
-    release = threading.Event()
-
-    def call(k):
-        if k == 1:
-            release.wait(30)
-        return reply(k)
-
-    plan = plan_for(range(3))
-    run(plan, call, Limits(deadline_s=0.4))
-    release.set()
-    assert sorted(plan.replies) == [0, 2]
-    assert isinstance(plan.failures[1], DeadlineError)
-    assert "deadline_s=0.4" in str(plan.failures[1])
-
-
-async def test_a_late_task_is_cancelled_and_counted_as_a_failure():
-    cancelled = []
-
-    async def call(k):
-        if k == 1:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                cancelled.append(k)
-                raise
-        return reply(k)
-
-    plan = plan_for(range(3))
-    await arun(plan, call, Limits(deadline_s=0.4))
-    assert sorted(plan.replies) == [0, 2]
-    assert isinstance(plan.failures[1], DeadlineError)
-    assert cancelled == [1]
-
-
 async def test_a_members_own_timeout_error_is_not_taken_for_the_deadline():
     async def call(k):
         raise TimeoutError("the member's own")
 
     plan = plan_for([0])
-    await arun(plan, call, Limits(deadline_s=5))
+    await arun(plan, call, Limits(deadline_s=LONG_S))
     assert str(plan.failures[0]) == "the member's own"
 
 
@@ -251,7 +184,7 @@ async def test_a_task_that_cancels_itself_does_not_cancel_the_caller():
     async def acall(k):
         return call(k)
 
-    await arun(plan, acall, Limits(deadline_s=5))
+    await arun(plan, acall, Limits(deadline_s=LONG_S))
     assert sorted(plan.replies) == [0, 2]
     assert str(plan.failures[1]) == "The member's call ended in CancelledError: gave up"
 
@@ -267,43 +200,3 @@ async def test_a_task_that_cancels_its_own_task_has_failed_and_no_more():
     await arun(plan, call, Limits())
     assert sorted(plan.replies) == [0, 2]
     assert "ended in CancelledError" in str(plan.failures[1])
-
-
-def test_a_call_that_waits_for_a_slot_is_not_late():
-    """Deadlines run from the start of a call."""
-    plan, limit = plan_for(range(3)), ConcurrencyLimit(1)
-    with limit.slot(None):
-        caller = threading.Thread(target=run, args=(plan, reply, Limits(deadline_s=0.4), limit))
-        caller.start()
-        time.sleep(0.6)
-    caller.join(30)
-    assert (sorted(plan.replies), plan.failures) == ([0, 1, 2], {})
-
-
-@pytest.fixture
-def hanging():
-    """A call of which the first member hangs until the test is over, and those that hung."""
-    release, ended = threading.Event(), []
-
-    def call(k):
-        if k == 0:
-            release.wait(30)
-            ended.append(k)
-        return reply(k)
-
-    yield call, ended
-    release.set()
-
-
-def test_a_hanging_call_loses_its_slot_at_its_deadline(hanging):
-    (call, ended), plan = hanging, plan_for(range(3))
-    run(plan, call, Limits(deadline_s=0.4), ConcurrencyLimit(1))
-    assert (sorted(plan.replies), list(plan.failures), ended) == ([1, 2], [0], [])
-
-
-def test_a_call_that_a_settled_vote_gave_up_loses_its_slot_at_its_deadline(hanging):
-    (call, ended), limit, barrier = hanging, ConcurrencyLimit(2), threading.Barrier(2, timeout=20)
-    run(plan_for(range(2), settled_by=1), call, Limits(deadline_s=0.4), limit)
-    both = plan_for(range(2))
-    run(both, lambda k: (barrier.wait(), reply(k))[1], Limits(), limit)
-    assert (sorted(both.replies), ended) == ([0, 1], [])

@@ -9,6 +9,7 @@ from langchain_core.runnables.config import ensure_config
 
 from langchain_selectllm import SelectLLMRouter, VotingOutputParser
 from tests.support.tool_models import ToolModel
+from tests.support.waiting import LONG_S
 
 SAYS = "one two three"
 
@@ -44,7 +45,7 @@ class Probe(ToolModel):
     def _generate(self, *args, **kwargs):
         self._note()
         if self.hangs:
-            self.watch.release.wait(60)
+            self.watch.release.wait()
         result = super()._generate(*args, **kwargs)
         self.watch.ended.append(self.model)
         return result
@@ -59,10 +60,10 @@ class Probe(ToolModel):
     def _stream(self, *args, **kwargs):
         self._note()
         if self.hangs:
-            self.watch.release.wait(60)
+            self.watch.release.wait()
         for i, chunk in enumerate(super()._stream(*args, **kwargs)):
             if i == 1 and self.gated:
-                self.watch.went_on.append(self.watch.first_piece.wait(20))
+                self.watch.went_on.append(self.watch.first_piece.wait(LONG_S))
             yield chunk
         self.watch.ended.append(self.model)
 
@@ -71,14 +72,14 @@ class Probe(ToolModel):
         await self._hang()
         for i, chunk in enumerate(super()._stream(*args, **kwargs)):
             if i == 1 and self.gated:
-                self.watch.went_on.append(await asyncio.to_thread(self.watch.first_piece.wait, 20))
+                self.watch.went_on.append(await asyncio.to_thread(self.watch.first_piece.wait, LONG_S))
             yield chunk
         self.watch.ended.append(self.model)
 
     async def _hang(self):
         if self.hangs:
             try:
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
                 self.watch.cancelled.append(self.model)
                 raise

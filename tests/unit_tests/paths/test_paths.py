@@ -10,6 +10,7 @@ from langchain_selectllm.exceptions import FanOutError
 from tests.support.llama_spans import recorded_spans
 from tests.support.llamas import make
 from tests.support.traces import Recorder, flatten
+from tests.support.waiting import DEADLINE_S, until, wait_until
 from tests.unit_tests.paths.calls import PATHS
 from tests.unit_tests.paths.members import SAYS, Watch, probes
 from tests.unit_tests.paths.table import LLAMA_SPANS, ONE_RUN, PAGE, REACHES, UNDER_NODE, cells, page
@@ -106,14 +107,12 @@ def test_every_member_is_cancelled_with_the_task(fitted, watch, path, word):
         task = asyncio.create_task(
             acarry_out(path, probes(fitted, watch, hanging=fitted.members, says=says(path)))
         )
-        async with asyncio.timeout(30):
-            while len(watch.started) < len(fitted.members):  # noqa: ASYNC110 - members start in threads too
-                await asyncio.sleep(0.001)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            while len(watch.cancelled) < len(fitted.members):  # noqa: ASYNC110 - nobody waits for them
-                await asyncio.sleep(0.001)
+        await until(lambda: len(watch.started) == len(fitted.members))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        # Nobody waits for them.
+        await until(lambda: len(watch.cancelled) == len(fitted.members))
         assert sorted(watch.cancelled) == sorted(fitted.members)
 
     asyncio.run(cancel())
@@ -123,25 +122,31 @@ def test_every_member_is_cancelled_with_the_task(fitted, watch, path, word):
 def late(fitted):
     """By path, a call with a member that hangs, and the notes of its members.
 
-    All paths wait for their deadlines together, while other tests run, so that the deadline can be long enough for the
-    other members on any machine.
+    All paths wait for their deadlines together, while other tests run, so that the deadline can be long. Each begins when the
+    other members of the one before it have replied: they have the time of the deadline for themselves.
     """
-    given = {(path.id, bound): (path, Watch()) for path, _ in cells("deadline") for bound in DEADLINES}
+    given = {(path.id, bound): (bound, path, Watch()) for path, _ in cells("deadline") for bound in DEADLINES}
 
     def ask(bound, path, watch):
-        return carry_out(path, probes(fitted, watch, hanging=("reader",), says=says(path), **{bound: 10.0}))
+        router = probes(fitted, watch, hanging=("reader",), says=says(path), **{bound: DEADLINE_S})
+        return carry_out(path, router)
 
-    with ThreadPoolExecutor(len(given)) as pool:
-        yield {key: (pool.submit(ask, key[1], *one), one[1]) for key, one in given.items()}
-        for _, watch in given.values():
+    def begin(*one):
+        asked, watch = pool.submit(ask, *one), one[-1]
+        wait_until(lambda: len(watch.ended) == len(fitted.members) - 1 or asked.done())
+        return asked
+
+    with ThreadPoolExecutor(len(given)) as pool, ThreadPoolExecutor(1) as starting:
+        yield {key: (starting.submit(begin, *one), one[-1]) for key, one in given.items()}
+        for *_, watch in given.values():
             watch.release.set()
 
 
 @pytest.mark.parametrize("bound", DEADLINES)
 @every_cell("deadline")
 def test_the_reply_comes_on_time_though_a_member_hangs(fitted, late, path, word, bound):
-    reply, watch = late[path.id, bound]
-    assert reply.result()
+    begun, watch = late[path.id, bound]
+    assert begun.result().result()
     assert sorted(watch.ended) == sorted(set(fitted.members) - {"reader"})
 
 

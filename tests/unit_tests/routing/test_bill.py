@@ -8,6 +8,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_selectllm import Member
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.routers import LETTERS, call, every_mode, make_router, metadata_of
+from tests.support.waiting import DEADLINE_S, OVERDUE
 from tests.support.worlds import scripted
 
 
@@ -76,10 +77,15 @@ def test_calls_that_were_never_started_cost_nothing(fitted):
     assert bill["cost_usd"] == pytest.approx(3 * 18e-6)
 
 
-def test_late_calls_are_estimated_and_failed_ones_cost_nothing(fitted):
+@OVERDUE.call
+def one_late_and_one_failed(fitted):
     models = hanging("reader")
     models["guesser"] = scripted(LETTERS, errors=["guesser"])["guesser"]
-    bill = answer(make_router(fitted, priced(models), deadline_s=0.2))
+    return answer(make_router(fitted, priced(models), deadline_s=DEADLINE_S))
+
+
+def test_late_calls_are_estimated_and_failed_ones_cost_nothing(overdue):
+    bill = overdue(one_late_and_one_failed)
     assert sorted(bill["failures"]) == ["guesser", "reader"]
     assert bill["cost"]["estimated"] == ["reader"]
     assert bill["cost_usd"] == pytest.approx(4 * 18e-6)

@@ -22,6 +22,7 @@ from tests.support.routers import LETTERS, call, make_chat_model
 from tests.support.tool_models import ToolModel, tool_models
 from tests.support.tools import add
 from tests.support.traces import Recorder, flatten
+from tests.support.waiting import LONG_S
 from tests.support.worlds import scripted
 
 every_mode = pytest.mark.parametrize("mode", ["invoke", "ainvoke", "stream", "astream"])
@@ -213,7 +214,7 @@ class Gated(ToolModel):
     def _stream(self, *args, **kwargs):
         for word in ("one ", "two ", "three"):
             yield ChatGenerationChunk(message=AIMessageChunk(content=word))
-            assert self.gate.wait(5)
+            assert self.gate.wait(LONG_S)
 
 
 @pytest.mark.parametrize("facade", ["router", "chat"])

@@ -15,6 +15,7 @@ from langchain_selectllm import (
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.fitted import three_members
 from tests.support.routers import metadata_of
+from tests.support.waiting import DEADLINE_S, OVERDUE
 
 REPLIES = ["Apples are red.", "Apples are blue.", "Apples can be red, green or yellow."]
 
@@ -122,12 +123,19 @@ async def test_without_a_ruling_the_members_decide_and_the_result_says_so(choose
     assert tally.explanation == "vote, because the judge gave no ruling"
 
 
-def test_a_judge_that_hangs_is_given_up_at_the_deadline():
+@OVERDUE.call
+def judge_hangs(_):
+    """The reply though the judge hangs, and whether the judge was waited for."""
     release, ended = threading.Event(), []
-    hanging = RunnableLambda(lambda _: ended.append(release.wait(30)))
-    message = routed(hanging, deadline_s=0.4).invoke("x")
+    hanging = RunnableLambda(lambda _: ended.append(release.wait()))
+    message, waited_for = routed(hanging, deadline_s=DEADLINE_S).invoke("x"), list(ended)
     release.set()
-    assert ended == []
+    return message, waited_for
+
+
+def test_a_judge_that_hangs_is_given_up_at_the_deadline(overdue):
+    message, waited_for = overdue(judge_hangs)
+    assert waited_for == []
     assert "DeadlineError" in metadata_of(message)["vote"]["judge"]["failure"]
 
 

@@ -23,6 +23,7 @@ from langchain_selectllm.routing.feedback import member_scores
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.fitted import three_members
 from tests.support.routers import metadata_of
+from tests.support.waiting import LONG_S
 
 SCHEMA = {
     "title": "Place",
@@ -154,11 +155,11 @@ async def test_a_second_round_is_counted_off_the_event_loop(fitted):
 
     def embed(texts):
         counting.set()
-        assert loop_ran.wait(5)
+        assert loop_ran.wait(LONG_S)
         return alike(texts)
 
     async def runs_on():
-        await asyncio.to_thread(counting.wait, 5)
+        await asyncio.to_thread(counting.wait, LONG_S)
         loop_ran.set()
 
     models = {name: ReplayChatModel(model=name, default=f"{name} says so") for name in fitted.members}

@@ -1,6 +1,8 @@
 """Patience at a router: calls that are given up, and levels that are refused."""
 
 import asyncio
+import time
+from types import SimpleNamespace
 
 import pytest
 from langchain_core.messages import AIMessage
@@ -60,6 +62,22 @@ def test_before_its_seconds_the_level_does_not_count(fitted, mode):
     assert (metadata["calls"], metadata["cancelled"], metadata["impatient"]) == (5, [], False)
 
 
+@pytest.fixture
+def stopped_clock(monkeypatch):
+    """Time of patience, which stands still until two replies were counted, however busy the machine is."""
+    n_counted, update, start = 0, PatienceClock.update, time.perf_counter()
+
+    def count(clock, plan):
+        nonlocal n_counted
+        n_counted = len(plan.replies)
+        return update(clock, plan)
+
+    monkeypatch.setattr(PatienceClock, "update", count)
+    now = SimpleNamespace(perf_counter=lambda: start if n_counted < 2 else time.perf_counter())
+    monkeypatch.setattr("langchain_selectllm.fanout.deadlines.time", now)
+
+
+@pytest.mark.usefixtures("stopped_clock")
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_late_members_are_given_up_without_another_reply(fitted, mode):
     router = make_router(

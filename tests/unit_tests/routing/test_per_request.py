@@ -21,6 +21,7 @@ from tests.support.agents import run
 from tests.support.routers import LETTERS, call, every_mode, make_router, metadata_of
 from tests.support.tool_models import ToolModel, tool_models
 from tests.support.tools import add
+from tests.support.waiting import LONG_S, until
 from tests.support.worlds import scripted
 
 FIELDS = {
@@ -135,16 +136,14 @@ class Counting(ReplayChatModel):
 
     def _generate(self, *args, **kwargs):
         with self.calls:
-            self.calls.full.wait(20)
+            self.calls.full.wait(LONG_S)
             # Whoever passes the bound does so now.
             time.sleep(0.005)
             return super()._generate(*args, **kwargs)
 
     async def _agenerate(self, *args, **kwargs):
         with self.calls:
-            async with asyncio.timeout(20):
-                while not self.calls.full.is_set():  # noqa: ASYNC110 - what it waits for may come in any loop
-                    await asyncio.sleep(0.001)
+            await until(self.calls.full.is_set)
             await asyncio.sleep(0.005)
             return await super()._agenerate(*args, **kwargs)
 
@@ -204,7 +203,7 @@ def test_a_pool_whose_member_is_a_pool_does_not_wait_for_itself(fitted, inside, 
     )
     worker = threading.Thread(target=lambda: done.extend(BATCHES[mode](outer, *given)), daemon=True)
     worker.start()
-    worker.join(20)
+    worker.join(LONG_S)
     assert [reply.content for reply in done] == ["The answer is (A)."] * 2
 
 

@@ -21,6 +21,7 @@ from tests.support.agents import modes, run
 from tests.support.routers import metadata_of
 from tests.support.tool_models import ToolModel, tool_models
 from tests.support.tools import add
+from tests.support.waiting import LONG_S
 
 WORDS, SUM = "How many letters has the word river?", "What is 12 * 12?"
 facades = pytest.mark.parametrize("facade", ["router", "chat", "middleware"])
@@ -182,7 +183,7 @@ def test_turns_that_come_at_once_agree_on_one_choice(fitted):
     seen = [None] * 8
 
     def turn(i):
-        barrier.wait(5)
+        barrier.wait(LONG_S)
         seen[i] = asked(router.invoke([WORDS, SUM][i % 2], {"configurable": {"thread_id": "same"}}))
 
     workers = [threading.Thread(target=turn, args=(i,)) for i in range(8)]

@@ -9,6 +9,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.served import LETTERS, Connection, chat, client, events, make_app
 from tests.support.tool_models import tool_models
+from tests.support.waiting import LONG_S
 from tests.support.worlds import scripted
 
 PATH = "/v1/chat/completions"
@@ -89,12 +90,12 @@ async def test_the_headers_of_one_members_stream_do_not_wait_for_its_end(fitted)
     connection = Connection(make_app(fitted, models), PATH, chat(model="reader", stream=True))
     while "The answer" not in connection.text:
         connection.arrived.clear()
-        await asyncio.wait_for(connection.arrived.wait(), 5)
+        await asyncio.wait_for(connection.arrived.wait(), LONG_S)
     headers = dict(connection.sent[0]["headers"])
     assert b"x-selectllm-winner" not in headers
     assert headers[b"x-selectllm-decision-id"].startswith(b"dec-")
     released.set()
-    await asyncio.wait_for(connection.task, 5)
+    await asyncio.wait_for(connection.task, LONG_S)
     chunks = events(connection.text)
     assert chunks[-1]["selectllm"]["winner"] == "reader"
     assert chunks[-1]["model"] == "reader"
@@ -113,10 +114,10 @@ async def test_a_stream_without_a_vote_is_kept_open_by_pings(fitted):
     connection = Connection(app, PATH, chat(stream=True))
     while connection.text.count(": ping\n\n") < 2:
         connection.arrived.clear()
-        await asyncio.wait_for(connection.arrived.wait(), 5)
+        await asyncio.wait_for(connection.arrived.wait(), LONG_S)
     assert b"x-selectllm-winner" not in dict(connection.sent[0]["headers"])
     released.set()
-    await asyncio.wait_for(connection.task, 5)
+    await asyncio.wait_for(connection.task, LONG_S)
     assert LETTERS[events(connection.text)[-1]["selectllm"]["winner"]] == "A"
 
 
@@ -139,9 +140,9 @@ async def test_a_hangup_cancels_every_member(fitted, stream):
     models = {name: Hanging(model=name) for name in LETTERS}
     app = make_app(fitted, models)
     connection = Connection(app, PATH, chat(stream=stream))
-    await asyncio.wait_for(all_started.wait(), 5)
+    await asyncio.wait_for(all_started.wait(), LONG_S)
     connection.hang_up()
-    await asyncio.wait_for(connection.task, 5)
+    await asyncio.wait_for(connection.task, LONG_S)
     assert sorted(cancelled) == sorted(LETTERS)
     assert connection.sent == []
     state = app.state.selectllm
@@ -165,10 +166,10 @@ async def test_a_hangup_in_the_middle_of_a_stream_closes_the_member(fitted):
     connection = Connection(app, PATH, chat(model="guesser", stream=True))
     while "word" not in connection.text:
         connection.arrived.clear()
-        await asyncio.wait_for(connection.arrived.wait(), 5)
+        await asyncio.wait_for(connection.arrived.wait(), LONG_S)
     connection.hang_up()
-    await asyncio.wait_for(connection.task, 5)
-    await asyncio.wait_for(closed.wait(), 5)
+    await asyncio.wait_for(connection.task, LONG_S)
+    await asyncio.wait_for(closed.wait(), LONG_S)
     assert app.state.selectllm.in_flight.running == 0
 
 
@@ -311,18 +312,18 @@ async def test_an_error_after_the_headers_comes_as_an_event(fitted):
 
 
 async def test_before_the_deadline_the_replies_that_have_come_vote(fitted, monkeypatch):
-    # Most of the time is left for the way back, however busy the machine is.
+    # Three seconds for the members, and most of the time for the way back, however busy the machine is.
     monkeypatch.setattr("langchain_selectllm.integrations.server.adapter._VOTE_SHARE", 0.05)
     models = scripted(LETTERS)
-    models["generalist"] = models["generalist"].model_copy(update={"delay_s": 60})
-    response = await ask(make_app(fitted, models, deadline_s=20.0), chat())
+    models["generalist"] = models["generalist"].model_copy(update={"delay_s": 900})
+    response = await ask(make_app(fitted, models, deadline_s=60.0), chat())
     told = response.json()["selectllm"]
     assert (response.status_code, told["failures"]) == (200, {"generalist": "DeadlineError"})
     assert LETTERS[told["winner"]] == "A"
 
 
 async def test_the_deadline_of_a_request_is_a_408(fitted):
-    models = scripted(LETTERS, delay_s=30)
+    models = scripted(LETTERS, delay_s=900)
     response = await ask(make_app(fitted, models, deadline_s=0.05), chat())
     assert response.status_code == 408
     assert response.json()["error"]["code"] == "deadline_exceeded"

@@ -7,14 +7,8 @@ from langchain_selectllm.integrations.server.errors import ApiError
 from langchain_selectllm.integrations.server.limits import InFlight
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.served import LETTERS, Connection, chat, client, make_app
+from tests.support.waiting import LONG_S, until
 from tests.support.worlds import scripted
-
-
-async def until(holds):
-    async with asyncio.timeout(5):
-        while not holds():  # noqa: ASYNC110 - the state under test has no event
-            await asyncio.sleep(0)
-
 
 PATH = "/v1/chat/completions"
 
@@ -68,10 +62,10 @@ async def test_a_request_that_waits_for_a_slot_leaves_the_queue_when_its_client_
     first, second = Connection(app, PATH, chat()), Connection(app, PATH, chat())
     await until(lambda: (limits.running, limits.queued) == (1, 1))
     second.hang_up()
-    await asyncio.wait_for(second.task, 5)
+    await asyncio.wait_for(second.task, LONG_S)
     assert (limits.running, limits.queued) == (1, 0)
     release.set()
-    await asyncio.wait_for(first.task, 5)
+    await asyncio.wait_for(first.task, LONG_S)
     assert '"winner"' in first.text
 
 

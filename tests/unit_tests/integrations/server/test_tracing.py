@@ -4,6 +4,7 @@ import pytest
 
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.served import LETTERS, Connection, chat, client, events, make_app
+from tests.support.waiting import LONG_S
 
 pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.sdk.trace import TracerProvider
@@ -77,9 +78,9 @@ async def test_members_that_were_given_up_have_spans_too(fitted, exporter):
 
     models = {name: Hanging(model=name) for name in LETTERS}
     connection = Connection(traced(make_app(fitted, models), exporter), CHAT, chat())
-    await asyncio.wait_for(started.wait(), 5)
+    await asyncio.wait_for(started.wait(), LONG_S)
     connection.hang_up()
-    await asyncio.wait_for(connection.task, 5)
+    await asyncio.wait_for(connection.task, LONG_S)
     spans = by_name(exporter)
     assert "chat selectllm" in spans
     assert len(spans) > 1
