@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from tests.support.waiting import LONG_S
+
 FAULTS = ("rate_limit", "server_error", "hang", "truncated", "cut_off", "slow")
 
 
@@ -44,12 +46,12 @@ class ChatServer:
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), daemon=True)
         self._thread.start()
-        assert started.wait(10)
+        assert started.wait(LONG_S)
         return self
 
     def __exit__(self, *_):
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(10)
+        self._thread.join(LONG_S)
 
     def _run(self, started):
         async def serve():

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import LONG_S, wait_until
+
 REQUIRED = "SELECTLLM_REQUIRE_POSTGRES"
 """Set where there has to be a server (CI): the tests fail there instead of skipping."""
 
@@ -70,19 +72,20 @@ def server():
         finally:
             # At once: the data is thrown away, so that nothing needs to reach the disk.
             process.send_signal(signal.SIGQUIT)
-            process.wait(timeout=30)
+            process.wait(timeout=LONG_S)
 
 
 def wait_until_up(home, process):
     import psycopg
 
-    for _ in range(300):
+    def is_up():
+        assert process.poll() is None, (Path(home) / "log").read_text()
         with contextlib.suppress(psycopg.OperationalError):
             psycopg.connect(host=home, user="postgres", dbname="postgres").close()
-            return
-        assert process.poll() is None, (Path(home) / "log").read_text()
-        time.sleep(0.1)
-    raise AssertionError("PostgreSQL did not come up within 30 s.")
+            return True
+        return False
+
+    wait_until(is_up)
 
 
 def new_database(url):

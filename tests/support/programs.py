@@ -28,6 +28,6 @@ def missing(reason):
 def install_node_client(folder):
     """Installs npm's openai package into a folder."""
     command = [program("npm"), "install", "--no-audit", "--no-fund", "openai@6"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
         missing(f"npm cannot install openai: {done.stderr.strip().splitlines()[-1:]}")

@@ -1,15 +1,15 @@
 """`selectllm serve` as a process of its own, over members on a loopback server."""
 
 import os
-import socket
+import re
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import httpx
 
 from langchain_selectllm import SelectLLMClassifier
+from tests.support.waiting import LONG_S, wait_until
 from tests.support.wire_server import WireServer
 from tests.support.worlds import score_table
 
@@ -25,55 +25,48 @@ members:
 """
 
 
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def fit(folder, rows):
     SelectLLMClassifier().fit(score_table(rows * 6)).save_pretrained(folder)
 
 
 @contextmanager
 def world(folder):
-    """Artefact and pool file in a folder, over members on a loopback server."""
+    """A folder with artefact and pool file, and the loopback server of the members."""
     fit(folder / "router", [[1, 0, 0], [0, 1, 1]])
     with WireServer().running() as members:
         (folder / "pool.yaml").write_text(POOL.format(url=members.url))
-        yield folder
+        yield folder, members
 
 
 @contextmanager
-def serving(folder, *, serve=SERVE):
-    """A running `selectllm serve` and its URL."""
-    port = free_port()
-    command = [*serve, "router", "--pool", "pool.yaml", "--policy", "all_members", "--port", str(port)]
+def serving(folder, *, serve=SERVE, environment=()):
+    """A running `selectllm serve` with further variables in its environment, and its URL."""
+    # The system chooses the port, so that nobody else has it.
+    command = [*serve, "router", "--pool", "pool.yaml", "--policy", "all_members", "--port", "0"]
     env = {**os.environ, "SELECTLLM_API_KEYS": KEY, "OPENAI_API_KEY": "none", "NO_PROXY": "127.0.0.1"}
+    env.update(environment)
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: answers(f"{url}/health/live"), 180)
-        yield process, url
+        wait_until(lambda: announced(folder, process))
+        yield process, announced(folder, process)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(LONG_S)
 
 
-def answers(url):
-    try:
-        return httpx.get(url, headers=HEADERS).status_code == 200
-    except httpx.TransportError:
-        return False
+def announced(folder, process):
+    """The URL that the server says it answers at; None as long as it says none."""
+    told = (folder / "log").read_text()
+    assert process.poll() is None, told
+    found = re.search(r"(http://127.0.0.1:\d+)/v1", told)
+    return found and found[1]
 
 
-def wait_until(holds, seconds):
-    give_up = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
+def get(url, path):
+    """What the server answers, however long it takes."""
+    return httpx.get(f"{url}{path}", headers=HEADERS, timeout=LONG_S)
 
 
 def ask(url, client=httpx):
-    return client.post(f"{url}/v1/chat/completions", json=BODY, headers=HEADERS, timeout=30)
+    return client.post(f"{url}/v1/chat/completions", json=BODY, headers=HEADERS, timeout=LONG_S)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 from contextlib import asynccontextmanager, contextmanager
 
 import httpx
@@ -15,6 +14,7 @@ from langchain_selectllm.integrations.server.adapter import ServedRouter
 from langchain_selectllm.integrations.server.app import create_app
 from langchain_selectllm.integrations.server.settings import ServerSettings
 from langchain_selectllm.integrations.server.state import ServerState
+from tests.support.waiting import LONG_S, wait_until
 from tests.support.worlds import scripted
 
 LETTERS = {"calculator": "A", "clockmaker": "A", "generalist": "B", "guesser": "C", "reader": "A"}
@@ -112,13 +112,10 @@ def listening(app):
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    give_up = time.monotonic() + 20
-    while not server.started:
-        assert time.monotonic() < give_up, "the server did not start"
-        time.sleep(0.01)
+    wait_until(lambda: server.started)
     try:
         port = server.servers[0].sockets[0].getsockname()[1]
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(LONG_S)

@@ -9,16 +9,20 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
+from tests.support.waiting import LONG_S, until
+
 FAULTS = ("status-500", "status-429", "hang", "truncated", "not-json", "drop")
 
 
 class WireServer:
-    """Answers model "says:TEXT" with TEXT, "slow:TEXT" after five seconds, and misbehaves as the names in `FAULTS` say."""
+    """Answers model "says:TEXT" with TEXT, "slow:TEXT" once it is released, and misbehaves as the names in `FAULTS` say."""
 
     def __init__(self):
         self.port = 0
         self.requests = []
         self.cancelled = []
+        self.release = threading.Event()
+        """Lets slow models answer."""
         self.sure = {}
         """Probability by model name of every capital letter that stands alone; other tokens are certain."""
         self.sends_logprobs = True
@@ -40,7 +44,7 @@ class WireServer:
             )
         if model == "hang":
             try:
-                await asyncio.sleep(30)
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
                 self.cancelled.append(model)
                 raise
@@ -50,7 +54,7 @@ class WireServer:
             request.transport.close()
             return web.Response()
         if model.startswith("slow:"):
-            await asyncio.sleep(5.0)
+            await until(self.release.is_set)
         text = model.removeprefix("says:").removeprefix("slow:")
         if request.path.endswith("/chat/completions"):
             return await self.openai(request, body, text)
@@ -152,13 +156,13 @@ class WireServer:
 
         thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        assert started.wait(10)
+        assert started.wait(LONG_S)
         try:
             yield self
         finally:
-            asyncio.run_coroutine_threadsafe(self._runner.cleanup(), loop).result(10)
+            asyncio.run_coroutine_threadsafe(self._runner.cleanup(), loop).result(LONG_S)
             loop.call_soon_threadsafe(loop.stop)
-            thread.join(10)
+            thread.join(LONG_S)
             loop.close()
 
 

@@ -16,6 +16,7 @@ from langchain_selectllm.collection.collect import acollect_outcomes
 from langchain_selectllm.collection.retries import RetryPolicy
 from tests.support.chat_server import ChatServer
 from tests.support.killed import COMMAND, PRICES, cost, kill_and_finish
+from tests.support.waiting import LONG_S
 
 QUICK = RetryPolicy(base_s=0.01, max_s=0.05)
 
@@ -197,7 +198,7 @@ def test_ctrl_c_stops_cleanly(tmp_path):
         while len(server.answered) < 8:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        told, warned = process.communicate(timeout=60)
+        told, warned = process.communicate(timeout=LONG_S)
         assert process.returncode == 130
         assert "calls are left (interrupted)" in told
         assert "waited for" in warned

@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import time
 from dataclasses import replace
 
 import psutil
@@ -20,6 +19,7 @@ from langchain_selectllm.selection.policy_names import parse_policy
 from tests.support import postgres
 from tests.support.chat_server import ChatServer
 from tests.support.live_models import CountingModel
+from tests.support.waiting import until
 
 # Ray warns of its own deprecations and leaves sockets to the end of the process.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -233,11 +233,6 @@ class Answers:
         ]
 
 
-def wait_for(condition):
-    while not condition():
-        time.sleep(0.05)
-
-
 async def test_a_cluster_answers_as_this_process_does_and_buys_nothing_twice(
     cluster, router, fitted, postgres_url, tmp_path
 ):
@@ -283,7 +278,7 @@ async def test_a_stopped_cluster_keeps_the_replies_that_are_under_way(
         job, stop = Answers(router, fitted, server, tmp_path), asyncio.Event()
         store = postgres.new_database(postgres_url)
         running = asyncio.create_task(job.run(store, "ray.jsonl", "ray", stop=stop))
-        await asyncio.to_thread(wait_for, lambda: server.requests)
+        await until(lambda: server.requests)
         stop.set()
         assert (await running).stopped == "interrupted"
     with open_store(store) as opened:
@@ -298,7 +293,7 @@ async def test_a_lost_worker_loses_no_more_than_its_calls_in_flight(
         job = Answers(router, fitted, server, tmp_path)
         store = postgres.new_database(postgres_url)
         running = asyncio.create_task(job.run(store, "ray.jsonl", "ray"))
-        await asyncio.to_thread(wait_for, lambda: len(server.answered) > 30)
+        await until(lambda: len(server.answered) > 30)
         workers = [one for one in psutil.Process().children(recursive=True) if "MapWorker" in one.name()]
         workers[0].kill()
         done = await running

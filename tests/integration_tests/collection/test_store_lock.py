@@ -16,6 +16,7 @@ from langchain_selectllm.collection.store_lock import locked
 from langchain_selectllm.exceptions import StoreError
 from tests.support.live_models import CountingModel
 from tests.support.postgres import new_database
+from tests.support.waiting import LONG_S, until
 
 QUERIES = [{"query_id": f"q{i:03d}", "query": f"question {i}"} for i in range(60)]
 
@@ -98,9 +99,9 @@ def test_processes_that_create_a_store_at_the_same_moment_all_succeed(kind, tmp_
             process.stdin.flush()
         opened = [process.stdout.readline() for process in processes]
         assert opened == ["opened\n"] * 4, "\n".join(
-            process.communicate(timeout=60)[1] for process in processes
+            process.communicate(timeout=LONG_S)[1] for process in processes
         )
-    errors = [process.communicate(timeout=60)[1] for process in processes]
+    errors = [process.communicate(timeout=LONG_S)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, "\n".join(errors)
 
 
@@ -133,10 +134,9 @@ async def test_no_call_is_made_while_the_lock_is_lost(postgres_url):
     import psycopg
 
     store = new_database(postgres_url)
-    model = CountingModel(delay_s=0.05)
+    model = CountingModel(delay_s=0.1)
     collecting = asyncio.create_task(acollect_outcomes({"m": model}, QUERIES, store, samples=30))
-    while model.calls.total() < 200:  # noqa: ASYNC110 - calls are made by other tasks
-        await asyncio.sleep(0.01)
+    await until(lambda: model.calls.total() >= 200)
 
     def take_lock():
         other = psycopg.connect(store, autocommit=True)
@@ -149,11 +149,10 @@ async def test_no_call_is_made_while_the_lock_is_lost(postgres_url):
         return other
 
     other = await asyncio.to_thread(take_lock)
-    await asyncio.sleep(1)
-    before = model.calls.total()
+    before = -1
+    while before != (before := model.calls.total()):  # noqa: ASYNC110 - that nothing comes has no event
+        await asyncio.sleep(1)
     assert before < 60 * 30
-    await asyncio.sleep(1)
-    assert model.calls.total() == before
     assert not collecting.done()
     # As if the other process had collected one sample in between.
     found = other.execute("SELECT parameters FROM selectllm_replies LIMIT 1").fetchone()
@@ -164,7 +163,7 @@ async def test_no_call_is_made_while_the_lock_is_lost(postgres_url):
     ).fetchall()
     assert added == [(29,)]
     await asyncio.to_thread(other.close)
-    collected = await asyncio.wait_for(collecting, 60)
+    collected = await asyncio.wait_for(collecting, LONG_S)
     assert (collected.left, collected.stopped) == (0, None)
     assert model.calls.total() == 60 * 30 - 1
 

@@ -2,13 +2,13 @@
 
 import asyncio
 import gc
-import time
 
 import pytest
 
 from langchain_selectllm import MajorityVote, SelectLLMClassifier, SelectLLMRouter, VotingOutputParser
 from langchain_selectllm.exceptions import FanOutError
 from tests.support.small_models import byte_tokenizer, save_llama
+from tests.support.waiting import DEADLINE_S, until
 from tests.support.wire_server import FAULTS, WireServer
 from tests.support.worlds import score_table
 
@@ -110,31 +110,33 @@ async def test_members_of_a_provider_vote_and_their_tokens_are_summed(server, pr
 
 
 @pytest.mark.parametrize("how", ["invoke", "ainvoke"])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", sorted(set(FAULTS) - {"hang"}))
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_one_members_fault_is_recorded_and_the_others_vote(server, provider, fault, how):
-    router = routed([provider(server, model) for model in (ANSWER_B, fault, ANSWER_B)], deadline_s=3.0)
     if fault == "truncated" and provider is anthropic:
         pytest.skip("the server cuts the replies of the other protocols")
-    start = time.perf_counter()
-    message = await call(router, how)
-    assert time.perf_counter() - start < 10
+    # The fault is known without a deadline.
+    message = await call(routed([provider(server, model) for model in (ANSWER_B, fault, ANSWER_B)]), how)
     assert told(message)["answer"] == "B"
     assert list(told(message)["failures"]) == ["m1"]
     assert told(message)["failures"]["m1"]["error"]
     assert (told(message)["calls"], told(message)["cost_usd"]) == (3, None)
 
 
-@pytest.mark.parametrize("how", ["invoke", "ainvoke"])
-async def test_a_member_that_hangs_costs_no_more_than_the_deadline(server, how):
-    models = [openai(server, model) for model in (ANSWER_B, "hang", ANSWER_B)]
-    router = routed(models, deadline_s=3.0)
-    await call(routed([openai(server, ANSWER_B)]), how)
-    start = time.perf_counter()
-    message = await call(router, how)
-    # The server would hang for 30 s.
-    assert 2.9 < time.perf_counter() - start < 20
-    assert told(message)["failures"]["m1"]["error"] == "DeadlineError"
+async def test_members_of_all_providers_that_hang_cost_no_more_than_the_deadline(server):
+    """All of them at once: the deadline is long enough for the others on a busy machine."""
+    routers = [
+        routed([provider(server, model) for model in (ANSWER_B, "hang", ANSWER_B)], deadline_s=DEADLINE_S)
+        for provider in PROVIDERS
+    ]
+    asked = [router.ainvoke("Which?") for router in routers]
+    asked += [asyncio.to_thread(router.invoke, "Which?") for router in routers]
+    for message in await asyncio.gather(*asked):
+        assert told(message)["answer"] == "B"
+        assert {name: failure["error"] for name, failure in told(message)["failures"].items()} == {
+            "m1": "DeadlineError"
+        }
+        assert (told(message)["calls"], told(message)["cost_usd"]) == (3, None)
 
 
 async def test_cancelling_closes_the_connections_of_members_that_hang(server):
@@ -142,14 +144,11 @@ async def test_cancelling_closes_the_connections_of_members_that_hang(server):
     server.cancelled.clear()
     before = len(server.requests)
     task = asyncio.create_task(router.ainvoke("Which?"))
-    async with asyncio.timeout(20):
-        while len(server.requests) < before + 2:  # noqa: ASYNC110 - the server has a thread of its own
-            await asyncio.sleep(0.01)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        while len(server.cancelled) < 2:  # noqa: ASYNC110 - the server has a thread of its own
-            await asyncio.sleep(0.01)
+    await until(lambda: len(server.requests) == before + 2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: len(server.cancelled) == 2)
     assert server.cancelled == ["hang", "hang"]
 
 

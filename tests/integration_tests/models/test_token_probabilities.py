@@ -20,11 +20,20 @@ ANSWER_B = "says:The answer is (B)."
 QUESTION = "Which?\n(A) one\n(B) two\n(C) three\n(D) four"
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(scope="module")
+def running_server():
     with WireServer().running() as running:
         yield running
     gc.collect()
+
+
+@pytest.fixture
+def server(running_server):
+    """The server as it is at the beginning."""
+    running_server.requests.clear()
+    running_server.sure.clear()
+    running_server.sends_logprobs = True
+    return running_server
 
 
 @pytest.fixture(autouse=True)

@@ -53,7 +53,7 @@ def test_a_server_of_the_image_answers(environment, tmp_path, monkeypatch):
     # Else it would import the checkout.
     monkeypatch.delenv("PYTHONPATH", raising=False)
     serve = [str(environment / "bin" / "selectllm"), "serve"]
-    with world(tmp_path) as folder, serving(folder, serve=serve) as (_, url):
+    with world(tmp_path) as (folder, _), serving(folder, serve=serve) as (_, url):
         answer = ask(url)
     assert answer.status_code == 200
     assert answer.json()["choices"][0]["message"]["content"] == "The answer is (B)."

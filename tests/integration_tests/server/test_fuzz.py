@@ -159,7 +159,7 @@ def post(fitted):
     # The replies are objects, so that schemas are applied to something.
     models = {name: ReplayChatModel(model=name, default='{"a": [1, "x", {"a": null}]}') for name in LETTERS}
     router = {"parser": VotingOutputParser(answer="text")}
-    app = make_app(fitted, models, router=router, deadline_s=5)
+    app = make_app(fitted, models, router=router, deadline_s=100)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=URL)
 
     def send(path, body):

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.programs import program
 from tests.support.served import chat, listening, make_app
+from tests.support.waiting import LONG_S
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 VIEWS = {
@@ -50,6 +51,7 @@ def test_the_page_fits_every_view_and_breaks_no_accessibility_rule(browser, url,
     context = browser.new_context(
         http_credentials={"username": "any", "password": "page-key"}, bypass_csp=True, **VIEWS[view]
     )
+    context.set_default_timeout(1000 * LONG_S)
     page = context.new_page()
     requested, messages = [], []
     page.on("request", lambda request: requested.append(request.url))

@@ -10,19 +10,26 @@ import threading
 import httpx
 import pytest
 
-from tests.support.serve_process import HEADERS, KEY, SERVE, ask, fit, serving, wait_until, world
+from tests.support.serve_process import KEY, SERVE, ask, fit, get, serving, world
+from tests.support.waiting import LONG_S, wait_until
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Artefact and pool file, over members on a loopback server."""
-    with world(tmp_path) as folder:
-        yield folder
+def members(tmp_path):
+    """The loopback server of the members."""
+    with world(tmp_path) as (_, members):
+        yield members
+
+
+@pytest.fixture
+def folder(tmp_path, members):
+    """Artefact and pool file over these members."""
+    return tmp_path
 
 
 def test_a_reload_loses_no_request_and_a_broken_artefact_changes_nothing(folder):
     with serving(folder) as (process, url):
-        before = httpx.get(f"{url}/version", headers=HEADERS).json()["artefact"]
+        before = get(url, "/version").json()["artefact"]
         statuses, stop = [], threading.Event()
 
         def keep_asking():
@@ -37,38 +44,44 @@ def test_a_reload_loses_no_request_and_a_broken_artefact_changes_nothing(folder)
         shutil.move(folder / "router", folder / "old")
         shutil.move(folder / "new", folder / "router")
         process.send_signal(signal.SIGHUP)
-        wait_until(lambda: httpx.get(f"{url}/version", headers=HEADERS).json()["artefact"] != before, 30)
-        after = httpx.get(f"{url}/version", headers=HEADERS).json()["artefact"]
+        wait_until(lambda: get(url, "/version").json()["artefact"] != before)
+        after = get(url, "/version").json()["artefact"]
         (folder / "router" / "config.json").write_text("{}")
         process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "Reload refused" in (folder / "log").read_text(), 30)
-        assert httpx.get(f"{url}/version", headers=HEADERS).json()["artefact"] == after
+        wait_until(lambda: "Reload refused" in (folder / "log").read_text())
+        assert get(url, "/version").json()["artefact"] == after
+        wait_until(lambda: len(statuses) > 5)
         stop.set()
         for thread in asking:
-            thread.join(30)
-        assert len(statuses) > 5
+            thread.join()
         assert set(statuses) == {200}
         assert KEY not in (folder / "log").read_text()
         assert "Which?" not in (folder / "log").read_text()
 
 
-def test_sigterm_finishes_what_is_in_flight_and_what_comes_at_that_moment(folder):
+def test_sigterm_finishes_what_is_in_flight_and_what_comes_at_that_moment(folder, members):
     # All of them: a vote that one late member cannot change ends without it.
     text = (folder / "pool.yaml").read_text().replace("says:", "slow:")
     (folder / "pool.yaml").write_text(text)
-    with serving(folder) as (process, url):
+    # A moment that is long enough for a busy machine.
+    moment = {"SELECTLLM_SERVE_DRAIN_NOTICE_S": "8", "SELECTLLM_SERVE_DRAIN_S": "100"}
+    with serving(folder, environment=moment) as (process, url):
         statuses = []
         threads = [threading.Thread(target=lambda: statuses.append(ask(url).status_code)) for _ in range(4)]
         for thread in threads[:2]:
             thread.start()
-        wait_until(lambda: "selectllm_in_flight 2.0" in httpx.get(f"{url}/metrics", headers=HEADERS).text, 30)
+        wait_until(lambda: "selectllm_in_flight 2.0" in get(url, "/metrics").text)
         process.send_signal(signal.SIGTERM)
         for thread in threads[2:]:
             thread.start()
+        # Three members each.
+        wait_until(lambda: len(members.requests) == 4 * 3)
+        assert statuses == []
+        members.release.set()
         for thread in threads:
-            thread.join(60)
+            thread.join()
         assert statuses == [200] * 4
-        assert process.wait(30) in (0, -signal.SIGTERM)
+        assert process.wait(LONG_S) in (0, -signal.SIGTERM)
 
 
 def refused(folder, *options):
@@ -77,7 +90,7 @@ def refused(folder, *options):
     env = {name: value for name, value in os.environ.items() if not name.startswith("SELECTLLM")}
     env["OPENAI_API_KEY"] = "none"
     done = subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=180
+        command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=600
     )
     return done.returncode, done.stderr
 
