@@ -57,6 +57,12 @@ def test_every_folder_of_integration_tests_runs():
     assert list(folder.glob("test_*.py")) == []
 
 
+def test_the_test_command_runs_every_target():
+    pairs = [f"unit-{pair}" for pair in listed("PAIRS")]
+    folders = [f"integration-{folder}" for folder in listed("INTEGRATION")]
+    assert sorted(listed("LONGEST_FIRST")) == sorted(["unit-once", *pairs, *folders])
+
+
 def test_what_the_test_command_leaves_out_runs_in_continuous_integration():
     steps = re.findall(r"\bmake ([\w-]+)", (TESTS.parent / ".ci" / "run").read_text())
     assert {"test", "soak", "pages"} <= set(steps)

@@ -121,3 +121,4 @@ def test_a_taken_port_is_not_announced(folder):
 def test_the_url_is_announced_once_it_answers(folder):
     with serving(folder) as (_, url):
         assert f"Serving router on {url}/v1" in (folder / "log").read_text()
+        assert get(url, "/health/live").status_code == 200
