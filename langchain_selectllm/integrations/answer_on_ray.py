@@ -137,8 +137,8 @@ class _Answerer:
             reason = answered.stopped
         finally:
             watching.cancel()
-            await self._coordinator.end.remote(name, budget.spent_usd, reason)
-        return answered
+            reason = await self._coordinator.end.remote(name, budget.spent_usd, reason)
+        return replace(answered, stopped=reason)
 
     async def _watch(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

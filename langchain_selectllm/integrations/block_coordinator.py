@@ -60,14 +60,18 @@ class Coordinator:
             self._open[block] = _OpenBlock(queries=wanted, reserved_usd=allowed or 0.0)
             return Permit(allowed_usd=allowed)
 
-    async def end(self, block: str, spent_usd: float, stopped: str | None) -> None:
-        """Ends a block; where it stopped, no further one is begun."""
+    async def end(self, block: str, spent_usd: float, stopped: str | None) -> str | None:
+        """Ends a block; where it stopped, no further one is begun.
+
+        Returns why the job ends, if the block stopped: a worker that is told to stop knows no reason of its own.
+        """
         async with self._changed:
             ended = self._open.pop(block)
             if self._left_usd is not None:
                 self._left_usd += ended.reserved_usd - spent_usd
             self._stopped = self._stopped or stopped
             self._changed.notify_all()
+            return stopped and self._stopped
 
     async def stop(self, reason: str) -> None:
         """Ends the job: no further block is begun, and those in progress end early."""

@@ -63,6 +63,21 @@ def test_the_test_command_runs_every_target():
     assert sorted(listed("LONGEST_FIRST")) == sorted(["unit-once", *pairs, *folders])
 
 
+def test_what_depends_on_no_version_of_langchain_runs_on_one_pair():
+    """The recipe that older pairs run leaves out what is marked, and what pyproject.toml leaves out for all."""
+    options = re.findall(r"-m ['\"](.*?)['\"]", (TESTS.parent / "pyproject.toml").read_text())
+    assert listed("NOT_NEWEST") == f'-m "{options[0]} and not newest"'.split()
+    recipes = subprocess.run(
+        ["make", "--dry-run", "--always-make", *(f"unit-{pair}" for pair in listed("PAIRS"))],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=TESTS.parent,
+    ).stdout.splitlines()
+    runs = [line for line in recipes if "tests/unit_tests/routing" in line]
+    assert ["not newest" in line for line in runs] == [True] * (len(listed("PAIRS")) - 1) + [False]
+
+
 def test_what_the_test_command_leaves_out_runs_in_continuous_integration():
     steps = re.findall(r"\bmake ([\w-]+)", (TESTS.parent / ".ci" / "run").read_text())
     assert {"test", "soak", "pages"} <= set(steps)

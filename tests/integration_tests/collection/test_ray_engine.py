@@ -33,6 +33,8 @@ def cluster():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", "from the environment")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # By default workers give way to every other process, and would starve beside the other tests.
+        patch.setenv("RAY_worker_niceness", "0")
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
         yield ray
         ray.shutdown()

@@ -17,7 +17,8 @@ def table(data):
 def test_on_unseen_categories_the_router_is_not_below_the_single_best(table, seed):
     left_out = np.random.default_rng(seed).permutation(sorted(set(table.categories)))[:4]
     unseen = np.isin(table.categories, left_out)
-    classifier = SelectLLMClassifier(seed=seed).fit(table.take(np.flatnonzero(~unseen)))
+    # Every second query is enough: the accuracies are seven points apart.
+    classifier = SelectLLMClassifier(seed=seed).fit(table.take(np.flatnonzero(~unseen)[::2]))
     systems = [f"selectllm:{size}" for size in range(1, 5)]
     report = evaluate(classifier, table.take(np.flatnonzero(unseen)), policies=systems)
     for name in systems:

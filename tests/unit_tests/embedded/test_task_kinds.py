@@ -13,6 +13,7 @@ from langchain_selectllm.embedded.task_generator import training_stream
 from langchain_selectllm.embedded.task_kinds import CATEGORIES
 from langchain_selectllm.exceptions import EmbeddedModelError, OutcomeError
 
+pytestmark = pytest.mark.newest
 MODELS = Path(langchain_selectllm.embedded.__file__).parent / "models"
 FACTORS = {
     ("hours", "minutes"): 60,

@@ -54,3 +54,13 @@ async def test_after_a_stop_no_block_is_begun_and_those_that_wait_are_told():
     assert (await waiting).stopped == "max_cost_usd"
     await coordinator.stop("interrupted")
     assert await coordinator.stopped() == "max_cost_usd"
+
+
+async def test_a_block_that_is_told_to_stop_ends_for_the_reason_of_the_job():
+    coordinator = Coordinator(1.0, 3)
+    for name in ("a", "b", "c"):
+        await coordinator.begin(name, [name])
+    assert await coordinator.end("a", 1.0, "max_cost_usd") == "max_cost_usd"
+    # The worker of b saw that the job ends; that of c had answered its block.
+    assert await coordinator.end("b", 0.0, "interrupted") == "max_cost_usd"
+    assert await coordinator.end("c", 0.0, None) is None

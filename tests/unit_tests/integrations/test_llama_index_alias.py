@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.newest
 ROOT = Path(__file__).parents[3]
 ALIAS = ROOT / "packaging/llama-index-llms-selectllm"
 

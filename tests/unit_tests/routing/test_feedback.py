@@ -188,6 +188,7 @@ def test_tables_that_contradict_each_other_are_refused():
         combine(old, other)
 
 
+@pytest.mark.newest
 def test_an_update_rests_on_old_and_new_outcomes_and_says_how_many():
     words = {"apple": [1, 0], "pear": [0, 1]}
     queries = [
@@ -261,6 +262,7 @@ def test_scores_of_one_prompt_are_one_outcome_which_is_their_mean(log):
     assert log.outcomes().scores.tolist() == [[0.25, 0.25]]
 
 
+@pytest.mark.newest
 def test_a_classifier_that_does_not_know_its_training_outcomes_asks_for_them(loaded, outcomes, demo):
     with pytest.raises(OutcomeError, match=r"training outcomes are unknown: .* Give them as `training`"):
         loaded.update(demo[1])

@@ -144,6 +144,7 @@ def test_progress_counts_the_lines_that_are_decided(fitted, prompts, target):
     assert seen == [10, 20, 25]
 
 
+@pytest.mark.newest
 def test_memory_does_not_grow_with_the_number_of_lines(fitted, tmp_path):
     def peak(n):
         prompts = write_prompts(tmp_path / f"{n}.jsonl", n)
