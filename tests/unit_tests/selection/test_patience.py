@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from langchain_selectllm import SelectLLMClassifier
-from langchain_selectllm.selection.patience import last_arrivals, waiting_times
+from langchain_selectllm.selection.patience import last_arrivals, orders_of_arrival, waiting_times
 
 TIMES = np.array([[1.0, 1.0, 1.0, 1.0], [2.0, 2.0, 2.0, 5.0], [3.0, 3.0, 3.0, 9.0]])
 CONFIDENCE = np.array([[0.95, 0.5, 0.5, 0.5], [0.2, 0.9, 0.5, 0.9], [0.5, 0.5, 0.5, 0.5]])
@@ -23,6 +23,19 @@ def test_a_vote_that_is_sure_ends_when_the_others_are_late():
     assert ends.tolist() == [2, 1, 2, 1]
     # The second one is sure from 2 s on and ends at 2.5 s, the last at its arrival after 5 s.
     assert waiting_times(TIMES, ends, after_s=2.5).tolist() == [3.0, 2.5, 3.0, 5.0]
+
+
+def test_losses_are_averaged_over_the_recorded_order_and_those_of_other_queries():
+    times = np.random.default_rng(1).lognormal(0.0, 1.0, (50, 3))
+    recorded, *others = orders_of_arrival(times, times.shape, seed=0)
+    np.testing.assert_array_equal(recorded, times)
+    assert len(others) == 4
+    for other in others:
+        assert (other != times).any()
+        # Every member keeps its own latencies.
+        np.testing.assert_array_equal(np.sort(other, axis=0), np.sort(times, axis=0))
+    unknown = orders_of_arrival(None, (50, 3), seed=0)
+    assert len({order.tobytes() for order in unknown}) == 5
 
 
 def test_recorded_latencies_give_the_level_seconds(demo):
