@@ -117,7 +117,7 @@ def wait(recording: Recording, size: int, given: Patience | None, *, draws: int)
         replayed = replay_arrivals(
             votes, recording.probabilities, pool.latencies, [pool.vote], folds, arrivals, size
         )
-        ends = last_arrivals(replayed.times, replayed.confidence, level=level, after_s=after_s)
+        ends = last_arrivals(replayed.times, replayed.lead, level=level, after_s=after_s)
         score[draw] = replayed.score[ends, np.arange(n)]
         seconds[draw] = waiting_times(replayed.times, ends, after_s=after_s)
         replies[draw] = (ends + 1).mean()
@@ -162,7 +162,7 @@ def patience(data: Path, *, draws: int) -> Iterator[str]:
                 ("none", None),
                 ("0.8", _level(0.8)),
                 ("0.95", _level(0.95)),
-                ("0.5 after 5 s", _level(0.5, 5.0)),
+                ("0.7 after 5 s", _level(0.7, 5.0)),
             ]
             if tuned is not None:
                 levels.append((f"tuned, {tuned.level:g} after {tuned.after_s:.1f} s", tuned))

@@ -199,7 +199,7 @@ class Recording:
                 "A second round needs a learned vote, which is missing here. Fit on outcomes with replies."
             )
         ballots = self.votes_of(calls).ballots(self.probabilities, self.pool.latencies).masked(calls)
-        return winning_confidence(self.pool.vote, ballots, verdict)
+        return winning_confidence(self.pool.vote.posterior(ballots), verdict.winners)
 
     def _replay(
         self,

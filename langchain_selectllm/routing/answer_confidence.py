@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.voting.ballots import Ballots
-from langchain_selectllm.voting.learned_vote import LearnedVote
+from langchain_selectllm.voting.learned_vote import LearnedVote, winning_lead
 from langchain_selectllm.voting.tally import DecidedBy, Tally
 
 
@@ -31,9 +31,23 @@ class AnswerConfidence:
         if tally.decided_by == DecidedBy.JUDGE:
             return None
         if self.learned is not None:
-            if not np.array_equal(ballots.probabilities[0], self.probabilities):
-                ballots = replace(ballots, probabilities=self.probabilities[None, :])
-            return float(self.learned.posterior(ballots)[0, ballots.code_of(tally.answer)])
+            return float(self._posterior(self.learned, ballots)[0, ballots.code_of(tally.answer)])
         if len(ballots.members) == 1:
             return float(self.probabilities[ballots.members[0]])
         return None
+
+    def lead(self, tally: Tally, ballots: Ballots) -> float:
+        """P(the answer is right, if it or the strongest other candidate is); 0 where that is unknown.
+
+        Arguments as in `of`.
+        """
+        if self.learned is None or tally.answer is None or tally.confidence is None:
+            return 0.0
+        winners = np.array([ballots.code_of(tally.answer)])
+        return float(winning_lead(self._posterior(self.learned, ballots), winners)[0])
+
+    def _posterior(self, learned: LearnedVote, ballots: Ballots) -> NDArray[np.float64]:
+        """P(right) of every candidate, (1, n_candidates)."""
+        if not np.array_equal(ballots.probabilities[0], self.probabilities):
+            ballots = replace(ballots, probabilities=self.probabilities[None, :])
+        return learned.posterior(ballots)

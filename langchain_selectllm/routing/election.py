@@ -23,6 +23,7 @@ from langchain_selectllm.routing.reply_tokens import ReplyTokens
 from langchain_selectllm.voting.ballots import Ballots, make_ballots
 from langchain_selectllm.voting.call_numbers import in_pool_order, label_calls, members_of, number_calls
 from langchain_selectllm.voting.grounding import Reasoning, grounding, read_reasoning
+from langchain_selectllm.voting.learned_vote import most_replied
 from langchain_selectllm.voting.tally import DecidedBy, Tally, supporter_names, tally
 from langchain_selectllm.voting.votes import RunningScores
 
@@ -92,13 +93,13 @@ class Election:
     def is_settled(self, outstanding: Sequence[int], *, are_late: bool = True) -> bool:
         """Whether the outstanding members cannot change the winner, and no other member has to be called.
 
-        With `patience` they may change it, but they are late and the confidence has reached that level. A
-        winner below the least confidence waits for them: they may raise it.
+        With `patience` they may change it, but they are late and the lead has reached that level. A winner
+        below the least confidence waits for them: they may raise it.
         """
         if self.is_slow:
             return False
         if not self._is_vote_settled(outstanding):
-            self.is_impatient = are_late and self._is_sure_enough()
+            self.is_impatient = are_late and self._is_ahead(outstanding)
             if not self.is_impatient:
                 return False
         if not self.terms.depends_on_confidence:
@@ -202,8 +203,14 @@ class Election:
             return 0.0
         return self.tally().confidence or 0.0
 
-    def _is_sure_enough(self) -> bool:
-        return self.terms.patience is not None and self._confidence() >= self.terms.patience
+    def _is_ahead(self, outstanding: Sequence[int]) -> bool:
+        """Whether most replies are in and the winner's lead has reached the level of `patience`."""
+        terms = self.terms
+        if terms.patience is None or terms.confidence is None:
+            return False
+        if not most_replied(len(self._replies), len(outstanding)):
+            return False
+        return terms.confidence.lead(self.tally(), self._built_ballots()) >= terms.patience
 
     def _is_below_minimum(self) -> bool:
         return self.terms.rule is not None and self._confidence() < self.terms.rule.minimum

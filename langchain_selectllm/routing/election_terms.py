@@ -34,7 +34,7 @@ class ElectionTerms:
     """Least confidence that the answer needs; no bound when None."""
 
     patience: float | None = None
-    """Confidence from which the outstanding members are not waited for; they are when None."""
+    """Lead from which the outstanding members are not waited for; they are when None."""
 
     @property
     def depends_on_confidence(self) -> bool:

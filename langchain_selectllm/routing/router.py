@@ -78,8 +78,9 @@ class SelectLLMRouter(EngineRunnable):
     early_stop: bool = True
     """Whether outstanding calls are given up once they cannot change the winner."""
     patience: float | Literal["tuned"] | None = None
-    """Confidence from which outstanding members are not waited for, though they may change the answer; the
-    level tuned in training when "tuned". Calls are given up only when the vote is settled when None."""
+    """Lead from which outstanding members are not waited for, though they may change the answer, once most of
+    the called members have replied: P(the winning answer is right, if it or the strongest other one is). The
+    level tuned in training when "tuned"; calls are given up only when the vote is settled when None."""
     patience_after_s: float | None = None
     """Seconds from the start of a round of calls before which `patience` does not count; none when None. A
     tuned level has seconds of its own."""

@@ -72,8 +72,8 @@ def check_patience(
         raise PolicyError("patience needs early_stop=True: without it every call is waited for.")
     if pool.vote is None:
         raise PolicyError(
-            "patience needs a learned vote, which gives the confidence. Fit on outcomes with replies, or use "
-            "None."
+            "patience needs a learned vote, which gives the probabilities of answers. Fit on outcomes with "
+            "replies, or use None."
         )
     if patience == "tuned":
         if pool.patience is None:
@@ -82,4 +82,4 @@ def check_patience(
                 "more queries, or give a level such as 0.9."
             )
     elif isinstance(patience, str) or not 0 < patience <= 1:
-        raise PolicyError(f"patience is {patience!r}. Use a confidence above 0 and at most 1, or 'tuned'.")
+        raise PolicyError(f"patience is {patience!r}. Use a lead above 0 and at most 1, or 'tuned'.")

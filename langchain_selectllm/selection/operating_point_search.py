@@ -101,11 +101,11 @@ class OperatingPointSearch:
         if point.rule.rounds == 1 or vote is None:
             return served
         n_further = int((point.first.confidence < point.rule.threshold).sum())
-        _, confidence = self._votes_of(point.rule).replay_learned(
+        replayed = self._votes_of(point.rule).replay_learned(
             vote, point.first.calls, self.probabilities, self.pool.latencies
         )
         # Rounded down: none beyond this share goes on.
-        threshold = float(np.floor(np.sort(confidence)[n_further] * 1e4) / 1e4)
+        threshold = float(np.floor(np.sort(replayed.confidence)[n_further] * 1e4) / 1e4)
         return replace(served, rule=replace(point.rule, threshold=threshold))
 
     def _sizes(self, ranking: Ranking) -> list[int]:
@@ -133,9 +133,10 @@ class OperatingPointSearch:
         confidence = score.copy()
         for fold, vote in enumerate(self.votes):
             rows = np.flatnonzero(self.folds == fold)
-            score[rows], confidence[rows] = votes.take(rows).replay_learned(
+            replayed = votes.take(rows).replay_learned(
                 vote, calls[rows], self.probabilities[rows], self.pool.latencies
             )
+            score[rows], confidence[rows] = replayed.score, replayed.confidence
         return ReplayedCalls(
             calls=calls, score=score, confidence=confidence, used=self.costs.per_query(calls)
         )

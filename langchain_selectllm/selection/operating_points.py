@@ -61,9 +61,10 @@ class OperatingPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """Level of confidence from which the outstanding members are not waited for, with its measured loss."""
+    """Level of the lead from which the outstanding members are not waited for, with its measured loss."""
 
     level: float
+    """P(the winning answer is right, if it or the strongest other one is)."""
     after_s: float = 0.0
     """Seconds from the start of a round of calls before which the level does not count."""
     loss: float

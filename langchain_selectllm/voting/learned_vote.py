@@ -11,7 +11,6 @@ from langchain_selectllm.voting.ballots import ABSTAIN, Ballots
 from langchain_selectllm.voting.candidate_features import CandidateFeatures, candidate_features
 from langchain_selectllm.voting.token_calibration import TokenCalibration, TokenShifts
 from langchain_selectllm.voting.token_signals import TokenSignals
-from langchain_selectllm.voting.votes import Verdict
 
 _TOKENS, _WITHOUT_TOKENS = "tokens.", "without_tokens."
 """Prefixes of the names of saved arrays."""
@@ -134,11 +133,33 @@ class LearnedVote:
         )
 
 
-def winning_confidence(vote: LearnedVote, ballots: Ballots, verdict: Verdict) -> NDArray[np.float64]:
-    """P(the winning answer is right), (n,); 0 where every ballot abstains."""
-    rows = np.arange(len(verdict.winners))
-    posterior = vote.posterior(ballots)[rows, np.maximum(verdict.winners, 0)]
-    return np.where(verdict.winners == ABSTAIN, 0.0, posterior)
+def winning_confidence(posterior: NDArray[np.float64], winners: NDArray[np.int64]) -> NDArray[np.float64]:
+    """P(the winning answer is right), (n,); 0 where every ballot abstains.
+
+    Args:
+        posterior: P(right) of every candidate, (n, n_candidates).
+        winners: Code of each winning candidate, (n,).
+    """
+    confidence = posterior[np.arange(len(winners)), np.maximum(winners, 0)]
+    return np.where(winners == ABSTAIN, 0.0, confidence)
+
+
+def winning_lead(posterior: NDArray[np.float64], winners: NDArray[np.int64]) -> NDArray[np.float64]:
+    """P(the winning answer is right, if it or the strongest other candidate is), (n,).
+
+    1 without another candidate; 0 where every ballot abstains. Arguments as in `winning_confidence`.
+    """
+    confidence = winning_confidence(posterior, winners)
+    others = posterior.copy()
+    others[np.arange(len(winners)), np.maximum(winners, 0)] = 0.0
+    either = confidence + others.max(axis=1)
+    lead: NDArray[np.float64] = confidence / np.where(either > 0.0, either, 1.0)
+    return lead
+
+
+def most_replied(n_replies: int, n_outstanding: int) -> bool:
+    """Whether more replies are in than outstanding: the first ones lead whatever the others say."""
+    return n_replies > n_outstanding
 
 
 def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

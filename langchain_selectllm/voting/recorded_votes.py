@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots, CallMatrix, encode_answers
 from langchain_selectllm.voting.grounding import N_GROUNDS, Reasoning, grounding, read_reasoning
-from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence
+from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence, winning_lead
 from langchain_selectllm.voting.token_signals import TokenSignals
 from langchain_selectllm.voting.votes import Verdict, VoteStrategy, count_votes
 
@@ -153,11 +153,27 @@ class RecordedVotes:
         mask: CallMatrix,
         probabilities: NDArray[np.float64],
         latencies: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Score of each final answer by a learned vote, and the confidence in it, (n,) each; see `replay`."""
+    ) -> "LearnedReplay":
+        """The final answers by a learned vote; see `replay`."""
         verdict, score = self.replay(vote, mask, probabilities, latencies)
-        ballots = self.ballots(probabilities, latencies).masked(mask)
-        return score, winning_confidence(vote, ballots, verdict)
+        posterior = vote.posterior(self.ballots(probabilities, latencies).masked(mask))
+        return LearnedReplay(
+            score=score,
+            confidence=winning_confidence(posterior, verdict.winners),
+            lead=winning_lead(posterior, verdict.winners),
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LearnedReplay:
+    """Final answers to n queries by a learned vote."""
+
+    score: NDArray[np.float64]
+    """Score of each answer, (n,)."""
+    confidence: NDArray[np.float64]
+    """P(the answer is right), (n,)."""
+    lead: NDArray[np.float64]
+    """P(the answer is right, if it or the strongest other one is), (n,)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

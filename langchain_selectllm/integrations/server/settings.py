@@ -52,7 +52,7 @@ class ServerSettings(BaseSettings):
     max_calls: PositiveInt | None = None
     """Calls of one request, and the ceiling of the knob of that name; no bound when None."""
     patience: Literal["tuned"] | Annotated[float, Field(gt=0, le=1)] | None = None
-    """Confidence from which the slowest members are not waited for by default."""
+    """Lead from which the slowest members are not waited for by default."""
     min_confidence: float | None = Field(default=None, ge=0, le=1)
     """Confidence that an answer needs by default; a request may only raise it."""
     below_confidence: str = "abstain"

@@ -113,17 +113,29 @@ def test_the_output_parser_counts_by_the_same_election():
     assert (counted.answer, counted.support) == (election.tally().answer, election.tally().support)
 
 
-def test_patience_ends_the_vote_at_its_level_and_not_below():
-    def elect(patience):
-        confidence = AnswerConfidence(learned=None, probabilities=np.array([0.9, 0.6, 0.5, 0.4]))
-        election = Election(replace(terms(MajorityVote()), confidence=confidence, patience=patience))
-        # One of four ballots settles no majority; alone, the reply has its member's probability, 0.9.
-        election.add(0, letter("A"))
-        return election.is_settled((1, 2, 3)), election.is_impatient
+class AFifthPerBallot:
+    """A posterior of 0.2 for every ballot of a candidate."""
 
-    assert elect(None) == (False, False)
-    assert elect(0.9) == (True, True)
-    assert elect(0.91) == (False, False)
+    tokens = None
+
+    def posterior(self, ballots):
+        return 0.2 * ballots.summed(np.ones((1, len(MEMBERS))))
+
+
+def test_patience_ends_the_vote_at_its_level_and_not_below():
+    def elect(patience, letters):
+        confidence = AnswerConfidence(learned=AFifthPerBallot(), probabilities=np.full(4, 0.5))
+        election = Election(replace(terms(MajorityVote()), confidence=confidence, patience=patience))
+        for member, name in enumerate(letters):
+            election.add(member, letter(name))
+        return election.is_settled(range(len(letters), 4)), election.is_impatient
+
+    # The fourth ballot may make it a tie. A has 0.4 and B 0.2, so that A's lead is two thirds.
+    assert elect(None, "AAB") == (False, False)
+    assert elect(0.66, "AAB") == (True, True)
+    assert elect(0.67, "AAB") == (False, False)
+    # Two of four are not most of them, though nobody contradicts.
+    assert elect(0.66, "AA") == (False, False)
 
 
 def test_a_vote_that_is_settled_is_not_called_impatient():

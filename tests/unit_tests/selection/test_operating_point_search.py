@@ -13,6 +13,7 @@ from langchain_selectllm.selection.operating_point_search import (
 )
 from langchain_selectllm.selection.operating_points import CallingRule
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
+from langchain_selectllm.voting.recorded_votes import LearnedReplay
 
 N = 1000
 UNKNOWN = np.full(2, np.nan)
@@ -34,7 +35,7 @@ class HalfAsSure:
     def replay_learned(self, vote, mask, probabilities, latencies):
         assert vote == "served"
         assert mask[:, 0].all()
-        return np.zeros(N), np.arange(N) / (2 * N)
+        return LearnedReplay(score=np.zeros(N), confidence=np.arange(N) / (2 * N), lead=np.ones(N))
 
 
 @pytest.fixture

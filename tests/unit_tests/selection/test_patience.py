@@ -1,4 +1,4 @@
-"""Patience: the level of confidence from which stragglers are not waited for."""
+"""Patience: the lead from which stragglers are not waited for."""
 
 from dataclasses import replace
 
@@ -8,20 +8,22 @@ from langchain_selectllm import SelectLLMClassifier
 from langchain_selectllm.selection.patience import last_arrivals, orders_of_arrival, waiting_times
 
 TIMES = np.array([[1.0, 1.0, 1.0, 1.0], [2.0, 2.0, 2.0, 5.0], [3.0, 3.0, 3.0, 9.0]])
-CONFIDENCE = np.array([[0.95, 0.5, 0.5, 0.5], [0.2, 0.9, 0.5, 0.9], [0.5, 0.5, 0.5, 0.5]])
+LEAD = np.array([[0.95, 0.5, 0.5, 0.5], [0.2, 0.9, 0.5, 0.9], [0.5, 0.5, 0.5, 0.5]])
 
 
-def test_a_vote_ends_at_the_first_arrival_at_the_level():
-    ends = last_arrivals(TIMES, CONFIDENCE, level=0.9, after_s=0.0)
-    assert ends.tolist() == [0, 1, 2, 1]
-    assert waiting_times(TIMES, ends, after_s=0.0).tolist() == [1.0, 2.0, 3.0, 5.0]
-
-
-def test_a_vote_that_is_sure_ends_when_the_others_are_late():
-    ends = last_arrivals(TIMES, CONFIDENCE, level=0.9, after_s=2.5)
-    # The first vote is sure with one reply, but the second comes within 2.5 s and makes it unsure.
+def test_a_vote_ends_at_the_first_arrival_at_the_level_once_most_replies_are_in():
+    ends = last_arrivals(TIMES, LEAD, level=0.9, after_s=0.0)
+    # The first reply of the first query leads alone: one of three says nothing of the others.
     assert ends.tolist() == [2, 1, 2, 1]
-    # The second one is sure from 2 s on and ends at 2.5 s, the last at its arrival after 5 s.
+    assert waiting_times(TIMES, ends, after_s=0.0).tolist() == [3.0, 2.0, 3.0, 5.0]
+    ends = last_arrivals(TIMES, LEAD, level=0.5, after_s=0.0)
+    assert ends.tolist() == [2, 1, 1, 1]
+
+
+def test_a_vote_that_leads_ends_when_the_others_are_late():
+    ends = last_arrivals(TIMES, LEAD, level=0.9, after_s=2.5)
+    assert ends.tolist() == [2, 1, 2, 1]
+    # The second one leads from 2 s on and ends at 2.5 s, the last at its arrival after 5 s.
     assert waiting_times(TIMES, ends, after_s=2.5).tolist() == [3.0, 2.5, 3.0, 5.0]
 
 
@@ -58,7 +60,7 @@ def test_recorded_latencies_give_the_level_seconds(demo):
 def test_the_tuned_level_keeps_its_bound_and_the_artefact_keeps_it(fitted, tmp_path):
     tuned = fitted.pool.patience
     assert tuned is not None
-    assert 0.1 <= tuned.level <= 0.99
+    assert 0.5 <= tuned.level <= 0.99
     assert max(tuned.loss, tuned.limit) <= 0.003
     fitted.save_pretrained(tmp_path / "router")
     assert SelectLLMClassifier.from_pretrained(tmp_path / "router").pool.patience == tuned

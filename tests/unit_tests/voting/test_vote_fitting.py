@@ -44,7 +44,7 @@ def test_the_confidence_in_one_ballot_follows_the_probability_of_its_member():
     first = np.zeros(p.shape, dtype=np.bool_)
     first[np.arange(len(p)), p.argmax(axis=1)] = True
     ballots = recorded.ballots(p, np.full(8, np.nan)).masked(first)
-    confidence = winning_confidence(vote, ballots, count_votes(vote, ballots))
+    confidence = winning_confidence(vote.posterior(ballots), count_votes(vote, ballots).winners)
     best = p.max(axis=1)
     # One log-odds per log-odds; the weights that all members share are not shrunk to less.
     gained = slope(np.log(best / (1 - best)), np.log(confidence / (1 - confidence)))
