@@ -32,7 +32,11 @@ def members_of(calls: Iterable[int], n_members: int) -> list[int]:
 
 def in_pool_order(calls: Iterable[int], n_members: int) -> list[int]:
     """The calls of the first member, then those of the second one, and so on."""
-    return sorted(calls, key=lambda call: (call % n_members, call))
+    ordered = sorted(calls)
+    if not ordered or ordered[-1] < n_members:
+        # Each is its member's first call.
+        return ordered
+    return sorted(ordered, key=lambda call: (call % n_members, call))
 
 
 def label_calls(calls: Iterable[int], members: Sequence[str]) -> dict[int, str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,9 +111,7 @@ def candidate_features(
     groups = {
         **_by_member(support),
         "log_odds": _log_odds(support),
-        "support": np.stack(
-            [support.supporters <= 1, support.supporters / support.n_called[support.query]], axis=1
-        ),
+        "support": _columns(support.supporters <= 1, support.supporters / support.n_called[support.query]),
         "known": known[support.query, support.candidate],
         "grounding_own": own,
         "grounding_others": others,
@@ -166,7 +165,7 @@ def _log_odds(support: _Support) -> NDArray[np.float64]:
     highest = np.where(gave > 0, log_odds, _NOT_CALLED_LOG_ODDS).max(axis=1)
     # The last one lets the confidence in a single ballot follow that member's probability.
     per_called = mean / support.n_called[support.query]
-    return np.stack([mean * supporters, mean, highest, np.log(support.slots.sum(axis=1)), per_called], axis=1)
+    return _columns(mean * supporters, mean, highest, np.log(support.slots.sum(axis=1)), per_called)
 
 
 def _grounding(ballots: Ballots, support: _Support) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -203,16 +202,21 @@ def _none(ballots: Ballots, support: _Support) -> NDArray[np.float64]:
     most = np.zeros(n)
     np.maximum.at(most, support.query, support.supporters)
     highest = np.where(support.called, support.log_odds, _NOT_CALLED_LOG_ODDS).max(axis=1)
-    return np.stack(
-        [
-            np.ones(n),
-            support.mean_log_odds,
-            highest,
-            ballots.exists.sum(axis=1) / n_called,
-            most / n_called,
-            support.abstained.sum(axis=1) / n_called,
-            np.log(n_called),
-            n_called,
-        ],
-        axis=1,
+    return _columns(
+        np.ones(n),
+        support.mean_log_odds,
+        highest,
+        ballots.exists.sum(axis=1) / n_called,
+        most / n_called,
+        support.abstained.sum(axis=1) / n_called,
+        np.log(n_called),
+        n_called,
     )
+
+
+def _columns(*columns: NDArray[Any]) -> NDArray[np.float64]:
+    """The columns side by side, (n, width); for the few rows of one query `np.stack` takes twice as long."""
+    together = np.empty((len(columns[0]), len(columns)))
+    for i, column in enumerate(columns):
+        together[:, i] = column
+    return together

@@ -22,6 +22,8 @@ def test_every_call_of_a_member_has_its_own_number():
 
 def test_pool_order_puts_the_calls_of_one_member_side_by_side():
     assert in_pool_order([3, 9, 0, 5, 1], 4) == [0, 1, 5, 9, 3]
+    assert in_pool_order([4, 3], 4) == [4, 3]
+    assert (in_pool_order({3: "", 0: ""}, 4), in_pool_order([], 4)) == ([0, 3], [])
 
 
 def test_further_calls_of_a_member_are_labelled_by_their_order():
