@@ -1,7 +1,7 @@
 """The default encoder: word and character n-grams of the outcomes' own texts, served by numpy alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,9 +14,11 @@ from langchain_selectllm.encoders.novelty import beyond_usual
 from langchain_selectllm.encoders.sparse import SparseRows
 from langchain_selectllm.encoders.surface import N_SURFACE, surface_features
 from langchain_selectllm.encoders.vocabulary import Vocabulary, count_distinct
+from langchain_selectllm.encoders.weighting import Weighting
 from langchain_selectllm.exceptions import EncoderError, NotFittedError
 
-_CHARACTER_WEIGHT = 0.3
+_LENGTHS = {"words": 1.0, "characters": 0.3}
+"""Euclidean length of the features of each kind."""
 _SURFACE_WEIGHT = 0.05
 _MIN_TEXTS = {"words": 2, "characters": 4}
 # Arrays of one chunk then fit the cache of one core: of 1 to 640 prompts of 80 words, 64 to 128 took the
@@ -47,7 +49,7 @@ class LexicalEncoder:
     is_slow: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self._vocabularies: dict[str, Vocabulary] = {}
+        self._keep({})
         self._arrays: dict[str, NDArray[Any]] = {}
 
     @property
@@ -63,9 +65,11 @@ class LexicalEncoder:
     ) -> Self:
         """Learn which n-grams there are and how rare each is."""
         hashes = [ngram_hashes(chunk) for chunk in _chunks(texts)]
+        vocabularies = {}
         for name, min_texts in _MIN_TEXTS.items():
             entries = [getattr(chunk, name) for chunk in hashes]
-            self._vocabularies[name] = Vocabulary.fit(entries, n_texts=len(texts), min_texts=min_texts)
+            vocabularies[name] = Vocabulary.fit(entries, n_texts=len(texts), min_texts=min_texts)
+        self._keep(vocabularies)
         surface = surface_features(texts)
         spread = surface.std(axis=0)
         self._arrays["surface_mean"] = surface.mean(axis=0)
@@ -89,7 +93,7 @@ class LexicalEncoder:
             rows, share = self._chunk_rows(chunk)
             parts.append(rows)
             unseen.append(share)
-        n_columns = N_SURFACE + sum(len(v.hashes) for v in self._vocabularies.values())
+        n_columns = self._weighting.n_columns
         rows = SparseRows.below(parts, n_columns)
         return LexicalRows(rows.indptr, rows.columns, rows.values, n_columns, np.concatenate(unseen))
 
@@ -106,22 +110,28 @@ class LexicalEncoder:
     def _chunk_rows(self, texts: Sequence[str]) -> tuple[SparseRows, NDArray[np.float64]]:
         """Features of texts that are hashed together, and the share of unseen words of each."""
         hashes = ngram_hashes(texts)
-        words, unseen = self._vocabularies["words"].rows(hashes.words, len(texts))
-        n_unseen = count_distinct(unseen, len(texts))
-        characters, _ = self._vocabularies["characters"].rows(hashes.characters, len(texts))
+        cells = []
+        for block, (name, vocabulary) in enumerate(self._vocabularies.items()):
+            entries = getattr(hashes, name)
+            columns, known = vocabulary.find(entries)
+            cells.append(self._weighting.cells(entries, columns, block=block)[known])
+            if name == "words":
+                n_unseen = count_distinct(entries[~known], len(texts))
         surface = (surface_features(texts) - self._arrays["surface_mean"]) / self._arrays["surface_scale"]
         # Bounded, so that one odd text cannot outweigh every word in it.
         surface = _SURFACE_WEIGHT * np.minimum(np.maximum(surface, -5.0), 5.0)
-        rows = SparseRows.beside(
-            [
-                words,
-                replace(characters, values=_CHARACTER_WEIGHT * characters.values),
-                SparseRows.dense(surface.astype(np.float32)),
-            ]
-        )
-        n_distinct = np.diff(words.indptr) + n_unseen
+        rows, n_values = self._weighting.rows(cells, surface.astype(np.float32))
+        n_distinct = n_values[:, 0] + n_unseen
         # A text without words is as unfamiliar as one of unseen words.
         return rows, np.where(n_distinct > 0, n_unseen / np.maximum(n_distinct, 1), 1.0)
+
+    def _keep(self, vocabularies: dict[str, Vocabulary]) -> None:
+        self._vocabularies = vocabularies
+        self._weighting = Weighting(
+            idf=tuple(vocabulary.idf for vocabulary in vocabularies.values()),
+            lengths=tuple(_LENGTHS[name] for name in vocabularies),
+            n_dense=N_SURFACE,
+        )
 
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:  # noqa: ARG002
         """An empty configuration and the arrays."""
@@ -163,8 +173,7 @@ class LexicalEncoder:
                 f"{N_SURFACE}."
             )
         encoder = cls()
-        for name in _MIN_TEXTS:
-            encoder._vocabularies[name] = Vocabulary(arrays[name], arrays[f"{name}_idf"])
+        encoder._keep({name: Vocabulary(arrays[name], arrays[f"{name}_idf"]) for name in _MIN_TEXTS})
         for name in ("usual_novelty", "surface_mean", "surface_scale"):
             encoder._arrays[name] = arrays[name]
         return encoder

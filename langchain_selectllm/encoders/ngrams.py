@@ -33,7 +33,7 @@ class NgramHashes:
     words: NDArray[np.uint64]
     """Words and pairs of neighbouring words, (n_words + n_pairs,)."""
     characters: NDArray[np.uint64]
-    """Character 4-grams, (n_4_grams,)."""
+    """Character 4-grams by the place where they start, (n_places,); 0 where one would leave its text."""
 
 
 def ngram_hashes(texts: Sequence[str]) -> NgramHashes:
@@ -42,41 +42,57 @@ def ngram_hashes(texts: Sequence[str]) -> NgramHashes:
     A rolling (Karp-Rabin) hash: with prefix sums of c_i P^i modulo 2^64, the hash of any span is one
     subtraction and one product away, wherever the span stands.
     """
-    read = [text[:MAX_CHARACTERS].lower() for text in texts]
-    # A line break ends each text: it is part of no word, and 4-grams that hold it are left out.
-    joined = "".join([f"{text}\n" for text in read])
-    codes = np.frombuffer(joined.encode("utf-32-le", "replace"), dtype=np.uint32)
-    lengths = np.array([len(text) + 1 for text in read])
-    numbers = np.arange(len(texts), dtype=np.uint64)
+    # A line break ends each text: it is part of no word, and no 4-gram holds it.
+    read = [f"{text[:MAX_CHARACTERS].lower()}\n" for text in texts]
+    codes = code_points("".join(read))
+    lengths = np.array(list(map(len, read)))
+    numbers = np.repeat(np.arange(len(texts), dtype=np.uint64), lengths)
     powers, inverse = _powers(len(codes))
-    prefix = np.zeros(len(codes) + 1, dtype=np.uint64)
-    np.cumsum((codes.astype(np.uint64) + np.uint64(1)) * powers[: len(codes)], out=prefix[1:])
+    prefix = np.empty(len(codes) + 1, dtype=np.uint64)
+    prefix[0] = 0
+    # In place, here and below: memory that was just used is still in the cache.
+    sums = prefix[1:]
+    np.add(codes, np.uint64(1), out=sums)
+    sums *= powers[: len(codes)]
+    np.cumsum(sums, out=sums)
     starts, ends = _words(codes)
-    words = (prefix[ends] - prefix[starts]) * inverse[starts]
-    word_text = np.repeat(numbers, lengths)[starts]
+    words = (prefix.take(ends) - prefix.take(starts)) * inverse.take(starts)
+    word_text = numbers.take(starts)
     paired = word_text[:-1] == word_text[1:]
     pairs = (words[:-1] * _BIGRAM + words[1:])[paired]
-    spans = (prefix[_GRAM:] - prefix[:-_GRAM]) * inverse[: max(len(prefix) - _GRAM, 0)]
-    characters = spans[_within_texts(lengths)[: len(spans)]] + np.uint64(1)
+    characters = prefix[_GRAM:] - prefix[:-_GRAM]
+    characters *= inverse[: len(characters)]
+    characters += np.uint64(1)
     return NgramHashes(
-        words=_mix(np.concatenate([words, pairs])) | np.concatenate([word_text, word_text[:-1][paired]]),
-        characters=_mix(characters) | np.repeat(numbers, np.maximum(lengths - _GRAM, 0)),
+        words=_entries(np.concatenate([words, pairs]), np.concatenate([word_text, word_text[:-1][paired]])),
+        characters=_without_last_places(_entries(characters, numbers[: len(characters)]), lengths),
     )
 
 
-def _within_texts(lengths: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Places whose 4-gram holds no line break, given the lengths of the texts with their line breaks."""
-    ends = np.cumsum(lengths)
-    within = np.ones(ends[-1], dtype=np.bool_)
+def code_points(text: str) -> NDArray[np.uint8] | NDArray[np.uint32]:
+    """Code points of a text, (n,), in the smallest type that holds them."""
+    if text.isascii():
+        return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
+    return np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
+
+
+def _without_last_places(characters: NDArray[np.uint64], lengths: NDArray[np.intp]) -> NDArray[np.uint64]:
+    """The entries with 0 where a 4-gram holds a line break, given the lengths of the texts with theirs."""
     # The last places of a text, those before its start aside.
-    within[ends[:, None] - np.minimum(_LAST_PLACES, lengths[:, None])] = False
-    return within
+    places = np.cumsum(lengths)[:, None] - np.minimum(_LAST_PLACES, lengths[:, None])
+    characters[places[places < len(characters)]] = 0
+    return characters
 
 
-def _words(codes: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    ideograph = (codes >= _IDEOGRAPHS[0]) & (codes <= _IDEOGRAPHS[1])
+def _words(codes: NDArray[np.uint8] | NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     digit = (codes >= ord("0")) & (codes <= ord("9"))
-    word = digit | ((codes >= ord("a")) & (codes <= ord("z"))) | (codes >= 0xAA)
+    word = digit | ((codes >= ord("a")) & (codes <= ord("z")))
+    if codes.dtype == np.uint8:
+        # Of ASCII alone: a word starts and ends where it changes.
+        edges = np.flatnonzero(np.diff(word, prepend=False))
+        return edges[::2], edges[1::2]
+    word |= codes >= 0xAA
+    ideograph = (codes >= _IDEOGRAPHS[0]) & (codes <= _IDEOGRAPHS[1])
     before = np.concatenate([[False], word[:-1]])
     starts = np.flatnonzero(word & (~before | ideograph | np.concatenate([[False], ideograph[:-1]])))
     after = np.concatenate([word[1:], [False]])
@@ -84,9 +100,16 @@ def _words(codes: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp
     return starts, ends
 
 
-def _mix(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    mixed = (hashes ^ (hashes >> np.uint64(33))) * _MIX
-    return (mixed ^ (mixed >> np.uint64(29))) & HASH_BITS
+def _entries(hashes: NDArray[np.uint64], numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The hashes mixed, with the numbers of their texts; in place."""
+    shifted = hashes >> np.uint64(33)
+    hashes ^= shifted
+    hashes *= _MIX
+    np.right_shift(hashes, np.uint64(29), out=shifted)
+    hashes ^= shifted
+    hashes &= HASH_BITS
+    hashes |= numbers
+    return hashes
 
 
 def _powers(length: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

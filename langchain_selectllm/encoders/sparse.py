@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ from numpy.typing import NDArray
 
 from langchain_selectllm._optional import require
 
-_MOST_PRODUCTS = 1 << 17
-"""Products that are held in memory at once, 512 KiB, which fits the cache; one row needs no fewer."""
+_MOST_PRODUCTS = 1 << 16
+"""Products that are held in memory at once, 256 KiB, which fits the cache; one row needs no fewer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,31 +22,6 @@ class SparseRows:
     columns: NDArray[np.int32]
     values: NDArray[np.float32]
     n_columns: int
-
-    @classmethod
-    def dense(cls, values: NDArray[np.float32]) -> "SparseRows":
-        """Every value of an array (n, n_columns), zeros too."""
-        n, n_columns = values.shape
-        columns = np.tile(np.arange(n_columns, dtype=np.int32), n)
-        return cls(np.arange(n + 1) * n_columns, columns, values.ravel(), n_columns)
-
-    @classmethod
-    def beside(cls, blocks: Sequence["SparseRows"]) -> "SparseRows":
-        """The columns of one block behind those of another; all have n rows."""
-        offsets = list(accumulate((block.n_columns for block in blocks), initial=0))
-        columns = np.concatenate([block.columns + at for block, at in zip(blocks, offsets, strict=False)])
-        values = np.concatenate([block.values for block in blocks])
-        if len(blocks[0].indptr) == 2:
-            return cls(np.array([0, len(values)]), columns, values, offsets[-1])
-        lengths = np.stack([np.diff(block.indptr) for block in blocks], axis=1)
-        indptr = np.concatenate([[0], np.cumsum(lengths.sum(axis=1))])
-        # Values stand block by block now; each run of a row moves to its place within that row.
-        starts = (indptr[:-1, None] + np.cumsum(lengths, axis=1) - lengths).T.ravel()
-        runs = lengths.T.ravel()
-        places = np.repeat(starts - np.cumsum(runs) + runs, runs) + np.arange(len(values))
-        row_columns, row_values = np.empty_like(columns), np.empty_like(values)
-        row_columns[places], row_values[places] = columns, values
-        return cls(indptr, row_columns, row_values, offsets[-1])
 
     @classmethod
     def below(cls, parts: Sequence["SparseRows"], n_columns: int) -> "SparseRows":
@@ -116,10 +90,11 @@ def _sparse_dots(features: SparseRows, weights: NDArray[np.float32]) -> NDArray[
     while start < len(by_row):
         end = max(int(np.searchsorted(indptr, indptr[start] + at_once, side="right")) - 1, start + 1)
         values = slice(indptr[start], indptr[end])
-        products = np.zeros((len(weights), indptr[end] - indptr[start] + 1), dtype=np.float32)
+        products = np.empty((len(weights), indptr[end] - indptr[start] + 1), dtype=np.float32)
         chosen = by_column.take(features.columns[values], axis=0)
         np.multiply(chosen.T, features.values[values], out=products[:, :-1])
-        # The last 0 is a segment of its own: within the last row's it would change the order of the sum.
+        # A segment of its own: within the last row's it would change the order of the sum.
+        products[:, -1] = 0.0
         segments = indptr[start : end + 1] - indptr[start]
         by_row[start:end] = np.add.reduceat(products, segments, axis=1)[:, :-1].T
         start = end

@@ -9,6 +9,7 @@ from langchain_selectllm.encoders.lexical import LexicalEncoder
 from langchain_selectllm.encoders.ngrams import HASH_BITS, MAX_CHARACTERS, MAX_TEXTS, ngram_hashes
 from langchain_selectllm.encoders.novelty import Familiarity
 from langchain_selectllm.encoders.sentence import SentenceEncoder
+from langchain_selectllm.encoders.surface import _CUES as CUES
 from langchain_selectllm.encoders.surface import N_SURFACE, surface_features
 from langchain_selectllm.encoders.vocabulary import Vocabulary
 from langchain_selectllm.exceptions import EncoderError, MissingDependencyError, NotFittedError
@@ -40,9 +41,12 @@ def test_scripts_without_spaces_are_read_character_by_character():
 
 def test_character_n_grams_slide_over_the_text():
     characters = ngram_hashes(["abcdabcd"]).characters
-    assert len(characters) == 5
+    assert len(set(characters[:5].tolist())) == 4
     assert characters[0] == characters[4]
-    assert len(ngram_hashes(["abc"]).characters) == 0
+    # None goes past the end of its text, also where another text follows.
+    assert not characters[5:].any()
+    assert not ngram_hashes(["abc"]).characters.any()
+    assert np.count_nonzero(ngram_hashes(["abc", "defgh", ""]).characters) == 2
 
 
 @pytest.mark.parametrize("text", ["", " ", "x", "\n\n", "\ud800", "🙂", "a" * (2 * MAX_CHARACTERS)])
@@ -56,6 +60,34 @@ def test_features_of_a_text_do_not_depend_on_its_neighbours():
     encoder = LexicalEncoder().fit(texts, np.zeros((3, 1)), np.zeros(3, bool))
     together, alone = encoder.encode(texts), encoder.encode(texts[1:2])
     np.testing.assert_array_equal(together.to_scipy()[1].toarray(), alone.to_scipy().toarray())
+
+
+def test_a_text_keeps_its_features_beside_texts_beyond_ascii():
+    texts = ["1. what is two plus two", "where is 東京", "name the capital of Spain"]
+    encoder = LexicalEncoder().fit([*texts, *texts], np.zeros((6, 1)), np.zeros(6, bool))
+    together = encoder.encode(texts).to_scipy()
+    for row, text in enumerate(texts):
+        np.testing.assert_array_equal(together[row].toarray(), encoder.encode([text]).to_scipy().toarray())
+
+
+def test_a_vocabulary_of_many_columns_has_the_same_features(monkeypatch):
+    texts = ["what is two plus two", "what is the capital of France", "name the capital of Spain"]
+    encoder = LexicalEncoder().fit(texts, np.zeros((3, 1)), np.zeros(3, bool))
+    narrow = encoder.encode(texts)
+    monkeypatch.setattr("langchain_selectllm.encoders.weighting._NARROW_BITS", 0)
+    again = LexicalEncoder().fit(texts, np.zeros((3, 1)), np.zeros(3, bool)).encode(texts)
+    np.testing.assert_array_equal(again.columns, narrow.columns)
+    np.testing.assert_array_equal(again.values, narrow.values)
+
+
+def test_values_of_words_and_of_characters_have_their_lengths_in_every_row():
+    texts = ["two plus two is two", "two plus one", "", "plus", "one plus"]
+    encoder = LexicalEncoder().fit(texts, np.zeros((5, 1)), np.zeros(5, bool))
+    rows = encoder.encode(texts).to_scipy().toarray()
+    n_words = len(encoder.save(Path())[1]["words"])
+    words, characters = rows[:, :n_words], rows[:, n_words:-N_SURFACE]
+    np.testing.assert_allclose(np.linalg.norm(words, axis=1), [1, 1, 0, 1, 1], rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(characters, axis=1), [0.3, 0.3, 0, 0.3, 0.3], rtol=1e-6)
 
 
 def test_a_batch_of_several_chunks_has_the_features_of_its_texts_alone():
@@ -226,6 +258,21 @@ def test_options_are_counted_at_the_start_of_a_line_alone():
     np.testing.assert_allclose(np.expm1(counts[:, 1]), [0, 18, 0, 0, 0])
 
 
+def test_cues_are_counted_in_each_text_alone():
+    texts = ["Which is true? ____ = 5 %", "no cue", "which one, WHICH two", "tru", "e"]
+    logs = surface_features(texts)[:, 5 : N_SURFACE - 4]
+    counts = np.round(np.expm1(logs)).astype(int)
+    first = {"?": 1, "___": 1, "which": 1, "true": 1, "=": 1, "%": 1}
+    assert counts[0].tolist() == [first.get(cue, 0) for cue in CUES]
+    assert counts[2].tolist() == [2 if cue == "which" else 0 for cue in CUES]
+    assert not counts[[1, 3, 4]].any()
+
+
+def test_shares_are_of_digits_capitals_and_characters_beyond_ascii():
+    shares = surface_features(["A1b2", "", "東京AB", "x"])[:, -3:]
+    np.testing.assert_allclose(shares, [[0.5, 0.25, 0], [0, 0, 0], [0, 0.5, 0.5], [0, 0, 0]])
+
+
 def test_a_vocabulary_finds_each_of_its_hashes_and_no_other():
     step = ~HASH_BITS + np.uint64(1)
     drawn = np.random.default_rng(0).integers(0, 1 << 64, 500, dtype=np.uint64) & HASH_BITS
@@ -234,6 +281,9 @@ def test_a_vocabulary_finds_each_of_its_hashes_and_no_other():
     hashes = np.unique(np.concatenate([drawn, drawn[:100] + step, ends]))
     unknown = hashes[:-1][np.diff(hashes) > step] + step
     vocabulary = Vocabulary(hashes, np.ones(len(hashes), dtype=np.float32))
-    rows, missed = vocabulary.rows(np.concatenate([hashes, unknown]), 1)
-    assert rows.columns.tolist() == list(range(len(hashes)))
-    assert sorted(missed.tolist()) == sorted(unknown.tolist())
+    number_of_text = np.uint64(MAX_TEXTS - 1)
+    columns, known = vocabulary.find(np.concatenate([hashes, unknown, hashes | number_of_text]))
+    assert known.tolist() == [True] * len(hashes) + [False] * len(unknown) + [True] * len(hashes)
+    assert columns[known].tolist() == [*range(len(hashes)), *range(len(hashes))]
+    smaller = Vocabulary(hashes[:-1], np.ones(len(hashes) - 1, dtype=np.float32))
+    assert not smaller.find(hashes[-1:])[1].any()
