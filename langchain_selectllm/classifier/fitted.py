@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from langchain_selectllm.classifier.calibration import StackedCalibration
 from langchain_selectllm.classifier.heads import LinearHeads
 from langchain_selectllm.classifier.topics import Topics
-from langchain_selectllm.encoders import Encoder
+from langchain_selectllm.encoders import Encoder, is_slow
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
+
+_TEXTS_AT_ONCE = 256
+"""Texts whose features are held in memory at once; a model gets all texts, which it sorts into batches."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,13 @@ class Learned:
         """Calibrated P(correct), (n, K), shrunk to base rates as a text is unfamiliar."""
         if not texts:
             return np.empty((0, len(self.pool.members)))
+        at_once = len(texts)
+        if not is_slow(self.encoder):
+            at_once = _TEXTS_AT_ONCE
+        parts = [self._probabilities(texts[i : i + at_once]) for i in range(0, len(texts), at_once)]
+        return np.concatenate(parts)
+
+    def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         features = self.encoder.encode(texts)
         topics = self.topics.probabilities(features)
         probabilities = self.calibration.probabilities(self.heads.logits(features), topics)

@@ -38,6 +38,21 @@ def test_it_learns_who_is_right_where():
     assert probabilities[1, 1] > 0.8 > 0.2 > probabilities[2, 1]
 
 
+@pytest.mark.parametrize(("is_slow", "sizes"), [(False, [2, 2, 1]), (True, [5])])
+def test_many_texts_are_encoded_part_by_part_but_those_of_a_model_at_once(
+    fitted, monkeypatch, is_slow, sizes
+):
+    texts = ["What is 2 + 2?", "", "Name the capital of Spain.", "x", "def f(x): return x"]
+    alone = [fitted.predict_proba([text])[0] for text in texts]
+    monkeypatch.setattr("langchain_selectllm.classifier.fitted._TEXTS_AT_ONCE", 2)
+    kind, encoded = type(fitted.learned.encoder), []
+    encode = kind.encode
+    monkeypatch.setattr(kind, "encode", lambda self, some: encoded.append(len(some)) or encode(self, some))
+    monkeypatch.setattr(kind, "is_slow", is_slow)
+    np.testing.assert_array_equal(fitted.predict_proba(texts), alone)
+    assert encoded == sizes
+
+
 def test_members_that_are_always_right_or_wrong_are_a_normal_case():
     probabilities = SelectLLMClassifier().fit(topic_table()).predict_proba(["question number 1 about topic1"])
     assert probabilities[0, 2] > 0.99

@@ -91,10 +91,10 @@ def test_values_of_words_and_of_characters_have_their_lengths_in_every_row():
 
 
 def test_a_batch_of_several_chunks_has_the_features_of_its_texts_alone():
-    # 40 texts of 4,000 characters are more than two chunks; blank and long texts and line breaks stand between.
+    # 80 texts of 4,000 characters are more than two chunks; blank and long texts and line breaks stand between.
     rng = np.random.default_rng(0)
     vocabulary = np.array(["red", "green", "blue", "sum", "of", "two", "naïve", "東京", "x=1", "A) one"])
-    texts = [" ".join(rng.choice(vocabulary, 900)) for _ in range(40)]
+    texts = [" ".join(rng.choice(vocabulary, 900)) for _ in range(80)]
     texts[3:3] = ["", "\n\nA) red\nB) green\n", " ", "\ud800 red", "a" * (2 * MAX_CHARACTERS)]
     encoder = LexicalEncoder().fit(texts[:20], np.zeros((20, 1)), np.zeros(20, bool))
     together = encoder.encode(texts)
