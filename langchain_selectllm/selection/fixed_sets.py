@@ -15,7 +15,8 @@ EXHAUSTIVE_MEMBERS = 12
 twelve members have 4,095 sets, and every further one doubles them."""
 _BEAM, _NARROW_BEAM = 16, 4
 """Sets kept per size by the beam search, up to size 7 and beyond. Set by hand, not searched: of 17 members of
-ZeroEval sets of 8 and more lose at most 0.2 points by the narrow beam, and 64 members take a fifth of the time."""
+ZeroEval sets of 8 and more lose at most 0.2 points by the narrow beam, and 64 members take a fifth of the
+time."""
 _NARROW_FROM = 8
 """Size from which the narrow beam is kept."""
 
