@@ -65,6 +65,11 @@ class Ballots:
         return max(int(self.codes.max(initial=ABSTAIN)) + 1, 1)
 
     @cached_property
+    def posteriors(self) -> dict[object, NDArray[np.float64]]:
+        """What learned votes computed from these ballots, by vote: winner, confidence and lead need it."""
+        return {}
+
+    @cached_property
     def exists(self) -> NDArray[np.bool_]:
         """Candidates with at least one ballot, (n, n_candidates)."""
         return self._sum_by_candidate(np.ones(self.codes.shape)) > 0

@@ -53,6 +53,11 @@ class LearnedVote:
 
     def posterior(self, ballots: Ballots) -> NDArray[np.float64]:
         """P(right) of every candidate, (n, n_candidates), 0 without a ballot; rows sum to less than 1."""
+        if self not in ballots.posteriors:
+            ballots.posteriors[self] = self._with_tokens_where_sent(ballots)
+        return ballots.posteriors[self]
+
+    def _with_tokens_where_sent(self, ballots: Ballots) -> NDArray[np.float64]:
         share = self._posterior(ballots)
         if self.tokens is None or self.without_tokens is None:
             return share

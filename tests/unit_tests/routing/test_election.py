@@ -13,6 +13,7 @@ from langchain_selectllm.routing.answer_confidence import AnswerConfidence
 from langchain_selectllm.routing.election import Election
 from langchain_selectllm.routing.election_terms import ElectionTerms
 from langchain_selectllm.routing.reply_reader import ReplyReader
+from langchain_selectllm.voting.learned_vote import LearnedVote
 from langchain_selectllm.voting.tally import DecidedBy
 
 MEMBERS = ("a", "b", "c", "d")
@@ -53,6 +54,22 @@ def test_a_reply_is_read_once_however_often_the_election_is_asked():
         election.is_settled(range(member + 1, 4))
         election.tally()
     assert (election.tally().answer, len(extractor.read)) == ("A", 4)
+
+
+def test_winner_confidence_and_lead_come_from_one_posterior_of_a_learned_vote(fitted, monkeypatch):
+    vote, probabilities = fitted.pool.vote, np.full(len(fitted.members), 0.6)
+    confidence = AnswerConfidence(learned=vote, probabilities=probabilities)
+    learned = replace(
+        terms(vote, probabilities=probabilities), members=fitted.members, confidence=confidence, patience=0.5
+    )
+    computed, features = [], LearnedVote.features
+    monkeypatch.setattr(LearnedVote, "features", lambda *args: computed.append(args) or features(*args))
+    election = Election(learned)
+    for n_replies, name in enumerate("AAB", start=1):
+        election.add(n_replies - 1, letter(name))
+        election.is_settled([3])
+        assert election.tally().confidence == vote.posterior(election._built_ballots())[0, 0]
+        assert len(computed) == n_replies
 
 
 def test_an_additive_vote_builds_no_ballots_before_the_tally(monkeypatch):
