@@ -215,8 +215,8 @@ def test_memory_of_an_export_does_not_grow_with_the_store(store, tmp_path):
         finally:
             tracemalloc.stop()
 
-    # Pages of 500; ten times as many rows would take nearly ten times the memory.
-    small, large = peak(600), peak(6000)
+    # Pages of 500; five times as many rows would take nearly five times the memory.
+    small, large = peak(600), peak(3000)
     assert large < 2 * small
 
 

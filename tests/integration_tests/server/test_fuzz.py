@@ -180,7 +180,7 @@ def check(status, text):
         assert set(json.loads(text)["error"]) >= {"message", "type", "param", "code"}
 
 
-@pytest.mark.parametrize("n_bodies", [600, pytest.param(10_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("n_bodies", [300, pytest.param(10_000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("path", SHARES)
 def test_no_body_makes_the_server_fail(post, path, n_bodies):
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large]

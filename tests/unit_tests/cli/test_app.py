@@ -17,6 +17,9 @@ from langchain_selectllm.members.registry import Member
 from langchain_selectllm.outcomes.simulated import write_demo_outcomes
 from tests.support.commands import run
 
+# The commands of this file call no model of LangChain but a judge, whose calls other tests make on every pair.
+pytestmark = pytest.mark.newest
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
@@ -79,7 +82,6 @@ def test_route_takes_a_prompt_or_files(trained, selectllm, tmp_path):
         assert "Give either a prompt, or --input with --output." in err
 
 
-@pytest.mark.newest
 def test_json_everywhere(trained, selectllm, tmp_path):
     folder, router = trained / "outcomes", trained / "router"
     split = json.loads(selectllm("split", folder, tmp_path / "a", tmp_path / "b", "--json")[1])
@@ -157,7 +159,6 @@ def test_an_unknown_command_ends_in_code_2(selectllm):
     assert selectllm("fly")[0] == 2
 
 
-@pytest.mark.newest
 def test_a_report_becomes_a_page_and_plots_and_two_reports_are_compared(trained, selectllm, tmp_path):
     router, test = trained / "router", trained / "test"
     page, plots, first = tmp_path / "report.html", tmp_path / "plots", tmp_path / "a.json"
@@ -216,7 +217,6 @@ def test_the_shell_can_complete_commands(selectllm, monkeypatch):
     assert selectllm()[1].split() == ["evaluate"]
 
 
-@pytest.mark.newest
 def test_evaluate_prints_recommended_systems_and_controls_within_80_columns(trained, selectllm, monkeypatch):
     monkeypatch.setattr(report_table, "out", Console(width=80))
     out = selectllm("evaluate", trained / "router", trained / "test")[1]
@@ -231,7 +231,6 @@ def test_evaluate_prints_recommended_systems_and_controls_within_80_columns(trai
     assert "--all" not in everything
 
 
-@pytest.mark.newest
 def test_the_analysis_names_the_router_and_each_member(trained, selectllm, tmp_path):
     command = ("analyze", trained / "test", "--router", trained / "router")
     code, out, err = selectllm(*command, "--plots", tmp_path / "plots")

@@ -15,6 +15,8 @@ from langchain_selectllm.testing import replay_models
 from tests.support.served import chat, client, make_app
 from tests.support.worlds import score_table
 
+# What is learned from a store; the requests that fill it are tested on every pair elsewhere.
+pytestmark = pytest.mark.newest
 CHAT = "/v1/chat/completions"
 
 
@@ -72,7 +74,6 @@ def test_the_newest_queries_are_held_out(recent):
     assert all(recent.last_served[query_id] >= last for query_id in newest.query_ids)
 
 
-@pytest.mark.newest
 def test_old_and_new_router_are_compared_on_queries_that_neither_has_seen(recent, demo, fitted):
     new, comparison = retrain(fitted, recent, training=demo[0], policy="max_conf:3", held_out=0.4)
     held_out = ~new.trained_on(recent.agreement)
@@ -87,7 +88,6 @@ def test_old_and_new_router_are_compared_on_queries_that_neither_has_seen(recent
     assert new.members == fitted.members
 
 
-@pytest.mark.newest
 def test_without_a_policy_each_is_compared_under_its_own_default(recent, demo):
     """A router trained on few scores has no operating points."""
     old = SelectLLMClassifier().fit(score_table(np.tile(np.eye(5), (4, 1)), demo[0].members))
