@@ -75,8 +75,13 @@ def test_reference_systems_agree_with_ten_independent_lines(mmlu_pro):
         assert mmlu_pro["by_name"][name]["accuracy"] == pytest.approx(count / len(gold), abs=1e-9)
 
 
+def thinned(outcomes):
+    """Every third query: enough for what is far apart."""
+    return outcomes.take(range(0, len(outcomes), 3))
+
+
 def test_scores_and_costs_without_texts_to_vote_on(data):
-    train, test = OutcomeTable.from_folders(data / "routerdc_train").split(0.3)
+    train, test = thinned(OutcomeTable.from_folders(data / "routerdc_train")).split(0.3)
     report = evaluate(SelectLLMClassifier().fit(train), test)
     assert report["max_conf:1"].accuracy > report["single_best"].accuracy
     assert {system.name for system in report.systems} >= {"oracle", "single_best", "random:1", "fixed_best:1"}
@@ -84,7 +89,7 @@ def test_scores_and_costs_without_texts_to_vote_on(data):
 
 
 def test_recorded_prices_are_reported(data):
-    train, test = OutcomeTable.from_folders(data / "routerbench_train", answer="choice").split(0.3)
+    train, test = thinned(OutcomeTable.from_folders(data / "routerbench_train", answer="choice")).split(0.3)
     report = evaluate(SelectLLMClassifier().fit(train), test, policies=["max_conf:1", "weighted_max_conf:3"])
     assert report.n_not_replayed == len(test) - report.n_queries
     assert (

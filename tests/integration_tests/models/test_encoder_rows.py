@@ -53,9 +53,15 @@ def outcomes():
     return OutcomeTable.from_records(*records())
 
 
-def test_a_verifier_tells_right_replies_from_wrong_ones(small_roberta, outcomes):
-    train, test = outcomes.split(0.3, seed=0)
-    right = Verifier.fit(small_roberta, train, tuning=TUNING).probabilities(test)
+@pytest.fixture(scope="module")
+def fitted_verifier(small_roberta, outcomes):
+    """A verifier fitted on the training side."""
+    return Verifier.fit(small_roberta, outcomes.split(0.3, seed=0)[0], tuning=TUNING)
+
+
+def test_a_verifier_tells_right_replies_from_wrong_ones(fitted_verifier, outcomes):
+    _, test = outcomes.split(0.3, seed=0)
+    right = fitted_verifier.probabilities(test)
     assert right.shape == test.scores.shape
     assert right[test.scores == 1].min() > 0.7 > 0.3 > right[test.scores == 0].max()
 
@@ -68,9 +74,8 @@ def test_its_answer_may_be_that_of_a_minority(small_roberta, outcomes, monkeypat
     assert trial.calls == {"learned:3": 3.0}
 
 
-def test_it_reads_the_question_too(small_roberta, outcomes):
-    encoder = Verifier.fit(small_roberta, outcomes, tuning=TUNING).encoder
-    one, other = encoder.encode([("1 + 1?", "It is 2."), ("1 + 7?", "It is 2.")])
+def test_it_reads_the_question_too(fitted_verifier):
+    one, other = fitted_verifier.encoder.encode([("1 + 1?", "It is 2."), ("1 + 7?", "It is 2.")])
     assert one[0] != other[0]
 
 
