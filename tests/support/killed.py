@@ -20,7 +20,7 @@ def settle(server):
     """Wait until the server is done with the requests of a client that was killed."""
     before = None
     while before != (before := server.requests.total()) or server.in_flight.total():
-        time.sleep(0.3)
+        time.sleep(1.0)
 
 
 def kill_and_finish(server, arguments, kill_at, rows, most_in_flight):

@@ -13,6 +13,7 @@ from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.integrations.answer_file import answer_file
 from tests.support.chat_server import ChatServer
 from tests.support.killed import PRICES, cost, kill_and_finish
+from tests.support.waiting import LONG_S
 from tests.support.worlds import reply_table
 
 MEMBERS = ["small", "tiny", "third"]
@@ -37,7 +38,7 @@ class Job:
 
     def __init__(self, folder, server, n, **settings):
         self.folder, self.pool = folder, folder / "pool.yaml"
-        entry = {"base_url": server.url, "timeout_s": 3, "max_tokens": 50, **PRICES, **settings}
+        entry = {"base_url": server.url, "timeout_s": LONG_S, "max_tokens": 50, **PRICES, **settings}
         members = {name: {"model": f"openai:{name}", **entry} for name in MEMBERS}
         # JSON is YAML.
         self.pool.write_text(json.dumps({"members": members}))
@@ -82,7 +83,7 @@ def test_sigkills_and_a_tenth_of_faults_end_with_every_prompt_answered_once(
     """Two calls per prompt: nothing is bought twice but what was in flight, and the cost is the server's."""
     with ChatServer(fault_share=0.1, hang_s=30, retry_after_s=0.1) as server:
         # Long enough that a busy machine gives up no reply that the server has answered.
-        job = Job(tmp_path, server, n, max_concurrency=parallel, timeout_s=5)
+        job = Job(tmp_path, server, n, max_concurrency=parallel, timeout_s=10)
         arguments = ["answer", router, "--pool", job.pool, "--input", job.prompts, "--output", job.answers]
         arguments += ["--store", job.store, "--policy", "max_conf:2", "--json"]
         kills = [share * 2 * n for share in kill_at]

@@ -28,7 +28,7 @@ def key(monkeypatch):
 
 def pool_file(folder, server, **members):
     entries = {
-        name: {"model": f"openai:{name}", "base_url": server.url, "timeout_s": 3, **settings}
+        name: {"model": f"openai:{name}", "base_url": server.url, "timeout_s": LONG_S, **settings}
         for name, settings in members.items()
     }
     path = folder / "pool.yaml"
@@ -56,7 +56,7 @@ def test_sigkills_and_a_tenth_of_faults_leave_no_trace(tmp_path, n, kill_at, par
     n_calls = 10 * n
     with ChatServer(fault_share=0.1, hang_s=30, retry_after_s=0.1) as server:
         # Long enough that a busy machine gives up no reply that the server has answered.
-        settings = {**PRICES, "max_tokens": 50, "max_concurrency": parallel, "timeout_s": 5}
+        settings = {**PRICES, "max_tokens": 50, "max_concurrency": parallel, "timeout_s": 10}
         pool = pool_file(tmp_path, server, small=settings, tiny=settings)
         (tmp_path / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries(n)))
         arguments = ["collect", "--pool", pool, "--queries", tmp_path / "queries.jsonl", "--samples", 5]

@@ -19,7 +19,7 @@ from langchain_selectllm.selection.policy_names import parse_policy
 from tests.support import postgres
 from tests.support.chat_server import ChatServer
 from tests.support.live_models import CountingModel
-from tests.support.waiting import until
+from tests.support.waiting import LONG_S, until
 
 # Ray warns of its own deprecations and leaves sockets to the end of the process.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -43,7 +43,7 @@ def cluster():
 @pytest.fixture
 def pool(tmp_path):
     def pool(server, **settings):
-        entry = {"base_url": server.url, "timeout_s": 3, "max_concurrency": 5, **settings}
+        entry = {"base_url": server.url, "timeout_s": LONG_S, "max_concurrency": 5, **settings}
         members = {name: {"model": f"openai:{name}", **entry} for name in ("small", "tiny")}
         (tmp_path / "pool.yaml").write_text(json.dumps({"members": members}))
         return tmp_path / "pool.yaml"
@@ -71,17 +71,19 @@ def rows(store):
 def test_a_cluster_collects_the_same_rows_within_the_same_limits(
     cluster, pool, postgres_url, tmp_path, monkeypatch
 ):
-    prices = {"price_input_usd_per_million": 1.0, "price_output_usd_per_million": 2.0}
+    settings = {"price_input_usd_per_million": 1.0, "price_output_usd_per_million": 2.0}
+    # Calls that hang miss their time; long enough that a busy machine gives up no reply that the server has answered.
+    settings["timeout_s"] = 10
     local = f"sqlite:///{tmp_path}/local.db"
     with ChatServer(fault_share=0.05, hang_s=30, retry_after_s=0.1) as server:
-        collect_outcomes(pool(server, **prices), QUERIES, local, samples=2)
+        collect_outcomes(pool(server, **settings), QUERIES, local, samples=2)
     distributed = postgres.new_database(postgres_url)
     with ChatServer(fault_share=0.05, hang_s=30, retry_after_s=0.1, delay_s=0.02) as server:
         seen = []
         # Progress asks nothing of the store, which may hold millions of rows.
         monkeypatch.setattr("langchain_selectllm.collection.ray_engine.count_answered", None)
         collected = collect_outcomes(
-            pool(server, **prices),
+            pool(server, **settings),
             QUERIES,
             distributed,
             samples=2,
@@ -94,7 +96,7 @@ def test_a_cluster_collects_the_same_rows_within_the_same_limits(
         assert server.most_in_flight["small"] <= 5
         assert server.most_in_flight["tiny"] <= 5
         assert len(server.answered) == 400
-        again = collect_outcomes(pool(server, **prices), QUERIES, distributed, samples=2, engine="ray")
+        again = collect_outcomes(pool(server, **settings), QUERIES, distributed, samples=2, engine="ray")
         assert again.left == 0
         assert len(server.answered) == 400
         assert seen == sorted(seen)
@@ -204,7 +206,7 @@ class Answers:
 
     def __init__(self, router, fitted, server, folder, n=120, **settings):
         # No time-out on a busy machine: its reply would be bought, and not arrive.
-        entry = {"base_url": server.url, "timeout_s": 120, "max_concurrency": 6, **PRICES, **settings}
+        entry = {"base_url": server.url, "timeout_s": LONG_S, "max_concurrency": 6, **PRICES, **settings}
         members = {name: {"model": f"openai:{name}", **entry} for name in fitted.members}
         self.router, self.folder, self.pool = router / "router", folder, folder / "pool.yaml"
         self.pool.write_text(json.dumps({"members": members}))
