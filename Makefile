@@ -36,13 +36,13 @@ demo:
 	@echo "[4/4] selectllm demo"
 	@$(BIN)/selectllm demo
 
-# Three at a time on two cores: no target uses a second core, and each waits part of its time for servers and deadlines.
+# Four at a time on two cores: no target uses a second core, and each waits part of its time for servers and deadlines.
 # The longest begin first, so that none is left over at the end; tests/unit_tests/test_suite.py checks that none is missing.
 # The output of each stays together where make can do that (4.0).
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 LONGEST_FIRST := integration-collection integration-evaluation unit-1.5 unit-1.4 integration-models unit-once integration-server
 test: $(STAMP) $(PAIRS:%=$(VENV)/langchain-%/.installed)
-	$(MAKE) --jobs=3 $(SYNC) $(LONGEST_FIRST)
+	$(MAKE) --jobs=4 $(SYNC) $(LONGEST_FIRST)
 
 # Folders of tests/integration_tests, a process each; tests/unit_tests/test_suite.py checks the list.
 INTEGRATION := collection evaluation models server
