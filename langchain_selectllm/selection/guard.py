@@ -18,8 +18,8 @@ def evidence(rival: ReplayedPoint, single_best: ReplayedPoint) -> str:
     splits of RouterBench; see docs/explanation/research-log.md.
     """
     gain, error = _paired(rival.expected() - single_best.expected())
-    lead, lead_error = _paired(rival.score() - single_best.score())
-    if gain <= ONE_SIDED_95 * error or lead <= _ONE_SIDED_90 * lead_error:
+    more_right, its_error = _paired(rival.score() - single_best.score())
+    if gain <= ONE_SIDED_95 * error or more_right <= _ONE_SIDED_90 * its_error:
         return ""
     gained = f"{100 * gain:.1f} +- {100 * ONE_SIDED_95 * error:.1f} points"
     return f"beats the single best member by {gained} on validation"

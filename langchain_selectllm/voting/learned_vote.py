@@ -138,6 +138,18 @@ class LearnedVote:
         )
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LearnedReplay:
+    """Final answers to n recorded queries by a learned vote."""
+
+    score: NDArray[np.float64]
+    """Score of each answer, (n,)."""
+    confidence: NDArray[np.float64]
+    """P(the answer is right), (n,)."""
+    lead: NDArray[np.float64]
+    """P(the answer is right, if it or the strongest other one is), (n,)."""
+
+
 def winning_confidence(posterior: NDArray[np.float64], winners: NDArray[np.int64]) -> NDArray[np.float64]:
     """P(the winning answer is right), (n,); 0 where every ballot abstains.
 

@@ -9,7 +9,12 @@ from numpy.typing import NDArray
 from langchain_selectllm.outcomes import OutcomeTable
 from langchain_selectllm.voting.ballots import ABSTAIN, NOT_CALLED, Ballots, CallMatrix, encode_answers
 from langchain_selectllm.voting.grounding import N_GROUNDS, Reasoning, grounding, read_reasoning
-from langchain_selectllm.voting.learned_vote import LearnedVote, winning_confidence, winning_lead
+from langchain_selectllm.voting.learned_vote import (
+    LearnedReplay,
+    LearnedVote,
+    winning_confidence,
+    winning_lead,
+)
 from langchain_selectllm.voting.token_signals import TokenSignals
 from langchain_selectllm.voting.votes import Verdict, VoteStrategy, count_votes
 
@@ -140,12 +145,7 @@ class RecordedVotes:
         """
         ballots = self.ballots(probabilities, latencies).masked(mask)
         verdict = count_votes(vote, ballots)
-        rows = np.arange(len(mask))
-        score = self.candidate_scores(ballots)[rows, np.maximum(verdict.winners, 0)]
-        most_probable = np.argmax(np.where(mask, probabilities, -np.inf), axis=1)
-        has_reference = ~np.isnan(self.correct[:, 0])
-        unread = np.where(has_reference, 0.0, self.scores[rows, most_probable])
-        return verdict, np.where(verdict.winners == ABSTAIN, unread, score)
+        return verdict, self._scores_of(verdict, ballots, mask)
 
     def replay_learned(
         self,
@@ -153,27 +153,26 @@ class RecordedVotes:
         mask: CallMatrix,
         probabilities: NDArray[np.float64],
         latencies: NDArray[np.float64],
-    ) -> "LearnedReplay":
+    ) -> LearnedReplay:
         """The final answers by a learned vote; see `replay`."""
-        verdict, score = self.replay(vote, mask, probabilities, latencies)
-        posterior = vote.posterior(self.ballots(probabilities, latencies).masked(mask))
+        ballots = self.ballots(probabilities, latencies).masked(mask)
+        verdict = count_votes(vote, ballots)
+        # Kept with the ballots since the count.
+        posterior = vote.posterior(ballots)
         return LearnedReplay(
-            score=score,
+            score=self._scores_of(verdict, ballots, mask),
             confidence=winning_confidence(posterior, verdict.winners),
             lead=winning_lead(posterior, verdict.winners),
         )
 
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LearnedReplay:
-    """Final answers to n queries by a learned vote."""
-
-    score: NDArray[np.float64]
-    """Score of each answer, (n,)."""
-    confidence: NDArray[np.float64]
-    """P(the answer is right), (n,)."""
-    lead: NDArray[np.float64]
-    """P(the answer is right, if it or the strongest other one is), (n,)."""
+    def _scores_of(self, verdict: Verdict, ballots: Ballots, mask: CallMatrix) -> NDArray[np.float64]:
+        """Score of each final answer, (n,), as `replay` returns it."""
+        rows = np.arange(len(mask))
+        score = self.candidate_scores(ballots)[rows, np.maximum(verdict.winners, 0)]
+        most_probable = np.argmax(np.where(mask, ballots.probabilities, -np.inf), axis=1)
+        has_reference = ~np.isnan(self.correct[:, 0])
+        unread = np.where(has_reference, 0.0, self.scores[rows, most_probable])
+        return np.where(verdict.winners == ABSTAIN, unread, score)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -32,8 +32,7 @@ def mmlu_pro(data, tmp_path_factory):
         (folder / "all" / name).symlink_to((data / "mmlu_pro" / name).resolve(strict=True))
     selectllm("split", folder / "all", folder / "train", folder / "test", "--test", 0.3, "--seed", 0)
     selectllm("train", folder / "train", "--members", ",".join(EIGHT), "--out", folder / "router")
-    policy = ("--policy", "weighted_max_conf:5")
-    selectllm("evaluate", folder / "router", folder / "test", *policy, "--report", folder / "report.json")
+    selectllm("evaluate", folder / "router", folder / "test", "--report", folder / "report.json")
     report = json.loads((folder / "report.json").read_text())
     report["peak_kib"] = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     report["folder"] = folder

@@ -13,7 +13,7 @@ from langchain_selectllm.selection.operating_point_search import (
 )
 from langchain_selectllm.selection.operating_points import CallingRule
 from langchain_selectllm.selection.pool_statistics import CallCosts, PoolStatistics
-from langchain_selectllm.voting.recorded_votes import LearnedReplay
+from langchain_selectllm.voting.learned_vote import LearnedReplay
 
 N = 1000
 UNKNOWN = np.full(2, np.nan)
