@@ -17,10 +17,11 @@ from langchain_selectllm import OutcomeTable, SelectLLMClassifier
 from langchain_selectllm.evaluation.bootstrap import Bootstrap
 from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.exceptions import PolicyError
-from langchain_selectllm.selection.operating_points import Patience
 from langchain_selectllm.selection.patience import last_arrivals, replay_arrivals, waiting_times
 from langchain_selectllm.selection.policies import top
 from langchain_selectllm.selection.policy_names import parse_policy
+from langchain_selectllm.selection.pool_statistics import Patience
+from langchain_selectllm.voting.cross_fitting import CrossFittedVotes
 
 N_SAMPLES = 10
 SIZES = range(1, 6)
@@ -110,13 +111,12 @@ def wait(recording: Recording, size: int, given: Patience | None, *, draws: int)
     if given is not None:
         level, after_s = given.level, given.after_s
     n = len(called)
-    folds = np.zeros(n, dtype=np.int64)
+    # One vote for all queries: they were not among those that it was fitted on.
+    learned = CrossFittedVotes(final=pool.vote, by_fold=[pool.vote], folds=np.zeros(n, dtype=np.int64))
     score, seconds, replies = np.zeros((draws, n)), np.zeros((draws, n)), np.zeros(draws)
     for draw in range(draws):
         arrivals = np.where(called, latencies(called.shape, seed=draw), np.inf)
-        replayed = replay_arrivals(
-            votes, recording.probabilities, pool.latencies, [pool.vote], folds, arrivals, size
-        )
+        replayed = replay_arrivals(votes, recording.probabilities, pool.latencies, learned, arrivals, size)
         ends = last_arrivals(replayed.times, replayed.lead, level=level, after_s=after_s)
         score[draw] = replayed.score[ends, np.arange(n)]
         seconds[draw] = waiting_times(replayed.times, ends, after_s=after_s)

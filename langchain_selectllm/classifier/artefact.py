@@ -14,8 +14,8 @@ from langchain_selectllm.classifier.heads import LinearHeads
 from langchain_selectllm.classifier.topics import Topics
 from langchain_selectllm.encoders import load_encoder
 from langchain_selectllm.exceptions import ArtefactCorruptError, SelectLLMError
-from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint, Patience
-from langchain_selectllm.selection.pool_statistics import PoolStatistics
+from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
+from langchain_selectllm.selection.pool_statistics import Patience, PoolStatistics
 from langchain_selectllm.voting.learned_vote import LearnedVote
 
 

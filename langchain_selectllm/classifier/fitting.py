@@ -1,7 +1,6 @@
-"""Fitting of encoder heads, calibration, vote and operating points on outcomes."""
+"""Fitting of encoder, heads and calibration on outcomes."""
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,26 +10,15 @@ from langchain_selectllm.classifier.calibration import StackedCalibration
 from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
 from langchain_selectllm.classifier.heads import LinearHeads
 from langchain_selectllm.classifier.metrics import classifier_metrics
+from langchain_selectllm.classifier.pool_fitting import MOST_HELD_OUT, learn_vote, search_pool
 from langchain_selectllm.classifier.topics import Topics, topic_indicators, topic_softmax
 from langchain_selectllm.encoders import Encoder, Features
 from langchain_selectllm.exceptions import OutcomeError
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.selection.fixed_sets import EXHAUSTIVE_MEMBERS, best_fixed_sets
-from langchain_selectllm.selection.pool_statistics import PoolStatistics, learn_pool
-from langchain_selectllm.selection.tuning import tune
-from langchain_selectllm.voting.recorded_votes import RecordedSamples, RecordedVotes
-from langchain_selectllm.voting.vote_fitting import why_no_vote
 
-_MIN_VOTE_QUERIES = 50
-"""Fully observed queries that a vote is learned from at least: roughly one per weight of the vote of four
-members. Set by hand, not searched."""
 _CALIBRATION_FOLDS = 5
 """Folds of the out-of-sample calibration. Five or ten are usual (Hastie, Tibshirani and
 Friedman, The Elements of Statistical Learning, 2009, 7.10); not searched."""
-_MOST_HELD_OUT = 20_000
-"""Queries that calibration, vote and operating points are fitted on: at least as many of a larger table,
-whose other queries fit the heads alone. They have some hundred weights; bounds training time, not searched.
-Fixed sets are searched on as many."""
 _TOPIC_FOLDS = 3
 """Folds of the heads of topics. Chosen by training time on two seeds of MMLU-Pro: no selection changed in
 accuracy beyond noise, see docs/explanation/research-log.md."""
@@ -92,7 +80,7 @@ def learn_heads(
     calibration = StackedCalibration.fit(logits[unseen], told[unseen], outcomes.scores[unseen], seed=seed)
     held_out = cross_calibrated(logits, told, outcomes.scores, unseen, seed=seed)
     pool, search = search_pool(outcomes, progress)
-    pool, vote = _learn_vote(outcomes, held_out, unseen, pool, seed=seed, progress=progress)
+    pool, vote = learn_vote(outcomes, held_out, unseen, pool, seed=seed, progress=progress)
     complete = outcomes.scores[outcomes.observed.all(axis=1)]
     summary = TrainingSummary(
         n_queries=len(outcomes),
@@ -214,60 +202,11 @@ def folds_of(n: int, validation: float, seed: int) -> NDArray[np.int64]:
 
 def _folds_predicted(folds: NDArray[np.int64]) -> int | None:
     """Folds that hold the queries to predict out of fold; all of them, None, for a usual table."""
-    if len(folds) <= _MOST_HELD_OUT:
+    if len(folds) <= MOST_HELD_OUT:
         return None
-    return int(np.searchsorted(np.cumsum(np.bincount(folds)), _MOST_HELD_OUT)) + 1
+    return int(np.searchsorted(np.cumsum(np.bincount(folds)), MOST_HELD_OUT)) + 1
 
 
 def _topic_folds(n: int, seed: int) -> NDArray[np.int64]:
     """Fold of each query for the heads of topics, (n,)."""
     return np.random.default_rng(seed).permutation(n) % min(_TOPIC_FOLDS, n)
-
-
-def search_pool(outcomes: OutcomeTable, progress: StageProgress = silent) -> tuple[PoolStatistics, str]:
-    """The pool with its best fixed sets, and how these were searched."""
-    pool = learn_pool(outcomes, {})
-    rows = np.flatnonzero(outcomes.observed.all(axis=1))
-    if len(rows) > _MOST_HELD_OUT:
-        rows = rows[np.linspace(0, len(rows) - 1, _MOST_HELD_OUT).astype(np.intp)]
-    complete = outcomes.take(rows)
-    if not (complete.has_replies and len(complete)):
-        return replace(pool, fixed_sets={1: (pool.members[pool.single_best],)}), "none"
-    found = best_fixed_sets(
-        RecordedVotes.from_outcomes(complete, grounded=False),
-        pool.base_rates,
-        pool.latencies,
-        progress=lambda share: progress("search fixed sets", share),
-    )
-    search = "exhaustive" if len(pool.members) <= EXHAUSTIVE_MEMBERS else "beam"
-    named = {size: tuple(pool.members[k] for k in members) for size, members in found.items()}
-    return replace(pool, fixed_sets=named), search
-
-
-def _learn_vote(
-    outcomes: OutcomeTable,
-    probabilities: NDArray[np.float64],
-    unseen: NDArray[np.bool_],
-    pool: PoolStatistics,
-    *,
-    seed: int,
-    progress: StageProgress,
-) -> tuple[PoolStatistics, str]:
-    """The pool with its vote and operating points, and how to name the vote."""
-    rows = np.flatnonzero(outcomes.observed.all(axis=1) & unseen)
-    if len(rows) < _MIN_VOTE_QUERIES:
-        return pool, f"log_odds ({len(rows)} fully observed queries are too few to learn a vote)"
-    table = outcomes.take(rows)
-    recorded = RecordedVotes.from_outcomes(table)
-    reason = why_no_vote(recorded)
-    pool = tune(
-        recorded,
-        probabilities[rows],
-        pool.call_costs(table),
-        pool,
-        seed=seed,
-        learn_vote=reason is None,
-        samples=RecordedSamples.from_outcomes(table),
-        progress=lambda share: progress("learn the vote", share),
-    )
-    return pool, "learned" if reason is None else f"log_odds ({reason})"

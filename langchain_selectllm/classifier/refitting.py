@@ -6,13 +6,8 @@ import numpy as np
 
 from langchain_selectllm._progress import StageProgress, silent
 from langchain_selectllm.classifier.fitted import Learned
-from langchain_selectllm.classifier.fitting import (
-    check_outcomes,
-    cross_fit,
-    folds_of,
-    learn_heads,
-    search_pool,
-)
+from langchain_selectllm.classifier.fitting import check_outcomes, cross_fit, folds_of, learn_heads
+from langchain_selectllm.classifier.pool_fitting import search_pool
 from langchain_selectllm.exceptions import EncoderError, MemberMismatchError, OutcomeError
 from langchain_selectllm.outcomes import OutcomeTable, combine
 from langchain_selectllm.selection.pool_statistics import PoolStatistics, learn_pool

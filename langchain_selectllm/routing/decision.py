@@ -14,7 +14,7 @@ from langchain_selectllm.selection.policies import Policy, Selection
 from langchain_selectllm.voting.votes import VoteStrategy
 
 if TYPE_CHECKING:
-    from langchain_selectllm.selection.further_rounds import FurtherRounds
+    from langchain_selectllm.selection.operating_points import FurtherRounds
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from langchain_selectllm.routing.answer_confidence import AnswerConfidence
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule
 from langchain_selectllm.routing.reply_reader import ReplyReader
-from langchain_selectllm.selection.further_rounds import FurtherRounds
+from langchain_selectllm.selection.operating_points import FurtherRounds
 from langchain_selectllm.voting.votes import VoteStrategy
 
 

@@ -1,10 +1,14 @@
-"""Operating points: rules for calling members, their means on validation queries, and budgets for them."""
+"""Rules for calling members in one round or two, their means on validation queries, and budgets for them."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.voting.ballots import CallMatrix
 
 Ranking = Literal["query", "fixed", "samples"]
 UNITS = ("calls", "cost_usd", "latency_s")
@@ -60,41 +64,18 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
-    """Level of the lead from which the outstanding members are not waited for, with its measured loss."""
-
-    level: float
-    """P(the winning answer is right, if it or the strongest other one is)."""
-    after_s: float = 0.0
-    """Seconds from the start of a round of calls before which the level does not count."""
-    loss: float
-    """Mean accuracy lost on training queries by votes that had not seen them, at most over the set sizes."""
-    limit: float
-    """Upper bound of the mean loss over the set sizes, one-sided 95 %."""
-
-
-Point = TypeVar("Point", bound=OperatingPoint)
-
-
-@dataclass(frozen=True, kw_only=True)
 class OperatingBudget:
-    """Upper bounds on the means per query and on the rounds of calls."""
+    """Upper bounds on the means per query, none where None, and on the rounds of calls."""
 
     calls: float | None = None
-    """Mean calls per query at most; no bound when None."""
     cost_usd: float | None = None
-    """Mean US dollars per query at most; no bound when None."""
     latency_s: float | None = None
-    """Mean seconds per query at most, by the latencies recorded in training; no bound when None."""
+    """Mean seconds per query at most, by the latencies recorded in training."""
     max_rounds: int = MAX_ROUNDS
     """Rounds of calls for any query, 1 or 2. Each round takes as long as its slowest member."""
 
     def __post_init__(self) -> None:
-        """Check the number of rounds.
-
-        Raises:
-            PolicyError: If it is neither 1 nor 2.
-        """
+        """Raise a PolicyError where the number of rounds is neither 1 nor 2."""
         if not 1 <= self.max_rounds <= MAX_ROUNDS:
             raise PolicyError(
                 f"max_rounds={self.max_rounds} is out of range: members are called in one round or two. "
@@ -103,15 +84,10 @@ class OperatingBudget:
 
     def bounds(self) -> dict[str, float]:
         """The bounds that are set, by unit."""
-        bounds = {unit: getattr(self, unit) for unit in UNITS}
-        return {unit: bound for unit, bound in bounds.items() if bound is not None}
+        return {unit: getattr(self, unit) for unit in UNITS if getattr(self, unit) is not None}
 
-    def best(self, points: Iterable[Point]) -> Point | None:
-        """The most accurate operating point within the budget, if any; of equal ones that of fewest calls."""
-        return self.first(ranked(points))
-
-    def first(self, points: Iterable[Point]) -> Point | None:
-        """The first point that keeps the bounds, if any; an unknown cost or latency, NaN, keeps none."""
+    def first(self, points: Iterable[OperatingPoint]) -> OperatingPoint | None:
+        """The first point within the budget, if any; an unknown cost or latency, NaN, keeps no bound."""
         # The factor allows for rounding.
         limits = [(unit, bound * (1 + 1e-9)) for unit, bound in self.bounds().items()]
         for point in points:
@@ -121,6 +97,42 @@ class OperatingBudget:
         return None
 
 
-def ranked(points: Iterable[Point]) -> list[Point]:
+def ranked(points: Iterable[OperatingPoint]) -> list[OperatingPoint]:
     """Points by accuracy, the highest first; of equal ones that of fewest calls."""
     return sorted(points, key=lambda point: (point.accuracy, -point.calls), reverse=True)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FurtherRounds:
+    """The second round of n queries, for those whose first answer is not sure enough."""
+
+    threshold: float
+    """It is made where the confidence after the first round is below this."""
+    added: CallMatrix
+    """Members that it calls, or further calls of each member, (n, K)."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether members may be called again."""
+        return self.added.dtype != np.bool_
+
+    def next_members(self, confidence: float, called: Collection[int], rounds_made: int) -> tuple[int, ...]:
+        """Members that the next round calls for one query, once per call; none where the answer stands.
+
+        Args:
+            confidence: P(the answer so far is right).
+            called: Pool indices of the members called so far, those that failed included.
+            rounds_made: Rounds of calls so far, the first one included.
+        """
+        if rounds_made >= MAX_ROUNDS or confidence >= self.threshold:
+            return ()
+        members = np.repeat(np.arange(self.added.shape[1]), self.added[0]).tolist()
+        return tuple(k for k in members if self.repeats or k not in called)
+
+    def of(self, row: int) -> "FurtherRounds":
+        """The second round of one query."""
+        return replace(self, added=self.added[[row]])
+
+    def without(self, members: NDArray[np.bool_]) -> "FurtherRounds":
+        """The same without some of the members, (K,)."""
+        return replace(self, added=np.where(members, self.added.dtype.type(0), self.added))

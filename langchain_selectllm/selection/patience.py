@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.selection.operating_points import Patience
 from langchain_selectllm.selection.policies import top
-from langchain_selectllm.selection.pool_statistics import CallCosts
-from langchain_selectllm.voting.learned_vote import LearnedVote, most_replied
+from langchain_selectllm.selection.pool_statistics import CallCosts, Patience
+from langchain_selectllm.voting.cross_fitting import CrossFittedVotes
+from langchain_selectllm.voting.evidence import ONE_SIDED_95, mean_and_error
+from langchain_selectllm.voting.learned_vote import most_replied
 from langchain_selectllm.voting.recorded_votes import RecordedVotes
-from langchain_selectllm.voting.token_evidence import ONE_SIDED_95
 
 _LEVELS = (*np.arange(50, 95, 2.5).tolist(), 95.0, 97.0, 98.0, 99.0)
 """Levels of the lead in per cent; not searched."""
@@ -75,8 +75,7 @@ def tune_patience(
     probabilities: NDArray[np.float64],
     calls: CallCosts,
     latencies: NDArray[np.float64],
-    votes: Sequence[LearnedVote],
-    folds: NDArray[np.int64],
+    votes: CrossFittedVotes,
     *,
     seed: int,
 ) -> Patience | None:
@@ -97,7 +96,6 @@ def tune_patience(
         calls: Latency of each call.
         latencies: Recorded latencies, (K,), for the tie rule.
         votes: Learned vote per fold, fitted on the other folds.
-        folds: Fold of each query, (n,).
         seed: Seed of the order of arrival.
     """
     sizes = [size for size in _SIZES if size <= probabilities.shape[1]]
@@ -112,7 +110,7 @@ def tune_patience(
         called, arrived = top(probabilities, size), []
         for order in orders:
             arrivals = np.where(called, order, np.inf)
-            arrived.append(replay_arrivals(recorded, probabilities, latencies, votes, folds, arrivals, size))
+            arrived.append(replay_arrivals(recorded, probabilities, latencies, votes, arrivals, size))
         replayed.append(_ReplayedSize(orders=arrived))
     best, shortest = None, np.inf
     for after_s in (0.0, *(np.quantile(times, _LATE).tolist() if timed else ())):
@@ -134,7 +132,7 @@ def orders_of_arrival(
     """
     rng = np.random.default_rng(seed)
     if times is None:
-        return [rng.random(shape) for _ in range(_ORDERS)]
+        return list(rng.random((_ORDERS, *shape)))
     return [times, *(rng.permuted(times, axis=0) for _ in range(_ORDERS - 1))]
 
 
@@ -142,8 +140,8 @@ def _lowest_level(replayed: Sequence[_ReplayedSize], after_s: float) -> Patience
     """The lowest level that keeps the bound, if any."""
     for level in np.array(_LEVELS) / 100:
         losses = np.stack([size.loss(level, after_s) for size in replayed])
-        pooled = losses.mean(axis=0)
-        limit = float(pooled.mean() + ONE_SIDED_95 * pooled.std() / np.sqrt(len(pooled)))
+        mean, error = mean_and_error(losses.mean(axis=0))
+        limit = mean + ONE_SIDED_95 * error
         loss = float(losses.mean(axis=1).max())
         if max(loss, limit) <= _MOST_LOSS:
             return Patience(level=float(level), after_s=after_s, loss=loss, limit=limit)
@@ -186,8 +184,7 @@ def replay_arrivals(
     recorded: RecordedVotes,
     probabilities: NDArray[np.float64],
     latencies: NDArray[np.float64],
-    votes: Sequence[LearnedVote],
-    folds: NDArray[np.int64],
+    votes: CrossFittedVotes,
     arrivals: NDArray[np.float64],
     size: int,
 ) -> ReplayedArrivals:
@@ -198,19 +195,11 @@ def replay_arrivals(
         probabilities: P(correct), (n, K).
         latencies: Recorded latencies, (K,), for the tie rule.
         votes: Learned vote per fold.
-        folds: Fold of each query, (n,).
         arrivals: Time of each reply, (n, K); infinite for members that are not called.
         size: Called members of each query.
     """
     ranks = np.argsort(np.argsort(arrivals, axis=1), axis=1)
-    score, confidence, lead = np.zeros((3, size, len(arrivals)))
-    for fold, vote in enumerate(votes):
-        rows = np.flatnonzero(folds == fold)
-        held_out, p = recorded.take(rows), probabilities[rows]
-        for i in range(size):
-            arrived = ranks[rows] <= i
-            replayed = held_out.replay_learned(vote, arrived, p, latencies)
-            score[i, rows], confidence[i, rows] = replayed.score, replayed.confidence
-            lead[i, rows] = replayed.lead
+    replays = [votes.replay(recorded, ranks <= i, probabilities, latencies) for i in range(size)]
+    score, confidence, lead = np.stack([(one.score, one.confidence, one.lead) for one in replays], axis=1)
     times = np.sort(arrivals, axis=1)[:, :size].T
     return ReplayedArrivals(times=times, confidence=confidence, lead=lead, score=score)

@@ -12,7 +12,7 @@ from langchain_selectllm.voting.ballots import CallMatrix
 from langchain_selectllm.voting.votes import LogOddsVote, VoteStrategy, get_vote
 
 if TYPE_CHECKING:
-    from langchain_selectllm.selection.further_rounds import FurtherRounds
+    from langchain_selectllm.selection.operating_points import FurtherRounds
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +107,7 @@ class LabelledMaxConf:
         mask[none] = top(probabilities[none], 1)
         passed = f"up to {self.size} most probable members above {self.threshold:g}"
         fallback = f"no member above {self.threshold:g}: the most probable one"
-        reasons = tuple(fallback if empty else passed for empty in none.tolist())
+        reasons = tuple(np.where(none, fallback, passed).tolist())
         return Selection(mask, probabilities, reasons, get_pool_vote(self.vote, pool))
 
 

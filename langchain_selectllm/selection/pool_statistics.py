@@ -12,7 +12,7 @@ from langchain_selectllm.voting.ballots import CallMatrix
 
 if TYPE_CHECKING:
     from langchain_selectllm.outcomes import OutcomeTable
-    from langchain_selectllm.selection.operating_points import OperatingPoint, Patience
+    from langchain_selectllm.selection.operating_points import OperatingPoint
     from langchain_selectllm.voting.learned_vote import LearnedVote
 
 
@@ -48,6 +48,20 @@ class CallCosts:
         return np.stack([calls.sum(axis=1).astype(np.float64), self.cost(calls), self.slowest(calls)])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """Level of the lead from which the outstanding members are not waited for, with its measured loss."""
+
+    level: float
+    """P(the winning answer is right, if it or the strongest other one is)."""
+    after_s: float = 0.0
+    """Seconds from the start of a round of calls before which the level does not count."""
+    loss: float
+    """Mean accuracy lost on training queries by votes that had not seen them, at most over the set sizes."""
+    limit: float
+    """Upper bound of the mean loss over the set sizes, one-sided 95 %."""
+
+
 @dataclass(frozen=True, eq=False)
 class PoolStatistics:
     """What is known of the K members before any query is seen; all of it from training outcomes."""
@@ -65,13 +79,18 @@ class PoolStatistics:
     """The vote learned from the members' replies; None where there was nothing to learn it from."""
     operating_points: "tuple[OperatingPoint, ...]" = ()
     """The best per budget, of all rules and of those by query, and the one that calls the single best."""
-    patience: "Patience | None" = None
-    """Confidence from which stragglers are not waited for; None where none was tuned."""
+    patience: Patience | None = None
+    """Lead from which stragglers are not waited for; None where none was tuned."""
 
     @property
     def single_best(self) -> int:
         """Index of the member with the best training accuracy; the first in pool order on a tie."""
         return int(np.argmax(self.base_rates))
+
+    @property
+    def costs_differ(self) -> bool:
+        """Whether the costs of all members are known and differ."""
+        return bool(self.costs.max() > self.costs.min())
 
     def call_costs(self, outcomes: "OutcomeTable") -> CallCosts:
         """What each recorded call took; the member's training mean where that was not recorded."""
@@ -101,6 +120,13 @@ class PoolStatistics:
                 f"Members of the pool: {', '.join(self.members)}."
             )
         return np.array([name in members for name in self.members])
+
+
+def added_calls(after: CallMatrix, before: CallMatrix) -> CallMatrix:
+    """Calls that come on top of earlier ones, (n, K)."""
+    if after.dtype == np.bool_:
+        return np.asarray(after > before)
+    return after.astype(np.int64) - before
 
 
 def learn_pool(outcomes: "OutcomeTable", fixed_sets: Mapping[int, tuple[str, ...]]) -> PoolStatistics:

@@ -149,6 +149,19 @@ class LearnedReplay:
     lead: NDArray[np.float64]
     """P(the answer is right, if it or the strongest other one is), (n,)."""
 
+    @property
+    def expected(self) -> NDArray[np.float64]:
+        """Mean of score and confidence, (n,), which depends less on chance than the score alone."""
+        return (self.score + self.confidence) / 2
+
+    def where(self, stands: NDArray[np.bool_], other: "LearnedReplay") -> "LearnedReplay":
+        """The same where the answer stands, (n,), and those of `other` elsewhere."""
+        return LearnedReplay(
+            score=np.where(stands, self.score, other.score),
+            confidence=np.where(stands, self.confidence, other.confidence),
+            lead=np.where(stands, self.lead, other.lead),
+        )
+
 
 def winning_confidence(posterior: NDArray[np.float64], winners: NDArray[np.int64]) -> NDArray[np.float64]:
     """P(the winning answer is right), (n,); 0 where every ballot abstains.

@@ -40,7 +40,7 @@ def url(fitted):
         for decision in app.state.selectllm.recent.last(12):
             # As long as those of `selectllm:3`.
             decision.metadata["selection"]["reason"] = (
-                "the member with the highest probability less cost, and up to 4 where the confidence is below 0.83"
+                "the most probable member (probability less cost), and up to 3 more where the confidence is below 0.83"
             )
         yield address
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from langchain_selectllm import SelectLLMClassifier
-from langchain_selectllm.classifier import fitting
+from langchain_selectllm.classifier import fitting, pool_fitting
 from langchain_selectllm.classifier.heads import LinearHeads
 from langchain_selectllm.classifier.metrics import classifier_metrics
 from tests.support.worlds import demo_table
@@ -29,6 +29,11 @@ def table(tmp_path_factory):
     return demo_table(tmp_path_factory.mktemp("large"), n_queries=700)
 
 
+def hold_out(monkeypatch, most):
+    for module in (fitting, pool_fitting):
+        monkeypatch.setattr(module, "MOST_HELD_OUT", most)
+
+
 def test_a_usual_table_is_cross_fitted_whole(table, fits):
     assert SelectLLMClassifier().fit(table).summary.vote == "learned"
     # Seven folds and all queries for the members, three and all for the topics.
@@ -36,7 +41,7 @@ def test_a_usual_table_is_cross_fitted_whole(table, fits):
 
 
 def test_of_a_large_table_only_as_many_queries_as_needed_are_held_out(table, fits, monkeypatch):
-    monkeypatch.setattr(fitting, "_MOST_HELD_OUT", 150)
+    hold_out(monkeypatch, 150)
     classifier = SelectLLMClassifier().fit(table)
     # Two of seven folds of 100 queries hold 150, for members and topics alike.
     assert fits == [600, 600, 700, 600, 600, 700]
@@ -49,7 +54,7 @@ def test_fewer_held_out_queries_cost_little(table, tmp_path, monkeypatch):
     test = demo_table(tmp_path, n_queries=400, seed=1)
     losses = []
     for most in (20_000, 300):
-        monkeypatch.setattr(fitting, "_MOST_HELD_OUT", most)
+        hold_out(monkeypatch, most)
         classifier = SelectLLMClassifier().fit(table)
         metrics = classifier_metrics(
             classifier.predict_proba(test.texts), test.labels, classifier.pool.base_rates

@@ -14,8 +14,7 @@ from langchain_selectllm.classifier.metrics import selective_metrics
 from langchain_selectllm.exceptions import LowConfidenceError, MemberMismatchError, PolicyError
 from langchain_selectllm.routing.confidence_rule import ConfidenceRule
 from langchain_selectllm.selection.adaptive import Adaptive
-from langchain_selectllm.selection.further_rounds import FurtherRounds
-from langchain_selectllm.selection.operating_points import SINGLE_BEST
+from langchain_selectllm.selection.operating_points import SINGLE_BEST, FurtherRounds
 from langchain_selectllm.selection.policies import Selection
 from langchain_selectllm.testing import ReplayChatModel, replay_models
 from langchain_selectllm.voting.votes import MajorityVote

@@ -8,7 +8,7 @@ import pytest
 
 from langchain_selectllm import FeedbackLog, VotingOutputParser
 from langchain_selectllm.exceptions import FanOutError
-from langchain_selectllm.selection.further_rounds import FurtherRounds
+from langchain_selectllm.selection.operating_points import FurtherRounds
 from langchain_selectllm.selection.policies import Selection
 from langchain_selectllm.voting.votes import MajorityVote
 from tests.support.live_models import CountingModel

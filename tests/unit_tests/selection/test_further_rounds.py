@@ -63,7 +63,7 @@ def test_the_second_round_calls_the_next_members_of_the_ranking(priced):
     assert selection.mask.tolist() == [[False, False, True], [True, False, False]]
     assert selection.further.added.tolist() == [[True, False, False], [False, False, True]]
     assert selection.reasons[0] == (
-        "the member with the highest probability, and up to 2 where the confidence is below 0.50"
+        "the most probable member, and up to 1 more where the confidence is below 0.50"
     )
 
 
@@ -72,7 +72,7 @@ def test_a_cost_weight_puts_the_dear_member_last(priced):
     selection = Adaptive().select(PROBABILITIES, pool_with(priced, first=2, size=3, cost_weight=0.2))
     assert selection.mask.tolist() == [[True, True, False], [True, True, False]]
     assert selection.further.added.tolist() == [[False, False, True], [False, False, True]]
-    assert "the 2 members with the highest probability less cost" in selection.reasons[0]
+    assert "the 2 most probable members (probability less cost), and up to 1 more" in selection.reasons[0]
 
 
 def test_the_answer_stands_at_the_threshold_and_after_two_rounds(priced):
@@ -96,7 +96,7 @@ def test_the_second_round_leaves_out_members_that_cannot_be_called(priced):
 def test_a_rule_of_one_round_plans_no_second_one(priced):
     selection = Adaptive().select(PROBABILITIES, pool_with(priced, first=2, size=2))
     assert selection.further is None
-    assert selection.reasons[0] == "the 2 members with the highest probability"
+    assert selection.reasons[0] == "the 2 most probable members"
 
 
 @pytest.mark.parametrize("rounds", [0, 3])

@@ -9,11 +9,12 @@ from langchain_selectllm import SelectLLMClassifier, evaluate
 from langchain_selectllm.classifier.calibration import StackedCalibration
 from langchain_selectllm.classifier.fitting import cross_calibrated
 from langchain_selectllm.selection.adaptive import Adaptive
-from langchain_selectllm.selection.guard import evidence
-from langchain_selectllm.selection.operating_point_search import ReplayedCalls, one_round, two_rounds
+from langchain_selectllm.selection.operating_point_search import ReplayedCalls, two_rounds
 from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
 from langchain_selectllm.selection.policy_names import parse_policy
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
+from langchain_selectllm.voting.evidence import evidence_of_gain
+from langchain_selectllm.voting.learned_vote import LearnedReplay
 from tests.support.worlds import reply_table
 
 LETTERS = "ABCD"
@@ -75,18 +76,10 @@ def test_calibration_leaves_out_what_heads_had_seen():
     assert not np.isnan(found[~seen]).any()
 
 
-def called(right, sure):
-    """One call per query for 1,000 queries, of which `right` are right, with one confidence in all of them."""
+def answers(right, sure):
+    """Answers to 1,000 queries, of which `right` are right, with one confidence in all of them."""
     score = (np.arange(1000) < right).astype(float)
-    used = np.vstack([np.ones(1000), np.full((2, 1000), np.nan)])
-    return ReplayedCalls(
-        calls=np.ones((1000, 1), dtype=bool), score=score, confidence=np.full(1000, sure), used=used
-    )
-
-
-def candidate(ranking, calls):
-    rule = CallingRule(ranking=ranking, first=1, size=1)
-    return one_round(rule, calls)
+    return LearnedReplay(score=score, confidence=np.full(1000, sure), lead=np.ones(1000))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +93,7 @@ def candidate(ranking, calls):
     ],
 )
 def test_evidence_is_more_to_be_expected_and_more_that_was_right(right, sure, found):
-    assert evidence(candidate("query", called(right, sure)), candidate("fixed", called(500, 0.5))) == found
+    assert evidence_of_gain(answers(right, sure), answers(500, 0.5)) == found
 
 
 def operating_point(ranking, accuracy, calls, evidence=""):
@@ -137,9 +130,12 @@ def test_nothing_within_a_budget_is_no_point():
 
 def test_limits_hold_the_error_of_the_share_that_goes_on():
     """Confidences 0, 0.001, ... 0.999: a threshold of 0.5 sends half of 1,000 queries on, from 1 call to 3."""
-    first = replace(called(500, 0.5), confidence=np.arange(1000) / 1000)
-    both = replace(first, used=3 * first.used)
+    sure = np.arange(1000) / 1000
+    used = np.vstack([np.ones(1000), np.full((2, 1000), np.nan)])
+    replay = LearnedReplay(score=np.zeros(1000), confidence=sure, lead=np.ones(1000))
+    first = ReplayedCalls(calls=np.ones((1000, 1), dtype=bool), answers=replay, used=used, served=sure)
     rule = CallingRule(ranking="query", first=1, size=3)
-    (found,) = [point for point in two_rounds(rule, first, both) if point.rule.threshold == 0.5]
+    points = two_rounds(rule, first, replace(first, used=2 * used))
+    (found,) = [point for point in points if point.rule.threshold == 0.5]
     # 1 + 2 (0.5 + 2.326 sqrt(0.5 * 0.5 / 1000)) = 2 + 0.0736.
     assert found.calls == pytest.approx(2.0736, abs=5e-4)

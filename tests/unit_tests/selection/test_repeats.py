@@ -9,8 +9,7 @@ from langchain_selectllm import OutcomeTable, SelectLLMClassifier
 from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.adaptive import Adaptive
-from langchain_selectllm.selection.further_rounds import FurtherRounds
-from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
+from langchain_selectllm.selection.operating_points import CallingRule, FurtherRounds, OperatingPoint
 from langchain_selectllm.selection.policies import Selection, top
 from langchain_selectllm.selection.policy_names import parse_policy
 
@@ -101,7 +100,7 @@ def test_the_selection_counts_calls_of_the_most_probable_member(sampled):
     assert selection.samples.tolist() == [[2, 0], [0, 2]]
     assert selection.further.added.tolist() == [[3, 0], [0, 3]]
     assert selection.reasons[0] == (
-        "2 samples of the member with the highest probability, and 3 more samples where the confidence is below 0.50"
+        "2 samples of the most probable member, and up to 3 more where the confidence is below 0.50"
     )
 
 
