@@ -55,10 +55,37 @@ def outcomes_of(choices: Iterable[Mapping[str, Any]], gold: Gold) -> list[Outcom
     return [Outcome(name=name, score=score, cost=costs[name]) for name, score in scores.items()]
 
 
-def read_outcomes(folder: Path, gold: Gold) -> list[Outcome]:
-    """Outcomes that a script left in its folder."""
-    with (folder / "choices.jsonl").open(encoding="utf-8") as lines:
-        return outcomes_of(map(json.loads, lines), gold)
+def read_outcomes(folders: Sequence[Path], golds: Sequence[Gold]) -> list[Outcome]:
+    """Outcomes that a script left in its folders, one per split; see `over_splits`."""
+    found = []
+    for folder, gold in zip(folders, golds, strict=True):
+        with (folder / "choices.jsonl").open(encoding="utf-8") as lines:
+            found.append(outcomes_of(map(json.loads, lines), gold))
+    return over_splits(found, golds)
+
+
+def over_splits(found: Sequence[Sequence[Outcome]], golds: Sequence[Gold]) -> list[Outcome]:
+    """Outcomes over the test queries of all splits: a query counts once, by its mean over the splits that tested it.
+
+    Args:
+        found: Outcomes of the same systems on each split.
+        golds: Test side of each split.
+
+    Raises:
+        ValueError: If the splits have other systems.
+    """
+    numbers: dict[str, int] = {}
+    rows = [numbers.setdefault(query_id, len(numbers)) for gold in golds for query_id in gold.query_ids]
+    times = np.bincount(rows)
+    outcomes = []
+    for split_outcomes in zip(*found, strict=True):
+        (name, *others) = dict.fromkeys(one.name for one in split_outcomes)
+        if others:
+            raise ValueError(f"Splits have other systems: {name}, {', '.join(others)}.")
+        score = np.bincount(rows, np.concatenate([one.score for one in split_outcomes])) / times
+        cost = np.bincount(rows, np.concatenate([one.cost for one in split_outcomes])) / times
+        outcomes.append(Outcome(name=name, score=score, cost=cost))
+    return outcomes
 
 
 def at_equal_cost(settings: Sequence[Outcome], cost: float) -> Outcome:

@@ -1,9 +1,9 @@
-"""Routers of the field, their own code in environments of their own, beside ours: one split, one run.
+"""Routers of the field, their own code in environments of their own, beside ours: the same splits, one run.
 
-Usage: python benchmarks/peer_packages.py DATA_FOLDER --work FOLDER [--again] [--only NAME ...]
+Usage: python benchmarks/peer_packages.py DATA_FOLDER --work FOLDER [--again] [--only NAME ...] [--splits N]
        [--write docs/explanation/peers.md] [--busy]
 
-The work folder keeps environments, exchange folders and results; a later run makes what is missing. Each script of
+Accuracies are of all splits; times and sizes are those of the first one. The work folder keeps environments, exchange folders and results; a later run makes what is missing. Each script of
 `peer_packages/` runs inside the environment of its package, on plain files, and never sees the outcomes of the test side.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from markers import write_section
 from peer_environments import REQUIREMENTS, Environment, StepError, install, run
 from peer_exchange import Array, Gold, write_exchange
-from peer_list import CALLS, PACKAGES, PRICES, processes_of
+from peer_list import CALLS, PACKAGES, PRICES, Package, processes_of
 from peer_tables import OURS, OURS_MINILM, Measured, page
 from trials import SETTINGS
 
@@ -53,7 +53,9 @@ class Bench:
     queries: int | None
     """Size of a sample of the queries, to try the scripts; all of them when None."""
     prompts: int
-    """Decisions that are timed."""
+    """Decisions that are timed, on the first split."""
+    splits: int
+    """Splits, with the seeds from 0."""
     only: Sequence[str]
     """Packages that are run; of the others the results that are there are read."""
     again: bool
@@ -83,25 +85,51 @@ class Bench:
         """Run the processes of a package that have no result yet; a failure is a result with its reason."""
         name, environment = installed
         package = next(package for package in PACKAGES if package.name == name)
-        exchanged = self.folder / "exchange" / data_set
-        costs = json.loads((exchanged / "pool.json").read_text(encoding="utf-8"))["mean_costs"]
+        # Settings of one name have one budget on all splits.
+        pool = self.folder / "exchange" / split_name(data_set, 0) / "pool.json"
+        costs = json.loads(pool.read_text(encoding="utf-8"))["mean_costs"]
         measured = []
         for number, systems in enumerate(processes_of(package, data_set, costs)):
-            out = self.folder / "results" / data_set / package.name / str(number)
-            if self.again and package.name in self.only:
-                shutil.rmtree(out, ignore_errors=True)
-            if package.name in self.only and not has_result(out):
-                print(f"{data_set}, {package.title}: {', '.join(systems)}", file=sys.stderr, flush=True)
-                prompts = self.prompts if data_set == CALLS else 0
-                script = [str(environment.python), str(REQUIREMENTS / package.script)]
-                try:
-                    run([*script, str(exchanged), str(out), *systems, "--prompts", str(prompts)], quiet())
-                except StepError as error:
-                    out.mkdir(parents=True, exist_ok=True)
-                    (out / "failed.txt").write_text(str(error), encoding="utf-8")
-            if has_result(out):
-                measured.append(Measured.read(package.title, package.name, systems, out))
+            folders = []
+            for seed in range(self.splits):
+                split = split_name(data_set, seed)
+                out = self.folder / "results" / split / package.name / str(number)
+                if package.name in self.only:
+                    prompts = self.prompts if split == CALLS else 0
+                    self._run(package, environment, systems, split, out, prompts=prompts)
+                folders.append(out)
+            if all(map(has_result, folders)):
+                measured.append(Measured.read(package.title, package.name, systems, folders))
         return measured
+
+    def _run(
+        self,
+        package: Package,
+        environment: Environment,
+        systems: Sequence[str],
+        split: str,
+        out: Path,
+        *,
+        prompts: int,
+    ) -> None:
+        """Run one process on one split, if it has no result or is to be measured again."""
+        if self.again:
+            shutil.rmtree(out, ignore_errors=True)
+        if has_result(out):
+            return
+        print(f"{split}, {package.title}: {', '.join(systems)}", file=sys.stderr, flush=True)
+        script = [str(environment.python), str(REQUIREMENTS / package.script)]
+        exchanged = self.folder / "exchange" / split
+        try:
+            run([*script, str(exchanged), str(out), *systems, "--prompts", str(prompts)], quiet())
+        except StepError as error:
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "failed.txt").write_text(str(error), encoding="utf-8")
+
+
+def split_name(data_set: str, seed: int) -> str:
+    """Name of the folders of one split."""
+    return data_set if seed == 0 else f"{data_set}-{seed}"
 
 
 def has_result(folder: Path) -> bool:
@@ -109,19 +137,19 @@ def has_result(folder: Path) -> bool:
     return (folder / "figures.json").is_file() or (folder / "failed.txt").is_file()
 
 
-def exchange(data: Path, data_set: str, bench: Bench) -> Gold:
+def exchange(data: Path, data_set: str, seed: int, bench: Bench) -> Gold:
     """Write the exchange folder of one split where it is missing; returns the outcomes of its test side."""
-    folder = bench.folder / "exchange" / data_set
+    folder = bench.folder / "exchange" / split_name(data_set, seed)
     kept = folder.with_suffix(".npz")
     if not (folder / "pool.json").is_file() or not kept.is_file():
-        print(f"{data_set}: exchange folder", file=sys.stderr, flush=True)
+        print(f"{folder.name}: exchange folder", file=sys.stderr, flush=True)
         setting = next(setting for setting in SETTINGS if setting.folder == data_set)
         table = OutcomeTable.from_folders(data / data_set, members=setting.members, answer=setting.answer)
         table = table.take(np.flatnonzero(table.observed.all(axis=1)))
         if bench.queries is not None:
             table = table.take(np.sort(np.random.default_rng(0).permutation(len(table))[: bench.queries]))
         embed = known_embeddings(table.texts, bench.work / "embeddings")
-        train, test = table.split(TEST_SHARE, seed=0)
+        train, test = table.split(TEST_SHARE, seed=seed)
         write_exchange(folder, train, test, embed=embed, encoder=encoder_folder()).save(kept)
     return Gold.load(kept)
 
@@ -150,6 +178,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="packages that are run")
     parser.add_argument("--queries", type=int, help="size of a sample of the queries, to try the scripts")
     parser.add_argument("--prompts", type=int, default=300, help="decisions that are timed")
+    parser.add_argument("--splits", type=int, default=3, help="number of splits; times are of the first")
     parser.add_argument("--busy", action="store_true", help="say on the page that the machine was busy")
     parser.add_argument("--write", type=Path, help="page whose section is replaced")
     return parser.parse_args()
@@ -161,17 +190,18 @@ def main() -> None:
         work=given.work.resolve(),
         queries=given.queries,
         prompts=given.prompts,
+        splits=given.splits,
         only=given.only,
         again=given.again,
     )
     environments, skipped = bench.install()
     compared = []
     for data_set in (CALLS, PRICES):
-        gold = exchange(given.data, data_set, bench)
+        golds = [exchange(given.data, data_set, seed, bench) for seed in range(given.splits)]
         # Two at once where nothing is timed.
         with ThreadPoolExecutor(max_workers=1 if data_set == CALLS else 2) as workers:
             found = workers.map(partial(bench.measure, data_set=data_set), environments.items())
-            compared.append(([one for measured in found for one in measured], gold))
+            compared.append(([one for measured in found for one in measured], golds))
     if set(given.only) != {package.name for package in PACKAGES}:
         print("Results are kept; run without --only for the page.")
         return

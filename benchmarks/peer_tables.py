@@ -20,33 +20,36 @@ ANSWER = "lexical selectllm:8"
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One process: the systems that it ran and what it measured, or why it failed."""
+    """One process: the systems that it ran on each split and what it measured on the first, or why it failed."""
 
     title: str
     package: str
     systems: tuple[str, ...]
-    folder: Path
+    folders: Sequence[Path]
+    """What it left, one folder per split."""
     figures: Mapping[str, Any] = field(default_factory=dict)
     failure: str = ""
 
     @classmethod
-    def read(cls, title: str, package: str, systems: tuple[str, ...], folder: Path) -> "Measured":
-        """What a script left in its folder."""
-        shared = {"title": title, "package": package, "systems": systems, "folder": folder}
-        if (folder / "figures.json").is_file():
-            return cls(**shared, figures=json.loads((folder / "figures.json").read_text(encoding="utf-8")))
-        return cls(**shared, failure=(folder / "failed.txt").read_text(encoding="utf-8"))
+    def read(cls, title: str, package: str, systems: tuple[str, ...], folders: Sequence[Path]) -> "Measured":
+        """What a script left in its folders; a failure on one split is one of all."""
+        shared = {"title": title, "package": package, "systems": systems, "folders": folders}
+        for folder in folders:
+            if not (folder / "figures.json").is_file():
+                return cls(**shared, failure=(folder / "failed.txt").read_text(encoding="utf-8"))
+        figures = (folders[0] / "figures.json").read_text(encoding="utf-8")
+        return cls(**shared, figures=json.loads(figures))
 
     @property
     def ours(self) -> bool:
         """Whether it is this package."""
         return self.package in {OURS, OURS_MINILM}
 
-    def outcomes(self, gold: Gold) -> list[Outcome]:
-        """Outcomes of its systems, named with the package."""
+    def outcomes(self, golds: Sequence[Gold]) -> list[Outcome]:
+        """Outcomes of its systems on all splits, named with the package."""
         if self.failure:
             return []
-        found = read_outcomes(self.folder, gold)
+        found = read_outcomes(self.folders, golds)
         return [Outcome(name=f"{self.title}: {one.name}", score=one.score, cost=one.cost) for one in found]
 
 
@@ -125,19 +128,26 @@ class Comparison:
     peers: Sequence[Outcome]
 
     @classmethod
-    def of(cls, measured: Sequence[Measured], gold: Gold) -> "Comparison":
+    def of(cls, measured: Sequence[Measured], golds: Sequence[Gold]) -> "Comparison":
         """The comparison of all processes on one data set."""
         ours: dict[str, list[Outcome]] = {}
         peers: list[Outcome] = []
         for one in measured:
             if one.ours:
-                ours.setdefault(one.package, []).extend(one.outcomes(gold))
+                ours.setdefault(one.package, []).extend(one.outcomes(golds))
             else:
-                peers += one.outcomes(gold)
+                peers += one.outcomes(golds)
         return cls(
             ours={name: settings for name, settings in ours.items() if settings},
             peers=sorted(peers, key=lambda peer: -peer.score.mean()),
         )
+
+    def size(self, golds: Sequence[Gold]) -> str:
+        """Numbers of test queries and splits, in words."""
+        queries = f"{len(self.peers[0].score):,} test queries"
+        if len(golds) == 1:
+            return queries
+        return f"{queries} of {len(golds)} splits"
 
     def beside(self, peer: Outcome, package: str, bootstrap: Bootstrap) -> tuple[Outcome, Difference]:
         """Ours at the peer's mean cost, and the paired difference."""
@@ -212,8 +222,8 @@ def answer_line(measured: Sequence[Measured]) -> str:
 
 
 def page(
-    with_calls: tuple[Sequence[Measured], Gold],
-    with_prices: tuple[Sequence[Measured], Gold],
+    with_calls: tuple[Sequence[Measured], Sequence[Gold]],
+    with_prices: tuple[Sequence[Measured], Sequence[Gold]],
     *,
     sizes: Mapping[str, float],
     versions: Mapping[str, str],
@@ -239,7 +249,7 @@ def page(
     ]
     lines += [
         "",
-        f"**MMLU-Pro: a cost is a number of calls** ({len(with_calls[1].query_ids):,} test queries)",
+        f"**MMLU-Pro: a cost is a number of calls** ({calls.size(with_calls[1])})",
         "",
     ]
     lines += [
@@ -249,7 +259,7 @@ def page(
         "",
         times_table(times),
     ]
-    lines += ["", f"**RouterBench: real prices** ({len(with_prices[1].query_ids):,} test queries)", ""]
+    lines += ["", f"**RouterBench: real prices** ({prices.size(with_prices[1])})", ""]
     lines.append(prices.table(cost="cost, 1e-3 USD", scale=1000.0))
     failed = {
         f"{one.title}: {', '.join(one.systems)}": one.failure for one in [*by_calls, *by_price] if one.failure

@@ -13,7 +13,7 @@ from langchain_selectllm.evaluation.bootstrap import Bootstrap
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks/peer_packages"))
 from exchange import Exchange
-from peer_comparison import Difference, Outcome, at_equal_cost, outcomes_of
+from peer_comparison import Difference, Outcome, at_equal_cost, outcomes_of, over_splits
 from peer_exchange import Gold, write_exchange
 from peer_list import PACKAGES, budgets
 from peer_tables import Comparison, Measured, page, times_of, verdicts
@@ -118,6 +118,17 @@ def test_every_test_query_is_chosen_for_once():
         outcomes_of([choice("q0", "a"), choice("q0", "b")], GOLD)
 
 
+def test_a_query_of_several_splits_counts_once_by_its_mean():
+    other = Gold(members=GOLD.members, query_ids=("q1", "q2"), scores=GOLD.scores, costs=GOLD.costs)
+    first = Outcome(name="s", score=np.array([1.0, 0.0]), cost=np.array([1.0, 2.0]))
+    second = Outcome(name="s", score=np.array([1.0, 1.0]), cost=np.array([4.0, 5.0]))
+    (found,) = over_splits([[first], [second]], [GOLD, other])
+    assert found.score.tolist() == [1.0, 0.5, 1.0]
+    assert found.cost.tolist() == [1.0, 3.0, 5.0]
+    with pytest.raises(ValueError, match="Splits have other systems: s, t"):
+        over_splits([[first], [Outcome(name="t", score=second.score, cost=second.cost)]], [GOLD, other])
+
+
 def outcome(name: str, cost: float, score: list[float]) -> Outcome:
     return Outcome(name=name, score=np.array(score), cost=np.full(len(score), cost))
 
@@ -171,7 +182,7 @@ def test_a_peer_that_is_not_passed_is_named():
 def process(title: str, package: str, decision_s: list[float], encoder_s: list[float]) -> Measured:
     system = {"training_s": 2.0, "choice_s": [], "decision_s": decision_s, "encoder_s": encoder_s}
     figures = {"import_s": 1.0, "peak_mib": 100.0, "systems": {"s": system}}
-    return Measured(title=title, package=package, systems=("s",), folder=Path(), figures=figures)
+    return Measured(title=title, package=package, systems=("s",), folders=[Path()], figures=figures)
 
 
 def test_times_are_told_with_and_without_the_encoder_and_misses_are_named():
@@ -192,9 +203,9 @@ def test_times_are_told_with_and_without_the_encoder_and_misses_are_named():
 
 def test_a_failure_is_read_with_its_reason(tmp_path):
     (tmp_path / "failed.txt").write_text("ImportError: no", encoding="utf-8")
-    measured = Measured.read("title", "name", ("s",), tmp_path)
+    measured = Measured.read("title", "name", ("s",), [tmp_path])
     assert measured.failure == "ImportError: no"
-    assert measured.outcomes(GOLD) == []
+    assert measured.outcomes([GOLD]) == []
 
 
 def left_by_a_script(folder: Path, gold: Gold, winners: dict[str, str]) -> None:
@@ -220,12 +231,12 @@ def test_the_page_has_both_tables_the_misses_and_what_was_skipped(tmp_path):
     measured = []
     for name, (title, winners) in systems.items():
         left_by_a_script(tmp_path / name, GOLD, winners)
-        measured.append(Measured.read(title, name, tuple(winners), tmp_path / name))
+        measured.append(Measured.read(title, name, tuple(winners), [tmp_path / name]))
     (tmp_path / "failed.txt").write_text("ImportError: no", encoding="utf-8")
-    measured.append(Measured.read("LiteLLM", "litellm", ("complexity",), tmp_path))
+    measured.append(Measured.read("LiteLLM", "litellm", ("complexity",), [tmp_path]))
     text = page(
-        (measured, GOLD),
-        (measured, GOLD),
+        (measured, [GOLD]),
+        (measured, [GOLD]),
         sizes=dict.fromkeys(systems, 5.0),
         versions={"llmrouter-lib": "0.4.0"},
         skipped={"RouteLLM": "no wheel"},
