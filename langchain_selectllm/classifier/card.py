@@ -1,4 +1,4 @@
-"""The card of an artefact: what it is, in words and figures, for whoever finds the folder."""
+"""The card of an artefact: what it is, in words and figures, for readers of the folder."""
 
 import math
 from collections.abc import Sequence

@@ -75,10 +75,12 @@ def learn_heads(
         )
     # The largest arrays of training; pool and vote are learned without them.
     del features
-    told = topic_softmax(topic_logits)
+    topic_shares = topic_softmax(topic_logits)
     unseen = np.asarray(~np.isnan(logits).any(axis=1))
-    calibration = StackedCalibration.fit(logits[unseen], told[unseen], outcomes.scores[unseen], seed=seed)
-    held_out = cross_calibrated(logits, told, outcomes.scores, unseen, seed=seed)
+    calibration = StackedCalibration.fit(
+        logits[unseen], topic_shares[unseen], outcomes.scores[unseen], seed=seed
+    )
+    held_out = cross_calibrated(logits, topic_shares, outcomes.scores, unseen, seed=seed)
     pool, search = search_pool(outcomes, progress)
     pool, vote = learn_vote(outcomes, held_out, unseen, pool, seed=seed, progress=progress)
     complete = outcomes.scores[outcomes.observed.all(axis=1)]

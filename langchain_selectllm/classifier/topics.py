@@ -1,4 +1,4 @@
-"""Topics of queries: the categories of the training outcomes, told from the text."""
+"""Topics of queries: the categories of the training outcomes, predicted from the text."""
 
 from collections import Counter
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ from langchain_selectllm.integrations.ray_data import Workers, count_workers, cu
 from langchain_selectllm.routing.prompt_files import Piece, PromptLine, read_blocks
 
 _TICK_S = 0.5
-"""Seconds between two looks at what may end the job."""
+"""Seconds between two checks whether the job has to end."""
 
 
 async def answer_on_ray(job: AnswerJob) -> AsyncIterator[AnsweredBlock]:

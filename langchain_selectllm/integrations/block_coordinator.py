@@ -63,7 +63,7 @@ class Coordinator:
     async def end(self, block: str, spent_usd: float, stopped: str | None) -> str | None:
         """Ends a block; where it stopped, no further one is begun.
 
-        Returns why the job ends, if the block stopped: a worker that is told to stop does not know why.
+        Returns why the job ends, if the block stopped: a worker that has to stop does not know why.
         """
         async with self._changed:
             ended = self._open.pop(block)

@@ -138,7 +138,7 @@ def _refuse_keys_and_doubles(root: Any, path: str | Path) -> None:
         seen: set[str] = set()
         for key, value in mapping.value:
             line = key.start_mark.line + 1
-            # The names of members are free; what looks like a secret is one wherever else it stands.
+            # Members may have any name; a key that is named like a secret is one everywhere else.
             is_secret = key.value not in known and value.id == "scalar" and _KEY_NAME.search(str(key.value))
             if is_secret or (value.id == "scalar" and _KEY_VALUE.search(str(value.value))):
                 raise PoolFileError(f"{path}:{line}: {key.value} looks like an API key. {_NO_KEYS}")

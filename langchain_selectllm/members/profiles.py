@@ -68,7 +68,7 @@ def described(model: Any) -> Any:
 def callable_name(value: Any) -> str:
     """Returns the identity of a callable: its qualified name, else its representation.
 
-    Methods are told apart by their objects, partial functions by their arguments.
+    The object of a method and the arguments of a partial function are part of it.
     """
     if isinstance(value, partial):
         return f"partial({callable_name(value.func)}, {value.args!r}, {value.keywords!r})"

@@ -167,7 +167,7 @@ def _finished_line(file: PromptFile) -> tuple[PromptLine | None, int]:
 
 
 def cut(piece: Piece, n_lines: int) -> Iterator[Piece]:
-    """Yields parts of a piece with so many lines each; one part for a packed file, which cannot be cut.
+    """Yields parts of a piece with `n_lines` lines each; one part for a packed file, which cannot be cut.
 
     Raises:
         OutcomeError: If the file cannot be read.
@@ -185,7 +185,7 @@ def cut(piece: Piece, n_lines: int) -> Iterator[Piece]:
 
 
 def read_blocks(piece: Piece, block_lines: int) -> Iterator[list[PromptLine]]:
-    """Yields the lines of a piece, so many at a time.
+    """Yields the lines of a piece, `block_lines` at a time.
 
     Raises:
         OutcomeError: If the file is cut off, or packed otherwise than its name says.

@@ -43,7 +43,7 @@ def check_min_replies(min_replies: int | None, n_members: int) -> None:
     """Checks the number of replies below which other members are called.
 
     Raises:
-        PolicyError: If the pool cannot give so many replies, or it is below 1.
+        PolicyError: If it is below 1, or the pool has fewer members.
     """
     if min_replies is not None and not 1 <= min_replies <= n_members:
         raise PolicyError(
