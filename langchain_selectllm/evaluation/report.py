@@ -42,7 +42,7 @@ class SystemReport:
     calls: float
     cost_usd: float | None
     latency_parallel_s: float | None
-    """Mean over queries of the slowest called member, and of the decision where the system reads the query."""
+    """Mean over queries of the slowest called member, with the decision where the system reads the query."""
     latency_total_s: float | None
     """Mean over queries of the sum over called members, the decision included likewise."""
     confidence: Mapping[str, float] | None = None
