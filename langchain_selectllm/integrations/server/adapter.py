@@ -31,6 +31,7 @@ class RouterSettings:
     policy: str
     max_calls: int | None = None
     patience: float | Literal["tuned"] | None = None
+    patience_after_s: float | None = None
     min_confidence: float | None = None
     below_confidence: str = "abstain"
     deadline_s: float = 120.0
@@ -188,6 +189,7 @@ class ServedRouter:
             "policy": settings.policy,
             "max_calls": settings.max_calls,
             "patience": settings.patience,
+            "patience_after_s": settings.patience_after_s,
             "min_confidence": settings.min_confidence,
             "below_confidence": settings.below_confidence,
             "request_deadline_s": settings.deadline_s * _VOTE_SHARE,
@@ -221,6 +223,7 @@ def default_settings(settings: ServerSettings, policy: str) -> RouterSettings:
         policy=policy,
         max_calls=settings.max_calls,
         patience=settings.patience,
+        patience_after_s=settings.patience_after_s,
         min_confidence=settings.min_confidence,
         below_confidence=settings.below_confidence,
         deadline_s=settings.deadline_s,

@@ -28,6 +28,7 @@ class Knobs(BaseModel):
     policy: str | None = None
     max_calls: Annotated[int, Field(ge=1)] | None = None
     patience: Literal["tuned"] | Annotated[float, Field(gt=0, le=1)] | None = None
+    patience_after_s: Annotated[float, Field(gt=0)] | None = None
     min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     below_confidence: str | None = None
     deadline_s: Annotated[float, Field(gt=0)] | None = None
@@ -82,6 +83,11 @@ def apply_knobs(knobs: Knobs, model: str, settings: ServerSettings, served: Serv
         chosen = replace(chosen, max_calls=knobs.max_calls)
     if knobs.patience is not None:
         chosen = replace(chosen, patience=knobs.patience)
+    if knobs.patience == "tuned":
+        # That level has seconds of its own.
+        chosen = replace(chosen, patience_after_s=None)
+    if knobs.patience_after_s is not None:
+        chosen = replace(chosen, patience_after_s=knobs.patience_after_s)
     if knobs.deadline_s is not None:
         _check_ceiling("deadline_s", knobs.deadline_s, settings.deadline_s)
         chosen = replace(chosen, deadline_s=knobs.deadline_s)

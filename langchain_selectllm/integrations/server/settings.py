@@ -21,6 +21,7 @@ KnobName = Literal[
     "policy",
     "max_calls",
     "patience",
+    "patience_after_s",
     "min_confidence",
     "below_confidence",
     "deadline_s",
@@ -53,6 +54,8 @@ class ServerSettings(BaseSettings):
     """Calls of one request, and the ceiling of the knob of that name; no bound when None."""
     patience: Literal["tuned"] | Annotated[float, Field(gt=0, le=1)] | None = None
     """Lead from which the slowest members are not waited for by default."""
+    patience_after_s: PositiveFloat | None = None
+    """Seconds from the start of a round of calls before which `patience` does not count; none when None."""
     min_confidence: float | None = Field(default=None, ge=0, le=1)
     """Confidence that an answer needs by default; a request may only raise it."""
     below_confidence: str = "abstain"

@@ -1,5 +1,7 @@
 import pytest
 
+from langchain_selectllm.integrations.server.knobs import Knobs, apply_knobs
+from langchain_selectllm.integrations.server.settings import ServerSettings
 from langchain_selectllm.routing.sticky import StickyThreads
 from langchain_selectllm.testing import ReplayChatModel
 from tests.support.served import LETTERS, chat, client, make_app
@@ -38,6 +40,31 @@ async def test_a_request_may_choose_its_patience(fitted):
     operators = make_app(fitted, free_knobs=["explain"], patience=0.9, router={"early_stop": True})
     assert (await told(operators))[0] == 200
     assert (await told(operators, selectllm={"patience": 0.5}))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("knobs", "level", "after_s"),
+    [
+        ({}, 0.7, 5.0),
+        ({"patience": 0.5}, 0.5, 5.0),
+        ({"patience_after_s": 2.0}, 0.7, 2.0),
+        ({"patience": "tuned"}, "tuned", None),
+    ],
+)
+def test_the_seconds_of_patience_are_the_operators_until_a_request_names_others(knobs, level, after_s):
+    settings = ServerSettings(policy="learned:3", patience=0.7, patience_after_s=5.0, expose_members=False)
+    chosen = apply_knobs(Knobs(**knobs), "selectllm", settings, served=None)
+    assert (chosen.patience, chosen.patience_after_s) == (level, after_s)
+
+
+async def test_seconds_of_patience_need_a_level(fitted):
+    app = make_app(fitted, router={"early_stop": True})
+    assert (await told(app, selectllm={"patience": 0.7, "patience_after_s": 2.0}))[0] == 200
+    assert (await told(app, {"x-selectllm-patience": "0.7", "x-selectllm-patience-after-s": "2"}))[0] == 200
+    for knobs in ({"patience_after_s": 2.0}, {"patience": "tuned", "patience_after_s": 2.0}):
+        status, body = await told(app, selectllm=knobs)
+        assert status == 400
+        assert "patience_after_s is 2.0" in body["error"]["message"]
 
 
 async def test_an_unknown_knob_is_named(fitted):
