@@ -37,7 +37,7 @@ async def test_prompts_of_concurrent_requests_are_encoded_together_and_decided_a
         type(fitted), "predict_proba", lambda self, texts: sizes.append(len(texts)) or predict(self, texts)
     )
     replies = await asyncio.gather(*(router.ainvoke(prompt) for prompt in prompts))
-    assert sizes == [64, 6]
+    assert sizes == [8] * 8 + [6]
     for reply, decision in zip(replies, alone, strict=True):
         metadata = reply.response_metadata["selectllm"]
         assert list(metadata["probabilities"].values()) == decision.probabilities.tolist()
