@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from langchain_selectllm.routing.output_parser import VotingOutputParser as VotingOutputParser
     from langchain_selectllm.routing.router import SelectLLMRouter as SelectLLMRouter
     from langchain_selectllm.routing.sticky import StickyThreads as StickyThreads
-    from langchain_selectllm.selection.policies import LabelledMaxConf as LabelledMaxConf
-    from langchain_selectllm.selection.policies import MaxConf as MaxConf
-    from langchain_selectllm.selection.policies import WeightedMaxConf as WeightedMaxConf
+    from langchain_selectllm.selection.one_round_policies import LabelledMaxConf as LabelledMaxConf
+    from langchain_selectllm.selection.one_round_policies import MaxConf as MaxConf
+    from langchain_selectllm.selection.one_round_policies import WeightedMaxConf as WeightedMaxConf
     from langchain_selectllm.selection.policy_names import parse_policy as parse_policy
     from langchain_selectllm.voting.tally import Tally as Tally
     from langchain_selectllm.voting.votes import LogOddsVote as LogOddsVote
@@ -61,7 +61,7 @@ _MODULES = {
     "routing.output_parser": ["VotingOutputParser"],
     "routing.router": ["SelectLLMRouter"],
     "routing.sticky": ["StickyThreads"],
-    "selection.policies": ["LabelledMaxConf", "MaxConf", "WeightedMaxConf"],
+    "selection.one_round_policies": ["LabelledMaxConf", "MaxConf", "WeightedMaxConf"],
     "selection.policy_names": ["parse_policy"],
     "voting.tally": ["Tally"],
     "voting.votes": ["LogOddsVote", "MajorityVote", "WeightedVote"],

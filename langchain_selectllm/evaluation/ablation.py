@@ -16,7 +16,8 @@ from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.evaluation.replayable import complete_queries
 from langchain_selectllm.exceptions import OutcomeError, PolicyError
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.selection.policies import MaxConf, Policy
+from langchain_selectllm.selection.one_round_policies import MaxConf
+from langchain_selectllm.selection.policies import Policy
 from langchain_selectllm.selection.policy_names import parse_policy
 
 _SIZE = 3

@@ -12,7 +12,8 @@ from langchain_selectllm.evaluation.judge_replies import RecordedJudge
 from langchain_selectllm.evaluation.trace import Trace, substitute
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.outcomes import OutcomeTable
-from langchain_selectllm.selection.policies import Policy, RandomK, Selection
+from langchain_selectllm.selection.one_round_policies import RandomK
+from langchain_selectllm.selection.policies import Policy, Selection
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.ballots import CallMatrix
 from langchain_selectllm.voting.learned_vote import winning_confidence

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm.exceptions import PolicyError
+from langchain_selectllm.selection.one_round_policies import FixedBest, LearnedMaxConf
 from langchain_selectllm.selection.operating_points import (
     SINGLE_BEST,
     CallingRule,
@@ -17,7 +18,7 @@ from langchain_selectllm.selection.operating_points import (
     Ranking,
     ranked,
 )
-from langchain_selectllm.selection.policies import FixedBest, LearnedMaxConf, Policy, Selection
+from langchain_selectllm.selection.policies import Policy, Selection
 from langchain_selectllm.selection.pool_statistics import PoolStatistics, added_calls
 from langchain_selectllm.selection.self_consistency import RoutedSelfConsistency
 

@@ -5,18 +5,18 @@ from collections.abc import Callable, Sequence
 
 from langchain_selectllm.exceptions import PolicyError
 from langchain_selectllm.selection.adaptive import Adaptive
-from langchain_selectllm.selection.policies import (
+from langchain_selectllm.selection.one_round_policies import (
     AllMembers,
     FixedBest,
     LabelledMaxConf,
     LearnedMaxConf,
     MaxConf,
-    Policy,
     PriorOnly,
     RandomK,
     SingleBest,
     WeightedMaxConf,
 )
+from langchain_selectllm.selection.policies import Policy
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.selection.self_consistency import RoutedSelfConsistency, SelfConsistency
 

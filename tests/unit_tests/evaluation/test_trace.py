@@ -3,7 +3,7 @@ import numpy as np
 from langchain_selectllm import evaluate
 from langchain_selectllm.evaluation.replay import Recording
 from langchain_selectllm.evaluation.trace import substitute
-from langchain_selectllm.selection.policies import MaxConf
+from langchain_selectllm.selection.one_round_policies import MaxConf
 from langchain_selectllm.selection.policy_names import parse_policy
 
 

@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 
 from langchain_selectllm.exceptions import MemberMismatchError, PolicyError
 from langchain_selectllm.selection.adaptive import Adaptive
+from langchain_selectllm.selection.one_round_policies import LabelledMaxConf, MaxConf, WeightedMaxConf
 from langchain_selectllm.selection.operating_points import CallingRule, OperatingPoint
-from langchain_selectllm.selection.policies import LabelledMaxConf, MaxConf, WeightedMaxConf
 from langchain_selectllm.selection.policy_names import default_policy, parse_policy, policy_name
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
