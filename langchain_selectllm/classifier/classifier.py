@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from langchain_selectllm._progress import StageProgress, silent
-from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
-from langchain_selectllm.encoders import Encoder, get_encoder
 from langchain_selectllm.exceptions import NotFittedError
-from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 if TYPE_CHECKING:
+    from langchain_selectllm.classifier.fitted import Learned, TrainingSummary
+    from langchain_selectllm.encoders import Encoder
     from langchain_selectllm.outcomes import OutcomeTable
+    from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
 class SelectLLMClassifier:
@@ -27,7 +27,7 @@ class SelectLLMClassifier:
     """
 
     def __init__(
-        self, *, encoder: str | Encoder = "lexical", validation: float = 0.15, seed: int = 0
+        self, *, encoder: "str | Encoder" = "lexical", validation: float = 0.15, seed: int = 0
     ) -> None:
         """Store the settings; nothing is loaded before `fit`.
 
@@ -68,6 +68,7 @@ class SelectLLMClassifier:
             raise ValueError(f"seed is {self.seed}. Use a whole number from 0.")
         # Serving, which does without training, starts faster without its modules.
         from langchain_selectllm.classifier.fitting import learn
+        from langchain_selectllm.encoders import get_encoder
         from langchain_selectllm.outcomes import check_readable
 
         check_readable(outcomes, allow_unreadable=allow_unreadable)
@@ -183,7 +184,7 @@ class SelectLLMClassifier:
         return classifier
 
     @property
-    def learned(self) -> Learned:
+    def learned(self) -> "Learned":
         """Everything that was learned.
 
         Raises:
@@ -201,12 +202,12 @@ class SelectLLMClassifier:
         return self.learned.pool.members
 
     @property
-    def pool(self) -> PoolStatistics:
+    def pool(self) -> "PoolStatistics":
         """Base rates, fixed sets, mean costs and latencies of the members."""
         return self.learned.pool
 
     @property
-    def summary(self) -> TrainingSummary:
+    def summary(self) -> "TrainingSummary":
         """What the classifier was fitted on."""
         return self.learned.summary
 

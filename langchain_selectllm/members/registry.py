@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_selectllm.exceptions import MemberMismatchError, PoolFileError
-from langchain_selectllm.members.prices import FREE, CallCost, CataloguePrices, Prices, TokenPrices
 from langchain_selectllm.members.providers import ChatModel, as_chat_model, connect
 
 if TYPE_CHECKING:
     from langchain_selectllm.members.pool_file import MemberSpec
+    from langchain_selectllm.members.prices import CallCost, CataloguePrices, Prices
 
 __all__ = ["ChatModel", "Member", "ModelRegistry", "connect_member"]
 
@@ -32,14 +32,17 @@ class Member:
     """US dollars for a million input tokens written to it; the input price when None."""
     price_reasoning_usd_per_million: float | None = field(default=None, kw_only=True)
     """US dollars for a million output tokens of reasoning; the output price when None."""
-    catalogue: CataloguePrices | None = field(default=None, kw_only=True)
+    catalogue: "CataloguePrices | None" = field(default=None, kw_only=True)
     """Prices used where input or output have none of their own; see `with_catalogue_prices`."""
 
     @property
-    def prices(self) -> Prices | None:
+    def prices(self) -> "Prices | None":
         """The member's own prices, else the catalogue's; None without either."""
         if self.price_input_usd_per_million is None or self.price_output_usd_per_million is None:
             return self.catalogue
+        # A pool is made without the modules of prices.
+        from langchain_selectllm.members.prices import TokenPrices
+
         return TokenPrices(
             input=self.price_input_usd_per_million,
             output=self.price_output_usd_per_million,
@@ -48,7 +51,7 @@ class Member:
             reasoning=self.price_reasoning_usd_per_million,
         )
 
-    def cost(self, usage: Mapping[str, Any] | None) -> CallCost | None:
+    def cost(self, usage: Mapping[str, Any] | None) -> "CallCost | None":
         """Returns the cost of one call by its `usage_metadata`; None without prices or token counts.
 
         A reply from LangChain's cache (`set_llm_cache`), which carries a total cost of 0, costs nothing.
@@ -56,6 +59,8 @@ class Member:
         if usage is None:
             return None
         if usage.get("total_cost") == 0:
+            from langchain_selectllm.members.prices import FREE
+
             return FREE
         prices = self.prices
         if prices is None or "input_tokens" not in usage:
@@ -93,7 +98,9 @@ def connect_member(name: str, spec: "MemberSpec", *, max_retries: int = 2) -> Me
     )
 
 
-def _catalogue_prices(name: str, spec: "MemberSpec") -> CataloguePrices | None:
+def _catalogue_prices(name: str, spec: "MemberSpec") -> "CataloguePrices | None":
+    from langchain_selectllm.members.prices import CataloguePrices
+
     if not spec.catalogue_prices:
         return None
     provider, separator, model = spec.model.partition(":")

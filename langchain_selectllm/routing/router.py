@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+# First: langsmith takes some 50 ms more where it is imported from the depth of langchain_core (CPython 3.11).
+import langchain_core.tracers.schemas  # noqa: F401
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.runnables.utils import AnyConfigurableField
 from pydantic import ConfigDict, Field, PrivateAttr
@@ -18,7 +20,6 @@ from langchain_selectllm.routing.confidence_rule import ConfidenceRule, check_be
 from langchain_selectllm.routing.decision import Decision, decide_all
 from langchain_selectllm.routing.feedback import FeedbackLog, FeedbackTarget
 from langchain_selectllm.routing.output_parser import VotingOutputParser, parser_of_training
-from langchain_selectllm.routing.response_format import response_structure
 from langchain_selectllm.routing.runnable import EngineRunnable
 from langchain_selectllm.routing.settings_checks import (
     check_min_replies,
@@ -258,6 +259,8 @@ class SelectLLMRouter(EngineRunnable):
 
         models, left_out, structure = self.models, dict[str, str](), self.structure
         if self.bound is not None:
+            from langchain_selectllm.routing.response_format import response_structure
+
             models, left_out = self.bound.models, dict(self.bound.left_out)
             structure = structure or response_structure(self.bound.settings)
         patience, after_s = self._patience

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from langchain_selectllm.selection.pool_statistics import PoolStatistics
 from langchain_selectllm.voting.ballots import CallMatrix
 from langchain_selectllm.voting.votes import LogOddsVote, VoteStrategy, get_vote
 
 if TYPE_CHECKING:
     from langchain_selectllm.selection.operating_points import FurtherRounds
+    from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Selection:
 class Policy(Protocol):
     """What a policy is: a pure function from probabilities to a selection, with the vote it is made for."""
 
-    def select(self, probabilities: NDArray[np.float64], pool: PoolStatistics) -> Selection:
+    def select(self, probabilities: NDArray[np.float64], pool: "PoolStatistics") -> Selection:
         """The members to call for each query.
 
         Args:
@@ -57,7 +57,7 @@ class Policy(Protocol):
         ...
 
 
-def get_pool_vote(vote: str | VoteStrategy, pool: PoolStatistics) -> VoteStrategy:
+def get_pool_vote(vote: str | VoteStrategy, pool: "PoolStatistics") -> VoteStrategy:
     """The vote of that name; "learned" is the pool's own, or log-odds where none was learned.
 
     Raises:
