@@ -166,18 +166,17 @@ def _budgets(points: Sequence[OperatingPoint], single_best: OperatingPoint) -> I
 
 
 def two_rounds(rule: CallingRule, first: ReplayedCalls, second: ReplayedCalls) -> Iterator[OperatingPoint]:
-    """Operating points with a second round, one per share of the queries, the least sure ones.
-
-    `second` has the answers after both rounds, and what the second one takes.
-    """
+    """Points with a second round for the least sure queries, given the answers after both, and its calls."""
     n, accuracy, used = len(first.calls), first.answers.expected.mean(), first.used.mean(axis=1)
     order = np.argsort(first.answers.confidence, kind="stable")
     gained = (second.answers.expected - first.answers.expected)[order].cumsum() / n
     added = second.used[:, order].cumsum(axis=1) / n
-    for m in np.unique((n * _SHARES).astype(int)).tolist():
-        # Rounded down to four digits for the artefact: none beyond this share goes on.
-        threshold = float(np.floor(first.served[m] * 1e4) / 1e4)
-        if m > 0 and threshold > first.served[0]:
+    # Rounded down for the artefact: four digits separate more queries than a training set has.
+    thresholds = np.floor(first.served[(n * _SHARES).astype(int)] * 1e4) / 1e4
+    for threshold in np.unique(thresholds).tolist():
+        # Of equal confidences all stay or all go on.
+        m = int(np.searchsorted(first.served, threshold))
+        if m > 0:
             # The share of queries with a second round is known with the standard error of a proportion.
             margin = 1 + _BUDGET_QUANTILE * np.sqrt((1 - m / n) / m)
             at_threshold = replace(rule, threshold=threshold)

@@ -53,6 +53,14 @@ def test_the_second_round_gains_where_it_is_made():
     assert point.accuracy == pytest.approx(alone + 0.5 * 0.5)
 
 
+def test_of_equal_confidences_all_go_on_or_none():
+    first = replace(calls_of(1), served=np.repeat([0.3, 0.6], [300, N - 300]))
+    (point,) = two_rounds(RULE, first, calls_of(2, score=1.0))
+    assert point.rule.threshold == 0.6
+    alone = calls_of(1).answers.expected.mean()
+    assert point.accuracy == pytest.approx(alone + 0.3 * 0.5)
+
+
 def test_equal_confidences_leave_nobody_to_send_on():
     first = replace(calls_of(1), served=np.full(N, 0.5))
     assert list(two_rounds(RULE, first, calls_of(2))) == []
