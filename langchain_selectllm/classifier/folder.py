@@ -26,7 +26,7 @@ from langchain_selectllm.exceptions import (
 )
 
 FORMAT = "langchain-selectllm"
-FORMAT_VERSION = 11
+FORMAT_VERSION = 12
 ENCODER_FOLDER = "encoder"
 _CONFIG = "config.json"
 _ARRAYS = "model.safetensors"

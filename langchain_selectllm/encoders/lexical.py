@@ -1,4 +1,4 @@
-"""The default encoder: word and character n-grams of the outcomes' own texts, served by numpy alone."""
+"""The default encoder: words and word pairs of the outcomes' own texts, served by numpy alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +17,9 @@ from langchain_selectllm.encoders.vocabulary import Vocabulary, count_distinct
 from langchain_selectllm.encoders.weighting import Weighting
 from langchain_selectllm.exceptions import EncoderError, NotFittedError
 
-_LENGTHS = {"words": 1.0, "characters": 0.3}
-"""Euclidean length of the features of each kind."""
 _SURFACE_WEIGHT = 0.05
-_MIN_TEXTS = {"words": 2, "characters": 4}
+_MIN_TEXTS = 2
+"""Training texts that an n-gram must occur in."""
 # Of 20 to 310 prompts of 80 words, 120 to 310 took the least time per prompt: with fewer the calls of numpy
 # count, with more the arrays leave the cache.
 _CHUNK_CHARACTERS = 1 << 17
@@ -35,12 +34,10 @@ class LexicalRows(SparseRows):
 
 
 class LexicalEncoder:
-    """Hashed n-gram frequencies, weighted by rarity, beside a few surface features.
+    """Hashed word frequencies, weighted by rarity, beside a few surface features.
 
-    Words and their pairs weigh (1 + log count) * log((1 + n) / (1 + n_texts_with_it)) + 1 (the usual
-    smoothed TF-IDF), scaled to unit length; character 4-grams alike, scaled to 0.3, which reads spelling and
-    code that words miss. An n-gram of fewer than two (four) training texts is left out. Nothing is
-    downloaded.
+    Words and their pairs weigh (1 + log count) * (log((1 + n) / (1 + n_texts_with_it)) + 1) (the usual
+    smoothed TF-IDF), scaled to unit length. One of a single training text is left out. Nothing is downloaded.
     """
 
     kind: ClassVar[str] = "lexical"
@@ -49,7 +46,6 @@ class LexicalEncoder:
     is_slow: ClassVar[bool] = False
 
     def __init__(self) -> None:
-        self._keep({})
         self._arrays: dict[str, NDArray[Any]] = {}
 
     @property
@@ -63,13 +59,9 @@ class LexicalEncoder:
         scores: NDArray[np.float64],  # noqa: ARG002
         validation: NDArray[np.bool_],  # noqa: ARG002
     ) -> Self:
-        """Learn which n-grams there are and how rare each is."""
+        """Learn which words and pairs there are and how rare each is."""
         hashes = [ngram_hashes(chunk) for chunk in _chunks(texts)]
-        vocabularies = {}
-        for name, min_texts in _MIN_TEXTS.items():
-            entries = [getattr(chunk, name) for chunk in hashes]
-            vocabularies[name] = Vocabulary.fit(entries, n_texts=len(texts), min_texts=min_texts)
-        self._keep(vocabularies)
+        self._keep(Vocabulary.fit(hashes, n_texts=len(texts), min_texts=_MIN_TEXTS))
         surface = surface_features(texts)
         spread = surface.std(axis=0)
         self._arrays["surface_mean"] = surface.mean(axis=0)
@@ -81,12 +73,12 @@ class LexicalEncoder:
         return self
 
     def encode(self, texts: Sequence[str]) -> LexicalRows:
-        """Sparse features, (n, n_words + n_characters + N_SURFACE).
+        """Sparse features, (n, n_words + N_SURFACE).
 
         Raises:
             NotFittedError: If called before `fit`.
         """
-        if not self._vocabularies:
+        if not self._arrays:
             raise NotFittedError("The lexical encoder has not seen any text. Call fit first.")
         parts, unseen = [], [np.empty(0)]
         for chunk in _chunks(texts):
@@ -109,36 +101,25 @@ class LexicalEncoder:
 
     def _chunk_rows(self, texts: Sequence[str]) -> tuple[SparseRows, NDArray[np.float64]]:
         """Features of texts that are hashed together, and the share of unseen words of each."""
-        hashes = ngram_hashes(texts)
-        cells = []
-        for block, (name, vocabulary) in enumerate(self._vocabularies.items()):
-            entries = getattr(hashes, name)
-            columns, known = vocabulary.find(entries)
-            cells.append(self._weighting.cells(entries, columns, block=block)[known])
-            if name == "words":
-                n_unseen = count_distinct(entries[~known], len(texts))
+        entries = ngram_hashes(texts)
+        columns, known = self._vocabulary.find(entries)
         surface = (surface_features(texts) - self._arrays["surface_mean"]) / self._arrays["surface_scale"]
         # Bounded, so that one odd text cannot outweigh every word in it.
         surface = _SURFACE_WEIGHT * np.minimum(np.maximum(surface, -5.0), 5.0)
-        rows, n_values = self._weighting.rows(cells, surface.astype(np.float32))
-        n_distinct = n_values[:, 0] + n_unseen
+        rows, n_known = self._weighting.rows(entries[known], columns[known], surface.astype(np.float32))
+        n_unseen = count_distinct(entries[~known], len(texts))
+        n_distinct = n_known + n_unseen
         # A text without words is as unfamiliar as one of unseen words.
         return rows, np.where(n_distinct > 0, n_unseen / np.maximum(n_distinct, 1), 1.0)
 
-    def _keep(self, vocabularies: dict[str, Vocabulary]) -> None:
-        self._vocabularies = vocabularies
-        self._weighting = Weighting(
-            idf=tuple(vocabulary.idf for vocabulary in vocabularies.values()),
-            lengths=tuple(_LENGTHS[name] for name in vocabularies),
-            n_dense=N_SURFACE,
-        )
+    def _keep(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._weighting = Weighting(idf=vocabulary.idf, n_dense=N_SURFACE)
+        self._arrays["words"], self._arrays["words_idf"] = vocabulary.hashes, vocabulary.idf
 
     def save(self, folder: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:  # noqa: ARG002
         """An empty configuration and the arrays."""
-        arrays = dict(self._arrays)
-        for name, vocabulary in self._vocabularies.items():
-            arrays[name], arrays[f"{name}_idf"] = vocabulary.hashes, vocabulary.idf
-        return {}, arrays
+        return {}, dict(self._arrays)
 
     @classmethod
     def load(
@@ -154,16 +135,8 @@ class LexicalEncoder:
         Raises:
             EncoderError: If arrays are missing or do not fit each other.
         """
-        names = {
-            "usual_novelty",
-            "words",
-            "words_idf",
-            "characters",
-            "characters_idf",
-            "surface_mean",
-            "surface_scale",
-        }
-        if set(arrays) != names or any(len(arrays[n]) != len(arrays[f"{n}_idf"]) for n in _MIN_TEXTS):
+        names = {"usual_novelty", "words", "words_idf", "surface_mean", "surface_scale"}
+        if set(arrays) != names or len(arrays["words"]) != len(arrays["words_idf"]):
             raise EncoderError(
                 f"The lexical encoder needs the arrays {sorted(names)}; the artefact has {sorted(arrays)}."
             )
@@ -173,9 +146,8 @@ class LexicalEncoder:
                 f"{N_SURFACE}."
             )
         encoder = cls()
-        encoder._keep({name: Vocabulary(arrays[name], arrays[f"{name}_idf"]) for name in _MIN_TEXTS})
-        for name in ("usual_novelty", "surface_mean", "surface_scale"):
-            encoder._arrays[name] = arrays[name]
+        encoder._arrays = dict(arrays)
+        encoder._keep(Vocabulary(arrays["words"], arrays["words_idf"]))
         return encoder
 
 

@@ -1,7 +1,6 @@
-"""Hashes of the word and character n-grams of texts, without a Python loop over their characters."""
+"""Hashes of the words of texts and of pairs of neighbours, without a Python loop over their characters."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,7 +13,7 @@ MAX_TEXTS = 1 << 10
 """Texts that are hashed at once: the number of a text takes the lowest bits of a hash."""
 
 HASH_BITS = np.uint64((1 << 64) - MAX_TEXTS)
-"""Bits of an entry of `NgramHashes` that are the hash; the others are the number of its text."""
+"""Bits of an entry of `ngram_hashes` that are the hash; the others are the number of its text."""
 
 _BASE = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
@@ -22,31 +21,24 @@ _BIGRAM = np.uint64(0xD6E8FEB86659FD93)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 # Scripts written without spaces (Han, kana, Hangul …): every character is a word of its own.
 _IDEOGRAPHS = (0x2E80, 0xD7FF)
-_GRAM = 4
-_LAST_PLACES = np.arange(1, _GRAM + 1)
+_IN_WORD = np.zeros(256, dtype=np.bool_)
+"""Whether each code point below 256 is part of a word."""
+_IN_WORD[ord("0") : ord("9") + 1] = True
+_IN_WORD[ord("a") : ord("z") + 1] = True
+_IN_WORD[0xAA:] = True
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class NgramHashes:
-    """N-grams of up to `MAX_TEXTS` texts: 54 bits of a hash, then 10 bits of the number of the text."""
+def ngram_hashes(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """Words and pairs of neighbouring words of at most `MAX_TEXTS` texts, (n_words + n_pairs,).
 
-    words: NDArray[np.uint64]
-    """Words and pairs of neighbouring words, (n_words + n_pairs,)."""
-    characters: NDArray[np.uint64]
-    """Character 4-grams by the place where they start, (n_places,); 0 where one would leave its text."""
-
-
-def ngram_hashes(texts: Sequence[str]) -> NgramHashes:
-    """Hashes of the n-grams of at most `MAX_TEXTS` texts; an n-gram has the same hash in every text.
+    54 bits of a hash, then 10 bits of the number of the text. An n-gram has the same hash in every text.
 
     A rolling (Karp-Rabin) hash: with prefix sums of c_i P^i modulo 2^64, the hash of any span is one
     subtraction and one product away, wherever the span stands.
     """
-    # A line break ends each text: it is part of no word, and no 4-gram holds it.
+    # A line break ends each text, and is part of no word.
     read = [f"{text[:MAX_CHARACTERS].lower()}\n" for text in texts]
-    codes = code_points("".join(read))
-    lengths = np.array(list(map(len, read)))
-    numbers = np.repeat(np.arange(len(texts), dtype=np.uint64), lengths)
+    codes = _code_points("".join(read))
     powers, inverse = _powers(len(codes))
     prefix = np.empty(len(codes) + 1, dtype=np.uint64)
     prefix[0] = 0
@@ -57,41 +49,29 @@ def ngram_hashes(texts: Sequence[str]) -> NgramHashes:
     np.cumsum(sums, out=sums)
     starts, ends = _words(codes)
     words = (prefix.take(ends) - prefix.take(starts)) * inverse.take(starts)
-    word_text = numbers.take(starts)
-    paired = word_text[:-1] == word_text[1:]
+    numbers = np.searchsorted(np.cumsum(list(map(len, read))), starts, side="right").astype(np.uint64)
+    paired = numbers[:-1] == numbers[1:]
     pairs = (words[:-1] * _BIGRAM + words[1:])[paired]
-    characters = prefix[_GRAM:] - prefix[:-_GRAM]
-    characters *= inverse[: len(characters)]
-    characters += np.uint64(1)
-    return NgramHashes(
-        words=_entries(np.concatenate([words, pairs]), np.concatenate([word_text, word_text[:-1][paired]])),
-        characters=_without_last_places(_entries(characters, numbers[: len(characters)]), lengths),
-    )
+    return _entries(np.concatenate([words, pairs]), np.concatenate([numbers, numbers[:-1][paired]]))
 
 
-def code_points(text: str) -> NDArray[np.uint8] | NDArray[np.uint32]:
+def _code_points(text: str) -> NDArray[np.uint8] | NDArray[np.uint32]:
     """Code points of a text, (n,), in the smallest type that holds them."""
     if text.isascii():
         return np.frombuffer(text.encode("ascii"), dtype=np.uint8)
     return np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32)
 
 
-def _without_last_places(characters: NDArray[np.uint64], lengths: NDArray[np.intp]) -> NDArray[np.uint64]:
-    """The entries with 0 where a 4-gram holds a line break, given the lengths of the texts with theirs."""
-    # The last places of a text, those before its start aside.
-    places = np.cumsum(lengths)[:, None] - np.minimum(_LAST_PLACES, lengths[:, None])
-    characters[places[places < len(characters)]] = 0
-    return characters
-
-
 def _words(codes: NDArray[np.uint8] | NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    digit = (codes >= ord("0")) & (codes <= ord("9"))
-    word = digit | ((codes >= ord("a")) & (codes <= ord("z")))
+    """Start and end of each word, (n_words,)."""
     if codes.dtype == np.uint8:
-        # Of ASCII alone: a word starts and ends where it changes.
-        edges = np.flatnonzero(np.diff(word, prepend=False))
+        # Of ASCII alone: a word starts and ends where it changes. The last character is in no word.
+        word = _IN_WORD.take(codes)
+        edges = np.flatnonzero(word[1:] != word[:-1]) + 1
+        if word[:1].any():
+            edges = np.concatenate([[0], edges])
         return edges[::2], edges[1::2]
-    word |= codes >= 0xAA
+    word = (codes >= 256) | _IN_WORD.take(np.minimum(codes, 255))
     ideograph = (codes >= _IDEOGRAPHS[0]) & (codes <= _IDEOGRAPHS[1])
     before = np.concatenate([[False], word[:-1]])
     starts = np.flatnonzero(word & (~before | ideograph | np.concatenate([[False], ideograph[:-1]])))

@@ -1,12 +1,11 @@
 """Surface features of a text beside its words: length, options, formulas, digits."""
 
 import re
+import string
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-
-from langchain_selectllm.encoders.ngrams import code_points
 
 # From the line break before an option: the search skips from one break to the next. The space behind it is
 # not consumed, as it may be the break before the next option.
@@ -26,6 +25,7 @@ _CUES = (
     "=",
     "%",
 )
+_DIGITS, _CAPITALS = string.digits.encode(), string.ascii_uppercase.encode()
 N_SURFACE = 9 + len(_CUES)
 
 
@@ -36,20 +36,28 @@ def surface_features(texts: Sequence[str]) -> NDArray[np.float64]:
     then the number of options and the shares of digits, capitals and characters beyond ASCII.
     """
     counts = np.array([_counts(text) for text in texts], dtype=np.float64).reshape(len(texts), -1)
-    lengths = counts[:, 0]
-    columns = [np.log1p(counts[:, :-1]), np.log1p(_cues(texts)), counts[:, -1:]]
-    shares = _kinds(texts, lengths) / np.maximum(lengths, 1)[:, None]
-    return np.concatenate([*columns, shares], axis=1)
+    sizes, n_options, kinds = counts[:, :5], counts[:, 5:6], counts[:, 6:]
+    shares = kinds / np.maximum(sizes[:, :1], 1)
+    return np.concatenate([np.log1p(sizes), np.log1p(_cues(texts)), n_options, shares], axis=1)
 
 
 def _counts(text: str) -> tuple[int, ...]:
-    """Length, length of the stem and behind it, spaces of the stem, lines, and options of one text."""
+    """Length, length of the stem and behind it, spaces of the stem, lines, options; kinds of characters."""
     # A break stands before the first line too; positions are then those of the text.
     starts = [option.start() for option in _OPTION.finditer("\n" + text)]
     length = stem = len(text)
     if starts:
         stem = starts[0]
-    return length, stem, length - stem, text.count(" ", 0, stem), text.count("\n"), len(starts)
+    sizes = (length, stem, length - stem, text.count(" ", 0, stem), text.count("\n"), len(starts))
+    return sizes + _kinds(text)
+
+
+def _kinds(text: str) -> tuple[int, ...]:
+    """Numbers of digits, of capitals and of characters beyond ASCII."""
+    ascii_text = text.encode("ascii", "ignore")
+    n = len(ascii_text)
+    digits, capitals = ascii_text.translate(None, _DIGITS), ascii_text.translate(None, _CAPITALS)
+    return n - len(digits), n - len(capitals), len(text) - n
 
 
 def _cues(texts: Sequence[str]) -> NDArray[np.float64]:
@@ -61,18 +69,4 @@ def _cues(texts: Sequence[str]) -> NDArray[np.float64]:
         # Most prompts lack most cues, and one search through all of them says so.
         if cue in together:
             counts[:, number] = [text.count(cue) for text in lowered]
-    return counts
-
-
-def _kinds(texts: Sequence[str], lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Digits, capitals and characters beyond ASCII in each text, (n, 3)."""
-    # The line break behind each text is none of them.
-    codes = code_points("\n".join(texts) + "\n")
-    digits = (codes >= ord("0")) & (codes <= ord("9"))
-    capitals = (codes >= ord("A")) & (codes <= ord("Z"))
-    ends = np.cumsum(lengths + 1).astype(np.intp)
-    counts = np.zeros((len(texts), 3))
-    for number, kind in enumerate((digits, capitals, codes > 127)):
-        before = np.searchsorted(np.flatnonzero(kind), ends)
-        counts[:, number] = np.diff(before, prepend=0)
     return counts

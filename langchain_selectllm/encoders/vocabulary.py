@@ -24,19 +24,18 @@ class Vocabulary:
         """The n-grams that at least `min_texts` of the texts have (all texts, where there are fewer).
 
         Args:
-            chunks: Entries of `NgramHashes`, each chunk of other texts.
+            chunks: Entries of `ngram_hashes`, each chunk of other texts.
             n_texts: Texts in all chunks.
             min_texts: Texts that an n-gram must occur in.
         """
         hashes = [np.unique(chunk) & HASH_BITS for chunk in chunks]
         known, counts = np.unique(np.concatenate(hashes), return_counts=True)
-        # 0 is the entry of no n-gram.
-        kept = (counts >= min(min_texts, n_texts)) & (known > 0)
+        kept = counts >= min(min_texts, n_texts)
         idf = np.log((1 + n_texts) / (1 + counts[kept])) + 1
         return cls(known[kept], idf.astype(np.float32))
 
     def find(self, entries: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        """Column of each entry of `NgramHashes`, and whether the vocabulary has it; some column where not."""
+        """Column of each entry of `ngram_hashes`, some column where it is not known, and whether it is."""
         places, found = self._lookup.places(entries)
         # They differ in the number of the text at most. The value behind the last hash is no hash.
         found ^= entries
@@ -81,7 +80,7 @@ class _Lookup:
 
 
 def count_distinct(entries: NDArray[np.uint64], n_texts: int) -> NDArray[np.int64]:
-    """How many different n-grams of each of n texts are among entries of `NgramHashes`, (n,); sorts these."""
+    """Different n-grams of each of n texts among entries of `ngram_hashes`, (n,); sorts these."""
     different, _ = distinct(entries)
     return np.bincount((different & ~HASH_BITS).view(np.intp), minlength=n_texts)
 

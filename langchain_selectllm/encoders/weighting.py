@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -21,61 +20,53 @@ _NARROW_BITS = 32
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Weighting:
-    """Columns of a row: those of each vocabulary, one block behind the other, then dense ones."""
+    """Columns of a row: those of the vocabulary, then dense ones."""
 
-    idf: tuple[NDArray[np.float32], ...]
-    """Rarity of the n-grams of each vocabulary."""
-    lengths: tuple[float, ...]
-    """Euclidean length of the values of each vocabulary in one row."""
+    idf: NDArray[np.float32]
+    """Rarity of the n-grams of the vocabulary, (n_words,)."""
     n_dense: int
 
-    def rows(self, cells: Sequence[Cells], dense: NDArray[np.float32]) -> tuple[SparseRows, NDArray[np.intp]]:
-        """Rows of n texts; an n-gram's value is (1 + log count) * idf, scaled to the length of its block.
+    def rows(
+        self, entries: NDArray[np.uint64], columns: NDArray[np.intp], dense: NDArray[np.float32]
+    ) -> tuple[SparseRows, NDArray[np.intp]]:
+        """Rows of n texts; an n-gram's value is (1 + log count) * idf, and those of a row have length 1.
 
         Args:
-            cells: Cells of each vocabulary's n-grams, equal ones as often as they occur.
+            entries: Entries of `ngram_hashes` that the vocabulary has, equal ones as often as they occur.
+            columns: Column of each.
             dense: Values of the dense columns, (n, n_dense).
 
         Returns:
-            Rows (n, n_columns), and the number of values in each block of each row, (n, n_vocabularies + 1).
+            Rows (n, n_columns), and the number of different n-grams of each row, (n,).
         """
-        ordered, counts = distinct(np.concatenate([*cells, self._dense_cells(len(dense))]))
-        columns = (ordered & self._cell_type((1 << self._column_bits) - 1)).astype(np.intp)
-        edges = np.searchsorted(ordered, self._edges(len(dense)))
-        runs = np.append(edges[1:], len(ordered)) - edges
-        values = (1 + np.log(counts.astype(np.float32))) * self._all_idf.take(columns)
-        self._scale(values, edges, runs)
-        indptr = np.append(edges[:: self._n_blocks], len(ordered))
-        values[indptr[1:, None] - np.arange(self.n_dense, 0, -1)] = dense
-        rows = SparseRows(indptr, columns.astype(np.int32), values, self.n_columns)
-        return rows, runs.reshape(len(dense), -1)
-
-    def cells(self, entries: NDArray[np.uint64], columns: NDArray[np.intp], *, block: int) -> Cells:
-        """Entries of `NgramHashes` as numbers that are in the order of rows and, within a row, of columns."""
-        cells: Cells = entries.astype(self._cell_type)
-        cells &= self._cell_type(MAX_TEXTS - 1)
-        cells <<= self._column_bits
-        cells |= (columns + self._offsets[block]).astype(self._cell_type)
-        return cells
+        n = len(dense)
+        ordered, counts = distinct(np.concatenate([self._cells(entries, columns), self._dense_cells(n)]))
+        found = (ordered & self._cell_type((1 << self._column_bits) - 1)).astype(np.intp)
+        values = (1 + np.log(counts.astype(np.float32))) * self._all_idf.take(found)
+        # Start of the n-grams and of the dense values of each row.
+        edges = np.searchsorted(ordered, self._of_each_row(n, (0, len(self.idf))))
+        lengths = np.append(edges[1:], len(ordered)) - edges
+        # reduceat adds up each part alone.
+        values /= np.repeat(np.sqrt(np.add.reduceat(values * values, edges)), lengths)
+        indptr = np.append(edges[::2], len(ordered))
+        values[edges[1::2, None] + np.arange(self.n_dense)] = dense
+        return SparseRows(indptr, found.astype(np.int32), values, self.n_columns), lengths[::2]
 
     @property
     def n_columns(self) -> int:
-        """Columns of all blocks."""
-        return self._offsets[-1] + self.n_dense
+        """Columns of n-grams and dense ones."""
+        return len(self.idf) + self.n_dense
 
-    def _scale(self, values: NDArray[np.float32], edges: NDArray[np.intp], runs: NDArray[np.intp]) -> None:
-        """Scale the values of each block and row to the block's length; reduceat adds up each alone."""
-        norms = np.sqrt(np.add.reduceat(values * values, edges))
-        values /= np.repeat(norms, runs)
-        lengths = np.array([*self.lengths, 1.0], dtype=np.float32)
-        values *= np.repeat(np.tile(lengths, len(runs) // self._n_blocks), runs)
+    def _cells(self, entries: NDArray[np.uint64], columns: NDArray[np.intp]) -> Cells:
+        """Entries as numbers that are in the order of rows and, within a row, of columns."""
+        cells: Cells = entries.astype(self._cell_type)
+        cells &= self._cell_type(MAX_TEXTS - 1)
+        cells <<= self._column_bits
+        cells |= columns.astype(self._cell_type)
+        return cells
 
     def _dense_cells(self, n: int) -> Cells:
-        return self._of_each_row(n, range(self._offsets[-1], self.n_columns))
-
-    def _edges(self, n: int) -> Cells:
-        """The smallest cell that each block of each row may have."""
-        return self._of_each_row(n, self._offsets)
+        return self._of_each_row(n, range(len(self.idf), self.n_columns))
 
     def _of_each_row(self, n: int, columns: Sequence[int]) -> Cells:
         """The cells of the same columns in n rows, (n * n_columns,)."""
@@ -84,16 +75,8 @@ class Weighting:
         return cells
 
     @cached_property
-    def _offsets(self) -> list[int]:
-        return list(accumulate(map(len, self.idf), initial=0))
-
-    @property
-    def _n_blocks(self) -> int:
-        return len(self.idf) + 1
-
-    @cached_property
     def _all_idf(self) -> NDArray[np.float32]:
-        return np.concatenate([*self.idf, np.ones(self.n_dense, dtype=np.float32)])
+        return np.append(self.idf, np.ones(self.n_dense, dtype=np.float32))
 
     @cached_property
     def _column_bits(self) -> int:

@@ -159,7 +159,7 @@ def test_a_truncated_configuration_is_refused(saved):
 )
 def test_another_format_is_refused_with_the_way_out(saved, version, advice):
     edit_config(saved, format_version=version)
-    message = f"has format {version}; this release reads format 11. It was {advice}"
+    message = f"has format {version}; this release reads format 12. It was {advice}"
     with pytest.raises(ArtefactFormatError, match=message):
         SelectLLMClassifier.from_pretrained(saved)
 

@@ -21,7 +21,7 @@ def sparse_rows(rows, n_columns):
 
 
 def words(text):
-    return ngram_hashes([text]).words.tolist()
+    return ngram_hashes([text]).tolist()
 
 
 def test_a_word_has_one_hash_wherever_it_stands():
@@ -37,16 +37,6 @@ def test_a_word_has_one_hash_wherever_it_stands():
 def test_scripts_without_spaces_are_read_character_by_character():
     assert len(words("東京都")) == 3 + 2
     assert words("東京")[0] == words("京東")[1]
-
-
-def test_character_n_grams_slide_over_the_text():
-    characters = ngram_hashes(["abcdabcd"]).characters
-    assert len(set(characters[:5].tolist())) == 4
-    assert characters[0] == characters[4]
-    # None goes past the end of its text, also where another text follows.
-    assert not characters[5:].any()
-    assert not ngram_hashes(["abc"]).characters.any()
-    assert np.count_nonzero(ngram_hashes(["abc", "defgh", ""]).characters) == 2
 
 
 @pytest.mark.parametrize("text", ["", " ", "x", "\n\n", "\ud800", "🙂", "a" * (2 * MAX_CHARACTERS)])
@@ -80,14 +70,13 @@ def test_a_vocabulary_of_many_columns_has_the_same_features(monkeypatch):
     np.testing.assert_array_equal(again.values, narrow.values)
 
 
-def test_values_of_words_and_of_characters_have_their_lengths_in_every_row():
+def test_values_of_words_have_length_one_in_every_row_that_has_some():
     texts = ["two plus two is two", "two plus one", "", "plus", "one plus"]
     encoder = LexicalEncoder().fit(texts, np.zeros((5, 1)), np.zeros(5, bool))
     rows = encoder.encode(texts).to_scipy().toarray()
     n_words = len(encoder.save(Path())[1]["words"])
-    words, characters = rows[:, :n_words], rows[:, n_words:-N_SURFACE]
-    np.testing.assert_allclose(np.linalg.norm(words, axis=1), [1, 1, 0, 1, 1], rtol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(characters, axis=1), [0.3, 0.3, 0, 0.3, 0.3], rtol=1e-6)
+    assert rows.shape[1] == n_words + N_SURFACE
+    np.testing.assert_allclose(np.linalg.norm(rows[:, :n_words], axis=1), [1, 1, 0, 1, 1], rtol=1e-6)
 
 
 def test_a_batch_of_several_chunks_has_the_features_of_its_texts_alone():
