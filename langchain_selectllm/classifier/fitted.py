@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from langchain_selectllm.classifier.calibration import StackedCalibration
 from langchain_selectllm.classifier.heads import LinearHeads
-from langchain_selectllm.classifier.topics import Topics
+from langchain_selectllm.classifier.topics import Topics, topic_softmax
 from langchain_selectllm.encoders import Encoder, is_slow
 from langchain_selectllm.selection.pool_statistics import PoolStatistics
 
@@ -81,6 +81,11 @@ class Learned:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
+    @cached_property
+    def _all_heads(self) -> LinearHeads:
+        """Heads of members and topics, which read the features of a text at once."""
+        return self.heads.with_member(self.topics.heads)
+
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Calibrated P(correct), (n, K), shrunk to base rates as a text is unfamiliar."""
         if not texts:
@@ -93,8 +98,9 @@ class Learned:
 
     def _probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         features = self.encoder.encode(texts)
-        topics = self.topics.probabilities(features)
-        probabilities = self.calibration.probabilities(self.heads.logits(features), topics)
+        logits, n_members = self._all_heads.logits(features), len(self.pool.members)
+        topics = topic_softmax(logits[:, n_members:])
+        probabilities = self.calibration.probabilities(logits[:, :n_members], topics)
         novelty = self.encoder.novelty(texts, features)[:, None]
         probabilities = (1.0 - novelty) * probabilities + novelty * self.pool.base_rates
         probabilities[[not text.strip() for text in texts]] = self.pool.base_rates

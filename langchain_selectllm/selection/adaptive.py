@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -57,6 +58,7 @@ class Adaptive(OperatingBudget):
             raise PolicyError(self._out_of_reach(self._points(pool)))
         return found
 
+    @lru_cache(maxsize=64)  # noqa: B019 - bounded; a router decides by one policy and one pool
     def find(self, pool: PoolStatistics) -> OperatingPoint | None:
         """The operating point for the budget; None when no point is within it."""
         best = self.first(self._points(pool))

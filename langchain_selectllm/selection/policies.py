@@ -74,5 +74,5 @@ def top(values: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
     """Mask of the `size` largest values of each row, (n, K); equal values in column order."""
     order = np.argsort(-values, axis=1, kind="stable")[:, :size]
     mask = np.zeros(values.shape, dtype=np.bool_)
-    np.put_along_axis(mask, order, values=True, axis=1)
+    mask[np.arange(len(values))[:, None], order] = True
     return mask
