@@ -25,7 +25,8 @@ _CUES = (
     "=",
     "%",
 )
-_DIGITS, _CAPITALS = string.digits.encode(), string.ascii_uppercase.encode()
+_KINDS = bytes.maketrans((string.digits + string.ascii_uppercase).encode(), b"0" * 10 + b"A" * 26)
+"""A digit as 0, a capital as A."""
 N_SURFACE = 9 + len(_CUES)
 
 
@@ -43,21 +44,23 @@ def surface_features(texts: Sequence[str]) -> NDArray[np.float64]:
 
 def _counts(text: str) -> tuple[int, ...]:
     """Length, length of the stem and behind it, spaces of the stem, lines, options; kinds of characters."""
-    # A break stands before the first line too; positions are then those of the text.
-    starts = [option.start() for option in _OPTION.finditer("\n" + text)]
     length = stem = len(text)
-    if starts:
-        stem = starts[0]
-    sizes = (length, stem, length - stem, text.count(" ", 0, stem), text.count("\n"), len(starts))
+    n_options, breaks = 0, text.count("\n")
+    # A break stands before the first line too; positions are then those of the text.
+    lines = f"\n{text}"
+    if breaks or _OPTION.match(lines):
+        starts = [option.start() for option in _OPTION.finditer(lines)]
+        n_options = len(starts)
+        if starts:
+            stem = starts[0]
+    sizes = (length, stem, length - stem, text.count(" ", 0, stem), breaks, n_options)
     return sizes + _kinds(text)
 
 
 def _kinds(text: str) -> tuple[int, ...]:
     """Numbers of digits, of capitals and of characters beyond ASCII."""
-    ascii_text = text.encode("ascii", "ignore")
-    n = len(ascii_text)
-    digits, capitals = ascii_text.translate(None, _DIGITS), ascii_text.translate(None, _CAPITALS)
-    return n - len(digits), n - len(capitals), len(text) - n
+    kinds = text.encode("ascii", "ignore").translate(_KINDS)
+    return kinds.count(b"0"), kinds.count(b"A"), len(text) - len(kinds)
 
 
 def _cues(texts: Sequence[str]) -> NDArray[np.float64]:
