@@ -106,8 +106,12 @@ class LexicalEncoder:
         surface = (surface_features(texts) - self._arrays["surface_mean"]) / self._arrays["surface_scale"]
         # Bounded, so that one odd text cannot outweigh every word in it.
         surface = _SURFACE_WEIGHT * np.minimum(np.maximum(surface, -5.0), 5.0)
-        rows, n_known = self._weighting.rows(entries[known], columns[known], surface.astype(np.float32))
-        n_unseen = count_distinct(entries[~known], len(texts))
+        # By place: about half of the entries are known, in no order, so that a mask takes twice as long.
+        places = np.flatnonzero(known)
+        rows, n_known = self._weighting.rows(
+            entries.take(places), columns.take(places), surface.astype(np.float32)
+        )
+        n_unseen = count_distinct(entries.compress(~known), len(texts))
         n_distinct = n_known + n_unseen
         # A text without words is as unfamiliar as one of unseen words.
         return rows, np.where(n_distinct > 0, n_unseen / np.maximum(n_distinct, 1), 1.0)

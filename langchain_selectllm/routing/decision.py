@@ -25,7 +25,8 @@ class KeptSelection:
     further: "FurtherRounds | None"
 
 
-@dataclass(frozen=True, eq=False)
+# Not frozen, though never changed: a frozen one takes four times as long to make, and a batch makes thousands.
+@dataclass(eq=False)
 class Decision:
     """Members selected for one prompt."""
 
@@ -164,8 +165,9 @@ def decide_all(
     selection = policy.select(probabilities, classifier.pool)
     members, chosen = classifier.members, _selected(selection)
     decisions = []
-    for i, text in enumerate(texts):
-        reason, further = selection.reasons[i], None
+    rows = zip(texts, probabilities, selection.probabilities, chosen, selection.reasons, strict=True)
+    for i, (text, row, vote_row, selected, why) in enumerate(rows):
+        reason, further = why, None
         if not text.strip():
             reason = f"{reason}; no text, so by base rates"
         if selection.further is not None:
@@ -173,9 +175,9 @@ def decide_all(
         decision = Decision(
             text=text,
             members=members,
-            probabilities=probabilities[i],
-            vote_probabilities=selection.probabilities[i],
-            selected=chosen[i],
+            probabilities=row,
+            vote_probabilities=vote_row,
+            selected=selected,
             reason=reason,
             vote=selection.vote,
             further=further,
