@@ -25,7 +25,7 @@ class KeptSelection:
     further: "FurtherRounds | None"
 
 
-# Not frozen, though never changed: a frozen one takes four times as long to make, and a batch makes thousands.
+# Not frozen, though never changed: freezing takes most of the time to make one, and a batch makes thousands.
 @dataclass(eq=False)
 class Decision:
     """Members selected for one prompt."""
