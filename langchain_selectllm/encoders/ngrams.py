@@ -19,8 +19,9 @@ _BASE = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 _BIGRAM = np.uint64(0xD6E8FEB86659FD93)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
-# Scripts written without spaces (Han, kana, Hangul …): every character is a word of its own.
-_IDEOGRAPHS = (0x2E80, 0xD7FF)
+_UNSPACED = ((0x0E00, 0x109F), (0x1780, 0x17FF), (0x2E80, 0xD7FF), (0x20000, 0x3FFFF))
+"""Scripts written without spaces, where every character is a word of its own: Thai to Myanmar, Khmer, Han,
+kana and Hangul, rarer Han characters."""
 _IN_WORD = np.zeros(256, dtype=np.bool_)
 """Whether each code point below 256 is part of a word."""
 _IN_WORD[ord("0") : ord("9") + 1] = True
@@ -72,11 +73,13 @@ def _words(codes: NDArray[np.uint8] | NDArray[np.uint32]) -> tuple[NDArray[np.in
             edges = np.concatenate([[0], edges])
         return edges[::2], edges[1::2]
     word = (codes >= 256) | _IN_WORD.take(np.minimum(codes, 255))
-    ideograph = (codes >= _IDEOGRAPHS[0]) & (codes <= _IDEOGRAPHS[1])
+    alone = np.zeros(len(codes), dtype=np.bool_)
+    for first, last in _UNSPACED:
+        alone |= (codes >= first) & (codes <= last)
     before = np.concatenate([[False], word[:-1]])
-    starts = np.flatnonzero(word & (~before | ideograph | np.concatenate([[False], ideograph[:-1]])))
+    starts = np.flatnonzero(word & (~before | alone | np.concatenate([[False], alone[:-1]])))
     after = np.concatenate([word[1:], [False]])
-    ends = np.flatnonzero(word & (~after | ideograph | np.concatenate([ideograph[1:], [False]]))) + 1
+    ends = np.flatnonzero(word & (~after | alone | np.concatenate([alone[1:], [False]]))) + 1
     return starts, ends
 
 

@@ -35,7 +35,8 @@ def test_a_word_has_one_hash_wherever_it_stands():
 
 
 def test_scripts_without_spaces_are_read_character_by_character():
-    assert len(words("東京都")) == 3 + 2
+    for text in ("東京都", "ไทย", "ខ្ម", "한국어", "𠮷𠮷野"):
+        assert len(words(text)) == 3 + 2
     assert words("東京")[0] == words("京東")[1]
 
 
