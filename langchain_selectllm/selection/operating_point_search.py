@@ -31,7 +31,7 @@ budget is often a lucky one."""
 _SHARES = np.arange(1, 100) / 100
 """Shares of the queries for which a second round is tried: steps of 1 %, finer than the margin of budgets on
 up to 6,000 queries; not searched."""
-_COST_WEIGHTS = (0.0, 0.02, 0.06, 0.2, 0.5, 1.0, 2.0)
+_COST_WEIGHTS = (0.0, 0.02, 0.06, 0.2, 0.5, 1.0, 1.3, 1.6, 2.0)
 """From no weight to one by which the cheapest member is called; see docs/explanation/research-log.md."""
 _STEPS = 30
 """Budgets of cost and of latency, from the cheapest rule to the dearest one. Bounds the size of an artefact;
