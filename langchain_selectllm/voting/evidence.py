@@ -12,6 +12,7 @@ from langchain_selectllm.voting.recorded_votes import RecordedVotes
 ONE_SIDED_95 = 1.645
 """Quantile of the standard normal distribution: one-sided 95 %."""
 _ONE_SIDED_90 = 1.282
+"""Likewise: one-sided 90 %."""
 _LEAST = 1e-6
 """Least probability that a logarithm is taken of. Set by hand, not searched."""
 
